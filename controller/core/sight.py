@@ -1,0 +1,96 @@
+"""What the cluster shows: objects, live answers and whole observations, in the engine's own words.
+
+Adapters translate into these; ``decide`` and ``plan`` judge by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterJob:
+    """One object of ours, its only pod folded in. Times are the cluster's, timezone-aware UTC."""
+
+    name: str
+    namespace: str
+    uid: str
+    job_id: str
+    batch_id: str
+    task_id: str = ""
+    attempt: int = 0
+    tombstone: bool = False
+    deleting: bool = False
+    finished: bool = False
+    """Its only pod is terminal, or the object's own condition is."""
+    pod_unfinished: bool = False
+    """A pod of it is not terminal (running, or terminating on a node)."""
+    expiring: bool = False
+    """A time to live is set: the cluster collects it by itself."""
+    succeeded: bool | None = None
+    exit_code: int | None = None
+    container_reason: str = ""
+    """The container's terminated or waiting reason: OOMKilled, StartError, ImagePullBackOff …"""
+    pod_reason: str = ""
+    """The pod's or the job's own reason: Evicted, DeadlineExceeded, NodeLost …"""
+    conditions: tuple[str, ...] = ()
+    """True conditions of the pod and the job: DisruptionTarget, PodScheduled …"""
+    message: str = ""
+    node: str = ""
+    events: tuple[str, ...] = ()
+    """Evidence only, ``Reason: message``, newest last: FailedMount, FailedCreate …"""
+    image_digest: str = ""
+    created_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether its container has run."""
+        return self.started_at is not None
+
+    @property
+    def active(self) -> bool:
+        """Whether it takes a place: not finished, or a pod of it still is."""
+        return not self.tombstone and (not self.finished or self.pod_unfinished)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignObject:
+    """An object without our labels that may count under a batch's prefix (roots only)."""
+
+    name: str
+    namespace: str
+    uid: str
+    kind: str
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A live answer about one name and one job id. ``asked`` is monotonic, from before the request."""
+
+    asked: float
+    job: ClusterJob | None = None
+    """The object under the name, if it is ours and of this job id (it may be a tombstone)."""
+    foreign_uid: str = ""
+    """The uid of the object under the name, if it is not ours or of another job id."""
+    pods: int = 0
+    """Unfinished pods with the job-id label, whatever owns them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One complete look at some namespaces. ``asked`` is the monotonic instant it was asked for."""
+
+    asked: float
+    namespaces: frozenset[str] = frozenset()
+    """Listed completely; absence is judged in these only, for records read before ``asked`` (R11)."""
+    blind: Mapping[str, str] = field(default_factory=dict)
+    """Namespaces that could not be listed, and why."""
+    jobs: Mapping[str, ClusterJob] = field(default_factory=dict)
+    """Our objects by job id, tombstones left out. Of two with one job id, the unfinished one."""
+    foreign: tuple[ForeignObject, ...] = ()

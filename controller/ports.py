@@ -1,0 +1,461 @@
+"""The ports: what the engine needs from the world, and the errors that the world may raise.
+
+The engine imports this module and never an adapter. Each port has one contract suite under
+``tests/contract`` that the in-memory adapter and every real one must pass.
+
+Three outcomes of a write: it returns (applied), raises ``Rejected`` (it was refused, for good), or
+raises ``Unavailable`` (unknown: it may or may not have been applied). Reads are complete or raise
+``Unavailable``: "I could not see" is never "there is nothing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from controller.core.machine import Event
+from controller.core.model import (
+    Attempt,
+    Batch,
+    BatchStatus,
+    Counts,
+    Foreign,
+    Gate,
+    Halt,
+    Halts,
+    JobInput,
+    Setting,
+    Status,
+    Stop,
+    Verdict,
+)
+from controller.core.sight import ClusterJob, Live, Observation
+
+
+class BatchkeeperError(Exception):
+    """The root of every error of ours. ``str()`` is one line: what happened, where, what to do."""
+
+
+class Unavailable(BatchkeeperError):
+    """The other side could not be asked, or did not answer: try later, believe nothing."""
+
+
+class Rejected(BatchkeeperError):
+    """The other side refused: repeating the same call will not help. ``code`` is its own number."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Conflict(BatchkeeperError):
+    """A unique key is taken: read again, then decide."""
+
+
+class StaleEpoch(BatchkeeperError):
+    """Another controller has taken the lead: this one must stop deciding."""
+
+
+# --------------------------------------------------------------------------------------------- clock
+
+
+class Clock(Protocol):
+    """Time as an argument. The engine reads no other clock."""
+
+    def now(self) -> datetime:
+        """The wall clock, timezone-aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never steps; comparable within one process only."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, on the monotonic clock."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------- cluster
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What to create: the deterministic name is the idempotency key; labels carry the identity."""
+
+    name: str
+    namespace: str
+    batch: str
+    batch_id: str
+    task_id: str
+    attempt: int
+    job_id: str
+    input: JobInput
+    avoid_nodes: tuple[str, ...] = ()
+    """Nodes where this task's mount failed before (S7): a soft preference."""
+    image_digest: str = ""
+    """The digest that the first attempt ran, when known: a retry runs the same bytes."""
+
+
+class CreateResult(StrEnum):
+    """The definite answers to a create."""
+
+    CREATED = "created"
+    EXISTS_OURS = "exists-ours"
+    EXISTS_TOMBSTONE = "exists-tombstone"
+    EXISTS_FOREIGN = "exists-foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A definite answer: what the name holds now. ``uid`` of the object under the name."""
+
+    result: CreateResult
+    uid: str
+
+
+class Cluster(Protocol):
+    """A cluster that runs jobs: Kubernetes, or this machine.
+
+    Ours is what carries our labels: managed-by, instance and job-id. A tombstone is ours but never
+    found, counted or finished. Every call is bounded in time and raises ``Unavailable`` past it.
+    """
+
+    scheduler_type: str
+
+    async def observe(self, namespaces: Sequence[str]) -> Observation:
+        """List everything that matters in these namespaces, stamped with when it was asked for.
+
+        A namespace that could not be listed completely is in ``Observation.blind`` with its reason;
+        its absence proves nothing. Raises ``Unavailable`` when nothing could be listed.
+        """
+        ...
+
+    async def get(self, namespace: str, name: str, job_id: str) -> Live:
+        """Ask live for the object of this name, and for pods with this job-id label, in that order."""
+        ...
+
+    async def get_uid(self, namespace: str, name: str, kind: str, uid: str) -> bool:
+        """Ask live whether this very object (foreign ones included) is still active."""
+        ...
+
+    async def create(self, job: NewJob) -> Created:
+        """Create the job under its name. Raises ``Rejected`` (a definite 4xx) or ``Unavailable``."""
+        ...
+
+    async def bury(self, job: NewJob, ttl: timedelta) -> Created:
+        """Create a tombstone under the job's name (R5): it occupies the name and runs nothing.
+
+        ``CREATED`` or ``EXISTS_TOMBSTONE``: buried. ``EXISTS_OURS``: a late create won; delete it
+        by uid, wait until gone, bury again.
+        """
+        ...
+
+    async def delete(self, namespace: str, name: str, uid: str) -> None:
+        """Delete in the foreground with the uid as precondition; gone or another uid is no error."""
+        ...
+
+    async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+        """Let a finished object be collected after ``ttl``; gone or another uid is no error."""
+        ...
+
+    async def log_tail(self, job: ClusterJob, max_bytes: int) -> str:
+        """The last log bytes of the object's pod as text; empty when there is none (any more)."""
+        ...
+
+    def changes(self) -> AsyncIterator[str]:
+        """Hints: job ids of ours whose object changed (empty string: something did; look at all)."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and tasks; jobs go on."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------- store
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One guarded update of one record. The store looks the event up in the state machine's table.
+
+    ``fields``: values to set by name; ``None`` unsets. ``status`` must be one of the row's targets
+    (None: the row's only target, or no move). ``add_token``/``drop_token`` push to and pull from
+    ``open_creates`` (the store stamps ``at`` with its own clock). ``uid``, ``entered``, ``limit``
+    and ``hold`` feed the row's guards SAME_UID; SAME_ENTRY and PAST_LIMIT; and the open-create
+    guards (``hold`` is H).
+    """
+
+    job: str
+    event: Event
+    reason: str
+    status: Status | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    add_token: str = ""
+    drop_token: str = ""
+    uid: str = ""
+    entered: datetime | None = None
+    limit: timedelta | None = None
+    hold: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What ``Store.find_jobs`` shows. Empty fields are not asked."""
+
+    batch_id: str = ""
+    status: tuple[Status, ...] = ()
+    verdict: tuple[Verdict, ...] = ()
+    user: str = ""
+    newest_only: bool = False
+    """Only each task's newest attempt."""
+
+
+class Store(Protocol):
+    """The records. Every write is majority-acknowledged; reads that decide are majority, primary.
+
+    A decision carries the epoch of the leader that took it and changes no record stamped by a later
+    one. ``None``/``False`` from a guarded write means "zero matched": read again, then decide.
+    """
+
+    # -- identity, leadership, clock
+    async def now(self) -> datetime:
+        """The store's own clock (R10)."""
+        ...
+
+    async def next_epoch(self, holder: str) -> int:
+        """Mint the next epoch for whoever won the lock (R12)."""
+        ...
+
+    async def epoch(self) -> int:
+        """The newest epoch minted."""
+        ...
+
+    async def stamp(self, epoch: int) -> None:
+        """Stamp all gates, then all active records, with a new leader's epoch, before it acts.
+
+        Raises ``StaleEpoch`` when a gate carries a later one.
+        """
+        ...
+
+    async def halts(self) -> Halts:
+        """The operator's kill switches."""
+        ...
+
+    async def set_halt(self, what: str, halt: Halt | None) -> None:
+        """Set or lift the halt of ``submissions`` or ``retries``."""
+        ...
+
+    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
+        """Record a complete good pass; a silence longer than ``longest`` before it becomes a gap."""
+        ...
+
+    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
+        """Stretches of time without a good pass (kept 60 days); they count for no reaper (R10)."""
+        ...
+
+    # -- batches and gates
+    async def add_batch(self, batch: Batch, gate: Gate) -> Batch:
+        """Insert a batch parent (expanding) and its gate; raises ``Conflict`` when the name is taken.
+
+        Idempotent for the gate: a crash between the two is repaired by ``ensure_gate``.
+        """
+        ...
+
+    async def ensure_gate(self, gate: Gate) -> None:
+        """Insert the gate if there is none for its batch."""
+        ...
+
+    async def batch(self, batch_id: str) -> Batch | None: ...
+
+    async def batch_named(self, namespace: str, name: str) -> Batch | None: ...
+
+    async def batches(self, *, closed: bool | None = None, limit: int = 0) -> Sequence[Batch]:
+        """All batches, newest first, or those whose status is (not) closed."""
+        ...
+
+    async def batches_with_live_jobs(self) -> frozenset[str]:
+        """Ids of batches that have a waiting or active record, through an index."""
+        ...
+
+    async def set_batch(
+        self,
+        batch_id: str,
+        sources: Iterable[BatchStatus],
+        fields: Mapping[str, Any],
+    ) -> bool:
+        """Set fields of a batch parent if its batch status is one of ``sources``.
+
+        ``fields`` are names of ``Batch`` (``status``, ``reason``, ``result``, ``spec``,
+        ``spec_hash``, ``source``, ``resumed``, ``finished``); the parent record's own ``status``
+        follows ``status`` and ``result``.
+        """
+        ...
+
+    async def set_setting(self, batch_id: str, name: str, setting: Setting) -> bool:
+        """Record a changed setting, if it is later than the one recorded."""
+        ...
+
+    async def add_counts(self, batch_id: str, delta: Counts) -> None:
+        """Add to the cached counts (negative numbers subtract)."""
+        ...
+
+    async def recount(self, batch_id: str) -> Counts:
+        """Count again through an index, store and return it."""
+        ...
+
+    async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]: ...
+
+    async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:
+        """Set ``max``, ``paused``, ``hold`` or ``cancel`` (None unsets): one write, needs no other rule."""
+        ...
+
+    async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
+        """Take places for (job id, slot) pairs in one guarded update of the gate (R1)."""
+        ...
+
+    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
+        """Give up places of records that were read terminal."""
+        ...
+
+    async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
+        """Count foreign active objects by uid, even above max (R2)."""
+        ...
+
+    async def drop_foreign(self, batch_id: str, uid: str) -> None:
+        """Stop counting an object that a live GET found gone or terminal."""
+        ...
+
+    # -- attempts
+    async def job(self, job_id: str) -> Attempt | None: ...
+
+    async def jobs(self, job_ids: Iterable[str]) -> Sequence[Attempt]:
+        """The records with these ids that exist, in any order."""
+        ...
+
+    async def job_named(self, namespace: str, name: str) -> Attempt | None: ...
+
+    async def add_jobs(self, jobs: Sequence[Attempt]) -> Sequence[bool]:
+        """Insert records, unordered; False for each that hit a unique key (read again, then decide)."""
+        ...
+
+    async def change(self, change: Change, epoch: int | None = None) -> Attempt | None:
+        """Execute one row of the state machine; None when the record is not as the row demands.
+
+        ``epoch`` is required for the leader's rows and refused (ValueError) for none of them; a
+        record stamped later than it is not changed.
+        """
+        ...
+
+    async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
+        """Several changes in one round trip; returns how many applied."""
+        ...
+
+    async def waiting(
+        self, batch_id: str, limit: int, now: datetime, *, with_auto: bool = True
+    ) -> Sequence[Attempt]:
+        """The first waiting records that are due: retries by ``not_before``, then by spec index.
+
+        ``batch-end`` children are not among them. ``with_auto=False`` leaves out automatic retries.
+        """
+        ...
+
+    async def waiting_for_end(self, batch_id: str, limit: int, now: datetime) -> Sequence[Attempt]:
+        """The first due ``batch-end`` children."""
+        ...
+
+    async def next_due(self, batch_id: str, after: datetime) -> datetime | None:
+        """The earliest ``not_before`` later than ``after`` among waiting records."""
+        ...
+
+    async def has(self, batch_id: str, statuses: Iterable[Status], *, when: str = "") -> bool:
+        """Whether the batch has a record in one of these statuses (an index probe)."""
+        ...
+
+    async def waiting_ids(self, batch_id: str, limit: int) -> Sequence[str]:
+        """Ids of waiting records, for a cancel."""
+        ...
+
+    async def active(self) -> Sequence[Attempt]:
+        """All active records, through an index."""
+        ...
+
+    async def roots(self, batch_id: str) -> Sequence[str]:
+        """Ids of the batch's attempts 0, in spec order, as read back from the store."""
+        ...
+
+    async def chain(self, batch_id: str, task_id: str) -> Sequence[Attempt]:
+        """All attempts of one task, by attempt number."""
+        ...
+
+    async def chains(self, root_ids: Iterable[str]) -> Mapping[str, Sequence[Attempt]]:
+        """The same for many tasks, by root id, in one round trip."""
+        ...
+
+    def find_jobs(self, what: JobFilter, after: str = "", limit: int = 0) -> AsyncIterator[Attempt]:
+        """Records in spec order then attempt, streamed; ``after`` is a record's id to go on from."""
+        ...
+
+    # -- the retry lifecycle (R9)
+    async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
+        """Step 2, as a set: ``child_jobs`` of the batch parent."""
+        ...
+
+    async def list_retries(self, root_id: str, ids: Iterable[str]) -> None:
+        """Step 3, as a set: ``retry_ids`` of the root."""
+        ...
+
+    async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:
+        """Ids of those children that both their batch parent and their root are *read* to list."""
+        ...
+
+    async def toggle(self, ids: Iterable[str]) -> int:
+        """Step 4 for children that were read in both lists."""
+        ...
+
+    async def unfinished_lifecycles(self, before: datetime, limit: int) -> Sequence[Attempt]:
+        """Records with a retry parent and the toggle false, inserted before then, oldest first."""
+        ...
+
+    # -- hints, end
+    def requests(self) -> AsyncIterator[str]:
+        """Hints: ids of batches for which somebody asked something (empty string: look at all)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------- spec source
+
+
+@dataclass(frozen=True, slots=True)
+class SpecFile:
+    """A spec that was found unchanged at two looks. ``key`` names it within its source."""
+
+    key: str
+    content: bytes
+    folder: str
+    """Where the spec's relative paths are resolved; reading outside the watched folder is refused."""
+    user: str
+    """``local:<os user of the file>`` unless the operator's map says otherwise."""
+
+
+class SpecSource(Protocol):
+    """A watched store of spec files."""
+
+    async def scan(self) -> Sequence[SpecFile]:
+        """Files that are new or changed and settled since the last scan (all of them at first).
+
+        Raises ``Unavailable`` when the store can't be read: that is not a deletion of its files.
+        """
+        ...
+
+    async def keys(self) -> frozenset[str]:
+        """The keys of all spec files seen at the last scan."""
+        ...
+
+    async def tell(self, key: str, status: Mapping[str, Any]) -> None:
+        """Write what became of the spec beside it; never raises for a read-only store."""
+        ...
