@@ -29,7 +29,6 @@ from controller.core.model import (
     JobInput,
     Setting,
     Status,
-    Stop,
     Verdict,
 )
 from controller.core.sight import ClusterJob, Live, Observation
@@ -268,9 +267,13 @@ class Store(Protocol):
         """Insert the gate if there is none for its batch."""
         ...
 
-    async def batch(self, batch_id: str) -> Batch | None: ...
+    async def batch(self, batch_id: str) -> Batch | None:
+        """One batch parent, or None."""
+        ...
 
-    async def batch_named(self, namespace: str, name: str) -> Batch | None: ...
+    async def batch_named(self, namespace: str, name: str) -> Batch | None:
+        """The batch of this name in this namespace, or None."""
+        ...
 
     async def batches(self, *, closed: bool | None = None, limit: int = 0) -> Sequence[Batch]:
         """All batches, newest first, or those whose status is (not) closed."""
@@ -306,7 +309,9 @@ class Store(Protocol):
         """Count again through an index, store and return it."""
         ...
 
-    async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]: ...
+    async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
+        """The gates of these batches, by batch id; a missing one is left out."""
+        ...
 
     async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:
         """Set ``max``, ``paused``, ``hold`` or ``cancel`` (None unsets): one write, needs no other rule."""
@@ -329,13 +334,17 @@ class Store(Protocol):
         ...
 
     # -- attempts
-    async def job(self, job_id: str) -> Attempt | None: ...
+    async def job(self, job_id: str) -> Attempt | None:
+        """One record, or None; an id that is not one is None too."""
+        ...
 
     async def jobs(self, job_ids: Iterable[str]) -> Sequence[Attempt]:
         """The records with these ids that exist, in any order."""
         ...
 
-    async def job_named(self, namespace: str, name: str) -> Attempt | None: ...
+    async def job_named(self, namespace: str, name: str) -> Attempt | None:
+        """The record of this cluster name, or None."""
+        ...
 
     async def add_jobs(self, jobs: Sequence[Attempt]) -> Sequence[bool]:
         """Insert records, unordered; False for each that hit a unique key (read again, then decide)."""
@@ -424,7 +433,9 @@ class Store(Protocol):
         """Hints: ids of batches for which somebody asked something (empty string: look at all)."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
 
 
 # ---------------------------------------------------------------------------------------- spec source
