@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 
@@ -41,7 +42,7 @@ def parse_memory(text: str) -> int:
         raise ValueError(
             f"{_shown(text)} is more memory than there is ({format_memory(MOST_MEMORY)} at most)"
         )
-    return -int(-size // 1)
+    return math.ceil(size)
 
 
 def format_memory(size: int) -> str:
