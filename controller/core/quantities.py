@@ -19,7 +19,7 @@ _MEMORY = {
     "Ti": 2**40,
     "Pi": 2**50,
 }
-_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,9})?"
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,9})?"
 _MEMORY_TEXT = re.compile(rf"({_NUMBER})\s?([A-Za-z]*)")
 _CPU_TEXT = re.compile(rf"({_NUMBER})(m?)")
 MOST_MEMORY = 2**60
