@@ -11,12 +11,12 @@ raises ``Unavailable`` (unknown: it may or may not have been applied). Reads are
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from controller.core.machine import Event
+from controller.core.change import Change
 from controller.core.model import (
     Attempt,
     Batch,
@@ -31,7 +31,7 @@ from controller.core.model import (
     Status,
     Verdict,
 )
-from controller.core.sight import ClusterJob, Live, Observation
+from controller.core.sight import ClusterJob, Hint, Live, Observation
 
 
 class BatchkeeperError(Exception):
@@ -164,8 +164,8 @@ class Cluster(Protocol):
         """The last log bytes of the object's pod as text; empty when there is none (any more)."""
         ...
 
-    def changes(self) -> AsyncIterator[str]:
-        """Hints: job ids of ours whose object changed (empty string: something did; look at all)."""
+    def changes(self) -> AsyncIterator[Hint]:
+        """Hints: objects of ours that changed, as they are now (an empty hint: look at everything)."""
         ...
 
     async def close(self) -> None:
@@ -174,30 +174,6 @@ class Cluster(Protocol):
 
 
 # --------------------------------------------------------------------------------------------- store
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One guarded update of one record. The store looks the event up in the state machine's table.
-
-    ``fields``: values to set by name; ``None`` unsets. ``status`` must be one of the row's targets
-    (None: the row's only target, or no move). ``add_token``/``drop_token`` push to and pull from
-    ``open_creates`` (the store stamps ``at`` with its own clock). ``uid``, ``entered``, ``limit``
-    and ``hold`` feed the row's guards SAME_UID; SAME_ENTRY and PAST_LIMIT; and the open-create
-    guards (``hold`` is H).
-    """
-
-    job: str
-    event: Event
-    reason: str
-    status: Status | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    add_token: str = ""
-    drop_token: str = ""
-    uid: str = ""
-    entered: datetime | None = None
-    limit: timedelta | None = None
-    hold: timedelta = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,7 @@ class Event(StrEnum):
     SEEN = "seen"
     LINKED = "linked"
     TOGGLED = "toggled"
-    EVIDENCE = "evidence"
     STAMPED = "stamped"
-    TIDIED = "tidied"
 
 
 class Guard(StrEnum):
@@ -218,9 +216,7 @@ TABLE: dict[Event, Row] = {
             Guard.TOGGLE_FALSE,
             writer=Writer.ANYONE,
         ),
-        _row(Event.EVIDENCE, TERMINAL, None, "evidence", "-"),
         _row(Event.STAMPED, ACTIVE, None, "epoch", "-"),
-        _row(Event.TIDIED, TERMINAL, None, "open_creates tombstone", "-"),
     )
 }
 """Every event has exactly one row. What is not listed writes nothing.

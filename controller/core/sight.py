@@ -59,6 +59,18 @@ class ClusterJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """Something changed: at most a reason to look sooner, and the object as the news carried it.
+
+    ``job_id`` empty: look at everything. ``job`` None: it changed or went, look yourself.
+    """
+
+    job_id: str = ""
+    batch_id: str = ""
+    job: ClusterJob | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignObject:
     """An object without our labels that may count under a batch's prefix (roots only)."""
 
