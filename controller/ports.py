@@ -196,6 +196,17 @@ class Store(Protocol):
     """
 
     # -- identity, leadership, clock
+    def new_id(self) -> str:
+        """A fresh id for a record or a batch: 24 hexadecimal digits, made without asking the store."""
+        ...
+
+    def quarantined(self) -> Mapping[str, str]:
+        """Records that were met but can't be read (id → why); every list leaves them out (O2).
+
+        They keep their place and their batch stays open: nothing is judged of what can't be read.
+        """
+        ...
+
     async def now(self) -> datetime:
         """The store's own clock (R10)."""
         ...
@@ -478,4 +489,66 @@ class SpecSource(Protocol):
 
         Never raises for a store that can't be written. Writes nothing for a spec that is gone.
         """
+        ...
+
+
+# --------------------------------------------------------------------------------------------- journal
+
+
+class Journal(Protocol):
+    """What the engine tells people and machines: one log line and its metrics per thing that happened.
+
+    Never an env value, never a secret. Every method returns at once and never raises.
+    """
+
+    def moved(self, before: Attempt, after: Attempt, change: Change) -> None:
+        """One record's change was written."""
+        ...
+
+    def skipped(self, job: Attempt, change: Change) -> None:
+        """A guarded change matched nothing: the record has moved on since it was read."""
+        ...
+
+    def said(self, event: str, **facts: object) -> None:
+        """Anything else worth one line: a batch's move, a claim, a repair, who leads."""
+        ...
+
+    def quarantined(self, item: str, error: BaseException, seconds: float, **facts: object) -> None:
+        """An item failed in an unforeseen way and is left alone for that long."""
+        ...
+
+    def trouble(self, where: str, error: BaseException, **facts: object) -> None:
+        """Something is unavailable: nothing was decided."""
+        ...
+
+    def submitted(self, outcome: str) -> None:
+        """A create was answered: created, exists, refused, throttled or unknown."""
+        ...
+
+    def unknown_outcome(self, call: str) -> None:
+        """A write to the cluster has no definite answer."""
+        ...
+
+    def refilled(self, seconds: float) -> None:
+        """A free place was taken again after that long."""
+        ...
+
+    def retried(self, child: Attempt, outcome: str) -> None:
+        """A retry was recorded (``recorded``), succeeded (``succeeded``) or failed (``failed``)."""
+        ...
+
+    def repaired(self, step: str, n: int) -> None:
+        """The repair pass redid a step of that many lifecycles."""
+        ...
+
+    def violated(self, invariant: str, **facts: object) -> None:
+        """An invariant was found broken: an alarm."""
+        ...
+
+    def gauge(self, name: str, value: float, batch: str = "") -> None:
+        """The present value of one of the contract's gauges."""
+        ...
+
+    def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
+        """A pass ended: ``kind`` full, batch, repair, specs; ``result`` ok, nothing, unavailable, …"""
         ...
