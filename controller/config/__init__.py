@@ -1,0 +1,154 @@
+"""`config.yaml` and the environment → frozen settings; read once at the start by `app` and the commands.
+
+Precedence: `BATCHKEEPER_<SECTION>__<KEY>`, then `MONGODB_URI` and `MAX_CONCURRENT`, then the file, then
+the defaults in `schema`. Every complaint is reported at once, each in one line, in a `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from controller.config import schema
+from controller.config.complaints import (
+    FAMILIAR,
+    PREFIX,
+    complain,
+    complain_of_key,
+    complain_of_variable,
+    leaves,
+    variable,
+)
+from controller.config.reading import ConfigError, ConfigFile, read_config
+
+__all__ = ["CONFIG_FILE", "ConfigError", "Settings", "load"]
+
+CONFIG_FILE = Path("config.yaml")
+"""Read from the working directory when it is there and no other is named."""
+
+_NOT_SETTINGS = frozenset({"URL", "CONFIG", "BATCH", "TASK", "ATTEMPT", "JOB"})
+"""Where the commands find the API and the file; and what every job of ours has in its environment."""
+_SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+"""What Kubernetes sets in a pod when its namespace has a Service named batchkeeper."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Relative paths start at the working directory."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_parse_none_str="null",
+    )
+
+    instance: schema.Label = "default"
+    """Which of several installations this is: the label by which it knows its own jobs."""
+    namespace: schema.Label = "default"
+    """Namespace of specs that name none."""
+    max_concurrent: int = Field(50, ge=1, le=1_000_000)
+    """Active jobs of one batch whose spec has no `maxConcurrent`."""
+    max_retries: int | None = Field(None, ge=0)
+    """How often people may retry one task. null: no limit."""
+    state_dir: Path = Path("state")
+    """Folder for the mongod of our own, local jobs and the lock that keeps a second daemon out."""
+
+    store: schema.Store = schema.Store()
+    specs: schema.Specs = schema.Specs()
+    cluster: schema.Cluster = schema.Cluster()
+    local: schema.Local = schema.Local()
+    reconcile: schema.Reconcile = schema.Reconcile()
+    repair: schema.Repair = schema.Repair()
+    reap: schema.Reap = schema.Reap()
+    submission: schema.Submission = schema.Submission()
+    lifecycle: schema.Lifecycle = schema.Lifecycle()
+    limits: schema.Limits = schema.Limits()
+    policy: schema.Policy = schema.Policy()
+    http: schema.Http = schema.Http()
+    log: schema.Log = schema.Log()
+    compat: schema.Compat = schema.Compat()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """First wins: our variables, the familiar ones, then what the file says (the arguments)."""
+        return env_settings, _FamiliarVariables(settings_cls), init_settings
+
+
+class _FamiliarVariables(PydanticBaseSettingsSource):
+    """MONGODB_URI and MAX_CONCURRENT, under the names that people know."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked: ``__call__`` gives all values at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Those that are set and not empty, under their keys."""
+        values: dict[str, Any] = {}
+        for name, (*sections, key) in FAMILIAR.items():
+            if text := os.environ.get(name):
+                inner = values
+                for section in sections:
+                    inner = inner.setdefault(section, {})
+                inner[key] = text
+        return values
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings from the environment, the file and the defaults.
+
+    Without a path, ``BATCHKEEPER_CONFIG`` names the file, else ``config.yaml`` is read where there is
+    one. Raises ``ConfigError`` with every complaint.
+    """
+    path = path or _default_path()
+    file = ConfigFile() if path is None else read_config(path)
+    # Arguments with an underscore would steer pydantic itself.
+    odd = [key for key in file.values if key.startswith("_")]
+    complaints = [
+        *file.complaints,
+        *(complain_of_key((key,), Settings, file) for key in odd),
+        *_unknown_variables(),
+    ]
+    try:
+        settings = Settings(**{key: value for key, value in file.values.items() if key not in odd})
+    except ValidationError as error:
+        lines = (complain(problem, Settings, file) for problem in error.errors(include_url=False))
+        complaints += [line for line in lines if line]
+    except SettingsError as error:  # a variable that names a section; mostly complained of above already
+        complaints = complaints or [f"environment: {' '.join(str(error).split())}"]
+    if complaints:
+        raise ConfigError(*dict.fromkeys(complaints))
+    return settings
+
+
+def _default_path() -> Path | None:
+    named = os.environ.get("BATCHKEEPER_CONFIG")
+    if named:
+        return Path(named)
+    return CONFIG_FILE if CONFIG_FILE.exists() else None
+
+
+def _unknown_variables() -> Iterator[str]:
+    """Complaints about variables with our prefix that override nothing: a slip would pass unnoticed."""
+    known = {variable(where) for where in leaves(Settings)}
+    for name in sorted(os.environ):
+        prefix, rest = name[: len(PREFIX)].upper(), name[len(PREFIX) :].upper()
+        if prefix != PREFIX or rest in _NOT_SETTINGS or _SERVICE_LINK.fullmatch(rest):
+            continue
+        if PREFIX + rest not in known:
+            yield complain_of_variable(name, Settings)
