@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,
         use_attribute_docstrings=True,
         env_prefix=PREFIX,
         env_nested_delimiter="__",
@@ -128,9 +129,9 @@ def load(path: Path | None = None) -> Settings:
         settings = Settings(**{key: value for key, value in file.values.items() if key not in odd})
     except ValidationError as error:
         lines = (complain(problem, Settings, file) for problem in error.errors(include_url=False))
-        complaints += [line for line in lines if line]
-    except SettingsError as error:  # a variable that names a section; mostly complained of above already
-        complaints = complaints or [f"environment: {' '.join(str(error).split())}"]
+        complaints = [*complaints, *filter(None, lines)] or [" ".join(str(error).split())]
+    except SettingsError as error:  # a variable that names a section, mostly complained of above already
+        complaints = complaints or [" ".join(str(error).split())]
     if complaints:
         raise ConfigError(*dict.fromkeys(complaints))
     return settings
