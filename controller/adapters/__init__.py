@@ -1,0 +1,1 @@
+"""Adapters: one port, one technology each; errors are translated at this edge."""
