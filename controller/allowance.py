@@ -1,0 +1,54 @@
+"""What the world outside a batch's gate lets it start now: the submission rate, and operators' limits.
+
+Called by ``reconcile`` before each plan. The limits bind over several batches (S13), so they are the
+leader's arithmetic, before the gate; the gate stays the safety argument.
+"""
+
+from __future__ import annotations
+
+from controller.core.model import Batch, Gate
+from controller.core.sharing import Demand, Limits, share, why_not
+from controller.core.view import UNLIMITED, Allowance
+from controller.engine import Engine
+
+
+async def allowance_of(engine: Engine, batch: Batch, gate: Gate) -> Allowance:
+    """How many attempts of this batch may start now, and the sentence if it is none."""
+    paced = engine.pacer.available(engine.clock.monotonic())
+    if paced <= 0:
+        rate = engine.settings.rate
+        return Allowance(0, f"submissions go out at {rate:g} a second at most (submission.rate)")
+    limits = engine.settings.limits
+    if limits == Limits():
+        return Allowance(paced) if paced < UNLIMITED.places else UNLIMITED
+    demands = await demands_of(engine)
+    granted = share(demands, limits)
+    places = granted.get(batch.id, 0)
+    if places <= 0:
+        shortage = why_not(batch.id, demands, limits, granted)
+        return Allowance(0, shortage.sentence if shortage else "the batch asks for nothing")
+    return Allowance(min(paced, places))
+
+
+async def demands_of(engine: Engine) -> list[Demand]:
+    """What every unfinished batch holds and asks for; read from the gates and the waiting line."""
+    batches = await engine.store.batches(closed=False)
+    gates = await engine.store.gates([batch.id for batch in batches])
+    return [await _demand(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
+
+
+async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
+    room = max(gate.free, 0) if gate.open else 0
+    line = await engine.store.waiting(batch.id, room, engine.clock.now()) if room else ()
+    held = {holder.job for holder in gate.holders}
+    return Demand(
+        batch_id=batch.id,
+        user=batch.user,
+        namespace=batch.namespace,
+        active=len(gate.holders),
+        due=sum(1 for job in line if job.id not in held),
+        free=room,
+        max=gate.max,
+        priority=int(batch.settings["priority"].value),
+        age=batch.inserted,
+    )

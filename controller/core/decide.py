@@ -1,0 +1,334 @@
+"""What happens next to one attempt: a pure function of its record and of what is known of its object.
+
+Called by ``plan`` with what the last list showed, and again by the engine with a live answer wherever
+the first decision was ``LOOK``. What destroys or releases rests only on facts that can't un-happen
+(R0): a uid that is finished or gone, a name that is occupied, a ``stop`` that is set. Absence is never
+believed from a list; it is asked for live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from controller.core.change import Change
+from controller.core.machine import Event
+from controller.core.model import Attempt, Evidence, Status, Stop, TerminatedCode, Verdict
+from controller.core.reaping import Reaper, entered, overdue
+from controller.core.sight import ClusterJob, Live
+from controller.core.verdict import evidence_of, judge, start_failure
+
+BY_DAEMON = "batchkeeper"
+"""Who ordered a stop that no person ordered."""
+
+
+class Reason(StrEnum):
+    """Why a step is taken: one value for log key, metric label and the record's ``reason``."""
+
+    PLACE_FREE = "place-free"
+    HAS_PLACE = "has-place"
+    CREATING_AGAIN = "creating-again"
+    CREATE_ANSWERED = "create-answered"
+    ACCEPTED = "accepted"
+    STARTED = "started"
+    OTHER_UID = "other-uid"
+    NOT_SEEN = "not-seen"
+    CONFIRM = "confirm"
+    FINISHED = "finished"
+    LOST = "lost"
+    STOPPED = "stopped"
+    STOPPING = "stopping"
+    REFUSED = "refused"
+    NAME_TAKEN = "name-taken"
+    NAME_BURIED = "name-buried"
+    BURYING = "burying"
+    OVERDUE = "overdue"
+    START_DEADLINE = "start-deadline"
+    CANCEL = "cancel"
+    RETRY_FORBIDDEN = "retry-forbidden"
+    RETRY_DUE = "retry-due"
+    RETRY_ASKED = "retry-asked"
+    HURRIED = "hurried"
+    ENDED = "ended"
+    RESULT_KEPT = "result-kept"
+    GHOST = "ghost"
+    ORPHAN = "orphan"
+    FOREIGN_SEEN = "foreign-seen"
+    FOREIGN_UNSEEN = "foreign-unseen"
+    LINKED = "linked"
+    SYSTEMIC_FAILURE = "systemic-failure"
+    BATCH_MOVED = "batch-moved"
+
+
+class Act(StrEnum):
+    """What the engine is to do for one attempt."""
+
+    WRITE = "write"
+    LOOK = "look"
+    CREATE = "create"
+    END = "end"
+    DELETE = "delete"
+    BURY = "bury"
+    EXPIRE = "expire"
+    GHOST = "ghost"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """The operator's figures that decisions about one attempt depend on."""
+
+    hold: timedelta = timedelta(hours=24)
+    """H: how long a create without an answer keeps its name occupied (R5)."""
+    ttl: timedelta = timedelta(hours=1)
+    """How long a finished object is kept once its result is durable."""
+    reaper: Reaper = field(default_factory=Reaper)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is known of one attempt's object. ``UNSEEN``: nothing may be judged, neither way."""
+
+    known: bool = False
+    live: bool = False
+    """It answers a live question that was asked after the record was read."""
+    job: ClusterJob | None = None
+    foreign_uid: str = ""
+    pods: int = 0
+
+    @classmethod
+    def listed(cls, job: ClusterJob | None) -> Sight:
+        """From a complete list that was asked for after the record was read, or from news of it."""
+        return cls(known=True, job=job)
+
+    @classmethod
+    def answered(cls, live: Live) -> Sight:
+        """From a live answer asked for after the record was read (R6, R11)."""
+        return cls(known=True, live=True, job=live.job, foreign_uid=live.foreign_uid, pods=live.pods)
+
+
+UNSEEN = Sight()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One attempt's next step: what to do, why, and the record's change if it is known already."""
+
+    act: Act
+    reason: Reason
+    change: Change | None = None
+    uid: str = ""
+    ttl: timedelta | None = None
+
+
+def next_move(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
+    """The one next step of this attempt, or None when it is to be left alone for now."""
+    if job.status is Status.WAITING or not sight.known:
+        return None
+    found = sight.job if sight.job and not sight.job.tombstone else None
+    if job.status.terminal:
+        return _after_the_end(job, found, sight, now, life) if found else None
+    if found:
+        return _present(job, found, sight, now, life)
+    if not sight.live:
+        return Move(Act.LOOK, Reason.NOT_SEEN)
+    return _absent(job, sight, now, life)
+
+
+# ------------------------------------------------------------------------------- the object is there
+
+
+def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
+    if job.status is Status.CREATED:
+        return Move(Act.WRITE, Reason.ACCEPTED, accepted(job, found.uid, now, found))
+    if found.uid != job.scheduler_id:
+        if not sight.live:
+            return Move(Act.LOOK, Reason.OTHER_UID)
+        fields = {"scheduler_id": found.uid, "node": found.node or None}
+        change = Change(job.id, Event.REPOINTED, Reason.OTHER_UID, fields=fields, uid=job.scheduler_id)
+        return Move(Act.WRITE, Reason.OTHER_UID, change)
+    if found.finished:
+        # A pod that lingers after its finished job still runs the user's program: the slot is held.
+        return None if found.pod_unfinished or sight.pods else Move(Act.END, Reason.FINISHED, uid=found.uid)
+    if job.status is Status.QUEUED and found.started:
+        return Move(Act.WRITE, Reason.STARTED, _started(job, found, now))
+    if job.stop:
+        return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
+    return _too_late(job, found, sight, now, life)
+
+
+def accepted(
+    job: Attempt, uid: str, now: datetime, found: ClusterJob | None = None, token: str = ""
+) -> Change:
+    """The cluster has the object: created → queued. ``token``: the create that this definitely answers."""
+    fields = {"scheduler_id": uid, "queued": now}
+    if found and found.image_digest:
+        fields["image_digest"] = found.image_digest
+    return Change(job.id, Event.ACCEPTED, Reason.ACCEPTED, fields=fields, drop_token=token)
+
+
+def _started(job: Attempt, found: ClusterJob, now: datetime) -> Change:
+    fields: dict[str, object] = {"running": now, "node": found.node or None}
+    if found.image_digest:
+        fields["image_digest"] = found.image_digest
+    return Change(job.id, Event.STARTED, Reason.STARTED, fields=fields, uid=found.uid)
+
+
+def _too_late(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
+    """Start deadline and reaper: both ask live before they order anything."""
+    past_start = (
+        job.status is Status.QUEUED
+        and life.reaper.trusted
+        and found.scheduled_at is not None
+        and now - found.scheduled_at > job.job_input.start_deadline
+    )
+    limit = overdue(job, now, life.reaper)
+    if not past_start and limit is None:
+        return None
+    if not sight.live:
+        return Move(Act.LOOK, Reason.CONFIRM)
+    if limit is not None:
+        return Move(Act.WRITE, Reason.OVERDUE, reaped(job, limit, now))
+    ruling = start_failure(found)
+    stop = Stop(why=ruling.verdict.value, by=BY_DAEMON, at=now)
+    fields = {"stop": stop, "evidence": evidence_of(found, "", ())}
+    change = Change(job.id, Event.GIVEN_UP, Reason.START_DEADLINE, fields=fields)
+    return Move(Act.WRITE, Reason.START_DEADLINE, change)
+
+
+def reaped(job: Attempt, limit: timedelta, now: datetime) -> Change:
+    """The reaper's order to stop, repeating the very instant that was read and the limit (R10)."""
+    why = f"{job.status.value} for over {limit}"
+    stop = Stop(why=why, by=BY_DAEMON, at=now, code=TerminatedCode.AUTOMATION)
+    return Change(
+        job.id, Event.OVERDUE, Reason.OVERDUE, fields={"stop": stop}, entered=entered(job), limit=limit
+    )
+
+
+# --------------------------------------------------------------------------- the object is not there
+
+
+def _absent(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
+    """A live answer found nothing of ours under the name (a tombstone is nothing of ours)."""
+    if sight.pods:
+        return None
+    tombstone = sight.job is not None and sight.job.tombstone
+    if tombstone and not job.tombstone and (job.stop or job.scheduler_id):
+        change = Change(job.id, Event.BURIED, Reason.NAME_BURIED, fields={"tombstone": True})
+        return Move(Act.WRITE, Reason.NAME_BURIED, change)
+    if job.status is Status.CREATED:
+        return _never_there(job, sight, now, life, taken=bool(sight.foreign_uid) or tombstone)
+    if _settled(job, now, life):
+        return Move(Act.WRITE, Reason.LOST, _gone(job, Event.VANISHED, now, life))
+    return None if sight.foreign_uid else Move(Act.BURY, Reason.BURYING)
+
+
+def _never_there(job: Attempt, sight: Sight, now: datetime, life: Lifecycle, taken: bool) -> Move | None:
+    """A created attempt without an object: create it again, or end it if it is to stop."""
+    if job.stop:
+        if _settled(job, now, life):
+            return Move(Act.WRITE, Reason.STOPPED, _gone(job, Event.NEVER_CREATED, now, life))
+        return None if sight.foreign_uid else Move(Act.BURY, Reason.BURYING)
+    if taken:
+        return Move(Act.WRITE, Reason.NAME_TAKEN, name_taken(job, now, life))
+    limit = overdue(job, now, life.reaper)
+    if limit is not None:
+        return Move(Act.WRITE, Reason.OVERDUE, reaped(job, limit, now))
+    return Move(Act.CREATE, Reason.CREATING_AGAIN)
+
+
+def name_taken(job: Attempt, now: datetime, life: Lifecycle) -> Change:
+    """The name is somebody else's: an end, or with open creates an order to end once they are closed."""
+    return _refusal(job, Event.COLLIDED, Verdict.NAME_COLLISION, Reason.NAME_TAKEN, "", now, life)
+
+
+def refused(job: Attempt, message: str, now: datetime, life: Lifecycle) -> Change:
+    """The cluster refused the create for good; with other creates open the name must be buried first."""
+    return _refusal(job, Event.REJECTED, Verdict.REJECTED, Reason.REFUSED, message, now, life)
+
+
+def _refusal(
+    job: Attempt,
+    event: Event,
+    verdict: Verdict,
+    reason: Reason,
+    message: str,
+    now: datetime,
+    life: Lifecycle,
+) -> Change:
+    if open_creates(job, now, life):
+        stop = Stop(why=verdict.value, by=BY_DAEMON, at=now)
+        fields: dict[str, object] = {"stop": stop, "evidence": Evidence(message=message)}
+        return Change(job.id, Event.GIVEN_UP, reason, fields=fields)
+    fields = {"finished": now, "verdict": verdict, "evidence": Evidence(message=message), "error": message}
+    return Change(job.id, event, reason, status=Status.ERROR, fields=fields, hold=life.hold)
+
+
+def open_creates(job: Attempt, now: datetime, life: Lifecycle) -> bool:
+    """Whether a create of this attempt may still land (R5). The store repeats it by its own clock."""
+    return any(now - token.at <= life.hold for token in job.open_creates)
+
+
+def _settled(job: Attempt, now: datetime, life: Lifecycle) -> bool:
+    return job.tombstone or not open_creates(job, now, life)
+
+
+# ------------------------------------------------------------------------------------------ the end
+
+
+def _after_the_end(
+    job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle
+) -> Move | None:
+    """The record is terminal, an object of ours is still there: let it expire, or it is a ghost (R13)."""
+    if found.active:
+        if found.deleting:
+            return None
+        return Move(Act.GHOST if sight.live else Act.LOOK, Reason.GHOST, uid=found.uid)
+    if found.expiring:
+        return None
+    ttl = life.hold if open_creates(job, now, life) and not job.tombstone else life.ttl
+    return Move(Act.EXPIRE, Reason.RESULT_KEPT, uid=found.uid, ttl=ttl)
+
+
+def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ...], now: datetime) -> Change:
+    """The one terminal write for a finished object (R4). Success in spite of a stop is success."""
+    ruling = judge(found, log_tail=log_tail, stop=job.stop, started=job.running is not None)
+    evidence = evidence_of(found, log_tail, matched)
+    fields: dict[str, object] = {
+        "finished": now,
+        "exit_code": found.exit_code,
+        "evidence": evidence,
+        "error": "" if ruling.verdict is Verdict.SUCCEEDED else ruling.because,
+        "node": found.node or job.node or None,
+    }
+    status = Status.COMPLETED
+    if ruling.verdict is not Verdict.SUCCEEDED:
+        status, more = _as_ordered(job, ruling.verdict)
+        fields |= more
+    else:
+        fields["verdict"] = Verdict.SUCCEEDED
+    return Change(job.id, Event.ENDED, Reason.FINISHED, status=status, fields=fields)
+
+
+def _gone(job: Attempt, event: Event, now: datetime, life: Lifecycle) -> Change:
+    """The one terminal write for an attempt whose object is gone, or never was."""
+    status, more = _as_ordered(job, Verdict.LOST)
+    reason = Reason.STOPPED if job.stop else Reason.LOST
+    error = (
+        f"stopped by {job.stop.by}: {job.stop.why}"
+        if job.stop
+        else "the object and its pods are gone, and nobody saw how it ended"
+    )
+    fields = {"finished": now, "error": error, **more}
+    return Change(job.id, event, reason, status=status, fields=fields, uid=job.scheduler_id, hold=life.hold)
+
+
+def _as_ordered(job: Attempt, otherwise: Verdict) -> tuple[Status, dict[str, object]]:
+    """Status and verdict of an end that is no success, as the stop says (R4)."""
+    if job.stop is None:
+        return Status.ERROR, {"verdict": otherwise}
+    if job.stop.code is None:
+        return Status.ERROR, {"verdict": Verdict(job.stop.why)}
+    reaped = job.stop.code is TerminatedCode.AUTOMATION
+    verdict = Verdict.REAPED if reaped else Verdict.CANCELLED
+    return Status.TERMINATED, {"verdict": verdict, "terminated_code": job.stop.code}

@@ -1,0 +1,333 @@
+"""The plan of one batch: a pure function from a view to the steps that may be taken now.
+
+The daemon executes it, dry run prints it, ``explain`` quotes it and the simulator runs it. Every step
+is safe to repeat and safe to be the last one before a crash: the next pass plans from the records and
+the cluster, never from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.core.batches import BatchMove, batch_move
+from controller.core.change import Change
+from controller.core.decide import BY_DAEMON, Act, Move, Reason, next_move
+from controller.core.machine import Event
+from controller.core.model import (
+    Attempt,
+    BatchStatus,
+    Foreign,
+    ForeignKind,
+    Gate,
+    Hold,
+    Origin,
+    Status,
+    Stop,
+    TerminatedCode,
+    Verdict,
+)
+from controller.core.retry import RetryDecision, decide_retry
+from controller.core.systemic import hold_sentence, systemic_failure
+from controller.core.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a batch. ``reason`` is log key, metric label and the record's ``reason``."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJob(Step):
+    """One attempt's next step, as ``decide`` has it."""
+
+    job: Attempt
+    move: Move
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Step):
+    """Take places in the gate for these attempts, then submit them (R1)."""
+
+    places: tuple[tuple[Attempt, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submit(Step):
+    """An attempt already holds a place but was not recorded so: go on where a crash stopped."""
+
+    job: Attempt
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(Step):
+    """Record the automatic retry of an ended attempt (R8)."""
+
+    chain: tuple[Attempt, ...]
+    decision: RetryDecision
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Step):
+    """Give the places of ended attempts back."""
+
+    jobs: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountForeign(Step):
+    """Let objects that are no attempt's take places away (R2, R13)."""
+
+    objects: tuple[Foreign, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckForeign(Step):
+    """A counted object is no longer in the list: ask live, and only then stop counting it."""
+
+    object: Foreign
+
+
+@dataclass(frozen=True, slots=True)
+class HoldBatch(Step):
+    """Stop submissions until somebody says resume (S7b)."""
+
+    hold: Hold
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveBatch(Step):
+    """The batch's own status follows its gate and its attempts."""
+
+    move: BatchMove
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawWaiting(Step):
+    """The batch is being cancelled: end everything that waits."""
+
+    stop: Stop
+
+
+class Block(StrEnum):
+    """Why a batch starts nothing now; closed, for logs, metrics and ``explain``."""
+
+    NONE = "none"
+    EXPANDING = "expanding"
+    CANCELLING = "cancelling"
+    HALTED = "halted"
+    PAUSED = "paused"
+    HELD = "held"
+    BLIND = "blind"
+    FULL = "full"
+    LIMITED = "limited"
+    NOTHING_DUE = "nothing-due"
+
+
+def plan(view: View, jitter: Callable[[str], float]) -> tuple[Step, ...]:
+    """Every step that may be taken now, in the order in which to take them.
+
+    ``jitter`` maps an attempt's id to a number in [0, 1] that spreads retries.
+    """
+    return (
+        *_count_foreign(view),
+        *_orders(view),
+        *_settle(view, jitter),
+        *_hold(view),
+        *_withdraw(view),
+        *_claim(view),
+        *_move_batch(view),
+    )
+
+
+# ------------------------------------------------------------------------------------------- foreign
+
+
+def _count_foreign(view: View) -> Iterator[Step]:
+    counted = {foreign.uid for foreign in view.gate.foreign}
+    orphans = tuple(
+        Foreign(orphan.uid, orphan.name, "Job", ForeignKind.ORPHAN)
+        for orphan in view.orphans
+        if orphan.active and orphan.uid not in counted
+    )
+    if orphans:
+        yield CountForeign(Reason.ORPHAN, orphans)
+    if view.foreign is None:
+        return
+    seen = {thing.uid: thing for thing in view.foreign if thing.active}
+    new = tuple(Foreign(uid, thing.name, thing.kind) for uid, thing in seen.items() if uid not in counted)
+    if new:
+        yield CountForeign(Reason.FOREIGN_SEEN, new)
+    for foreign in view.gate.foreign:
+        if foreign.uid not in seen:
+            yield CheckForeign(Reason.FOREIGN_UNSEEN, foreign)
+
+
+# -------------------------------------------------------------------------------------------- orders
+
+
+def _orders(view: View) -> Iterator[Step]:
+    """A cancel of the batch reaches every attempt that it finds (row 'active | cancel')."""
+    if view.gate.cancel is None:
+        return
+    yield WithdrawWaiting(Reason.CANCEL, view.gate.cancel)
+    for job in view.holders:
+        if job.status.active and (job.stop is None or job.stop.code is None):
+            change = Change(job.id, Event.STOP_ASKED, Reason.CANCEL, fields={"stop": view.gate.cancel})
+            yield MoveJob(Reason.CANCEL, job, _write(change))
+
+
+def _write(change: Change) -> Move:
+    return Move(Act.WRITE, Reason(change.reason), change)
+
+
+# -------------------------------------------------------------------------------------------- settle
+
+
+def _settle(view: View, jitter: Callable[[str], float]) -> Iterator[Step]:
+    """Holders first go where their objects are; ended ones leave, after their retry is recorded.
+
+    The place in the gate is what remembers that an end was not yet followed up: the retry is written
+    before the place is given back, so a crash between the two repeats the first.
+    """
+    leaving: list[Attempt] = []
+    slots = {holder.job: holder.slot for holder in view.gate.holders}
+    for job in view.holders:
+        if job.status.terminal:
+            yield from _follow_up(view, job, jitter)
+            leaving.append(job)
+            continue
+        if job.status is Status.WAITING:
+            yield Submit(Reason.HAS_PLACE, job, slots[job.id])
+            continue
+        move = next_move(job, view.sight(job), view.now, view.life)
+        if move:
+            yield MoveJob(move.reason, job, move)
+    if leaving:
+        yield Leave(Reason.ENDED, tuple(leaving))
+    for job in (*view.others, *(job for job in view.holders if job.status.terminal)):
+        move = next_move(job, view.sight(job), view.now, view.life)
+        if move:
+            yield MoveJob(move.reason, job, move)
+
+
+def _follow_up(view: View, job: Attempt, jitter: Callable[[str], float]) -> Iterator[Step]:
+    chain = tuple(view.chains.get(job.root_id, ()))
+    if view.gate.cancel or not chain or chain[-1].id != job.id:
+        return
+    decision = decide_retry(chain, view.rules, view.max_auto_retries, jitter(job.id))
+    if decision.child:
+        yield Retry(Reason.RETRY_DUE, chain, decision)
+
+
+# ----------------------------------------------------------------------------------------------- hold
+
+
+def _hold(view: View) -> Iterator[Step]:
+    if view.gate.hold or view.gate.cancel or view.done or view.batch.status.closed:
+        return
+    verdict = systemic_failure(view.batch.counts.first)
+    if verdict:
+        sentence = hold_sentence(view.batch.counts.first, verdict)
+        yield HoldBatch(Reason.SYSTEMIC_FAILURE, Hold.SYSTEMIC_FAILURE, sentence)
+
+
+# ---------------------------------------------------------------------------------------------- claim
+
+
+def forbidden_retry(job: Attempt, view: View) -> bool:
+    """Whether a waiting automatic retry must be withdrawn: its previous attempt says no retry (R8)."""
+    if job.origin is not Origin.AUTO:
+        return False
+    chain = view.chains.get(job.root_id, ())
+    return any(attempt.attempt == job.attempt - 1 and attempt.no_retry for attempt in chain)
+
+
+def withdrawal(job: Attempt, view: View, reason: Reason, stop: Stop) -> Change:
+    """A waiting attempt ends before it ever held a place."""
+    code = stop.code if stop.code is not None else TerminatedCode.USER
+    fields = {
+        "finished": view.now,
+        "verdict": Verdict.CANCELLED,
+        "terminated_code": code,
+        "error": f"withdrawn by {stop.by}: {stop.why}",
+    }
+    return Change(job.id, Event.WITHDRAWN, reason, fields=fields)
+
+
+def _withdraw(view: View) -> Iterator[Step]:
+    for job in (*view.due, *view.at_end):
+        if forbidden_retry(job, view):
+            stop = Stop("the attempt before it was cancelled", BY_DAEMON, view.now, TerminatedCode.USER)
+            change = withdrawal(job, view, Reason.RETRY_FORBIDDEN, stop)
+            yield MoveJob(Reason.RETRY_FORBIDDEN, job, _write(change))
+
+
+def candidates(view: View) -> tuple[Attempt, ...]:
+    """The waiting attempts that may start, in order; ``batch-end`` retries only once all else is over."""
+    held = {holder.job for holder in view.gate.holders}
+    line = view.due or (view.at_end if view.idle else ())
+    return tuple(job for job in line if job.id not in held and not forbidden_retry(job, view))
+
+
+def block(view: View) -> tuple[Block, str]:
+    """Whether the batch as a whole may start something now: what forbids it, and the number or name.
+
+    The one place where this is decided: the plan claims by it and ``explain`` quotes it.
+    """
+    gate, halts = view.gate, view.halts
+    if view.batch.status is BatchStatus.EXPANDING:
+        return Block.EXPANDING, f"{view.batch.tasks} tasks are being recorded"
+    if gate.cancel:
+        return Block.CANCELLING, f"cancelled by {gate.cancel.by}"
+    if halts.submissions:
+        return Block.HALTED, f"by {halts.submissions.by}: {halts.submissions.why}"
+    if gate.hold:
+        return Block.HELD, gate.hold
+    if gate.paused:
+        return Block.PAUSED, "paused"
+    if view.foreign is None:
+        return Block.BLIND, view.blind or "the cluster has not been listed within the last pass"
+    if room(gate, view) <= 0:
+        return Block.FULL, _full(gate)
+    if view.allowance.places <= 0:
+        return Block.LIMITED, view.allowance.why
+    if not candidates(view):
+        return Block.NOTHING_DUE, "nothing that waits is due"
+    return Block.NONE, ""
+
+
+def room(gate: Gate, view: View) -> int:
+    """Places left, foreign objects that were seen but not yet counted taken into account."""
+    counted = {foreign.uid for foreign in gate.foreign}
+    new = sum(1 for thing in view.foreign or () if thing.active and thing.uid not in counted)
+    return gate.free - new
+
+
+def _full(gate: Gate) -> str:
+    text = f"{len(gate.holders)} of {gate.max} active jobs in batch"
+    return text + (f", and {len(gate.foreign)} foreign ones count" if gate.foreign else "")
+
+
+def _claim(view: View) -> Iterator[Step]:
+    blocked, _ = block(view)
+    if blocked is not Block.NONE:
+        return
+    line = candidates(view)[: min(room(view.gate, view), view.allowance.places)]
+    slots = view.gate.lowest_free_slots(len(line))
+    yield Claim(Reason.PLACE_FREE, tuple(zip(line, slots, strict=True)))
+
+
+# ---------------------------------------------------------------------------------------------- batch
+
+
+def _move_batch(view: View) -> Iterator[Step]:
+    live = not view.done or bool(view.gate.holders)
+    move = batch_move(view.batch, view.gate, has_live=live, completed=view.completed)
+    if move:
+        yield MoveBatch(Reason.BATCH_MOVED, move)

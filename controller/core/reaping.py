@@ -1,0 +1,70 @@
+"""When an attempt is overdue (E10, E11, lifecycle R10). Called by ``decide``; reads no clock itself.
+
+Time during which nobody had a complete good look at the cluster does not count: a job that could not
+be seen for a week was not stuck for a week. And while the clocks disagree nothing is overdue at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller.core.model import Attempt, Status
+
+Gap = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaper:
+    """The operator's limits by status, and whether time can be trusted at this instant."""
+
+    created_after: timedelta | None = timedelta(hours=1)
+    queued_after: timedelta | None = timedelta(days=14)
+    running_after: timedelta | None = None
+    trusted: bool = True
+    """False while our clock and the store's, or wall and monotonic clock, disagree by over 30 s."""
+    gaps: tuple[Gap, ...] = ()
+    """Stretches without a complete good pass, by the store's records."""
+
+    def limit(self, status: Status) -> timedelta | None:
+        """How long an attempt may stay in this status; None: for ever."""
+        limits = {
+            Status.CREATED: self.created_after,
+            Status.QUEUED: self.queued_after,
+            Status.RUNNING: self.running_after,
+        }
+        return limits.get(status)
+
+
+def entered(job: Attempt) -> datetime | None:
+    """The instant at which the attempt entered the status it has."""
+    return {
+        Status.CREATED: job.created,
+        Status.QUEUED: job.queued,
+        Status.RUNNING: job.running,
+    }.get(job.status)
+
+
+def blind_time(gaps: Sequence[Gap], since: datetime, until: datetime) -> timedelta:
+    """How much of ``since`` … ``until`` lies in the gaps (which may overlap each other)."""
+    total = timedelta()
+    reached = since
+    for start, end in sorted(gaps):
+        start, end = max(start, reached), min(end, until)
+        if end > start:
+            total += end - start
+            reached = end
+    return total
+
+
+def overdue(job: Attempt, now: datetime, reaper: Reaper) -> timedelta | None:
+    """The limit that the attempt has passed, blind time added to it; None: it is not overdue.
+
+    The store repeats the comparison with its own clock when the stop is written, with this value.
+    """
+    limit, since = reaper.limit(job.status), entered(job)
+    if limit is None or since is None or not reaper.trusted:
+        return None
+    limit += blind_time(reaper.gaps, since, now)
+    return limit if now - since > limit else None

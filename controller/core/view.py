@@ -1,0 +1,69 @@
+"""What a plan is made from: one batch, its gate, and the records and sights that may move now.
+
+Built by ``controller.looking``; never all of a batch's records, only those that hold a place, those
+whose objects were seen, and the first waiting ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from controller.core.decide import UNSEEN, Lifecycle, Sight
+from controller.core.model import Attempt, Batch, Gate, Halts
+from controller.core.sight import ClusterJob, ForeignObject
+from controller.core.spec import RetryRule
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many attempts the world outside the gate lets start now, and the sentence if it is none."""
+
+    places: int
+    why: str = ""
+
+
+UNLIMITED = Allowance(places=1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One batch at one instant. Partial views (after an event) show fewer holders, never wrong ones."""
+
+    batch: Batch
+    gate: Gate
+    now: datetime
+    life: Lifecycle
+    rules: Sequence[RetryRule] = ()
+    max_auto_retries: int = 6
+    halts: Halts = Halts()
+    holders: Sequence[Attempt] = ()
+    """Records of gate holders: all of them, or those that an event named."""
+    others: Sequence[Attempt] = ()
+    """Records without a place whose objects were seen."""
+    due: Sequence[Attempt] = ()
+    """The first waiting records that are due, in the order in which they start."""
+    at_end: Sequence[Attempt] = ()
+    """Due ``batch-end`` retries; looked for only when nothing else waits."""
+    idle: bool = False
+    """Nothing is active, and nothing but ``batch-end`` retries waits."""
+    done: bool = False
+    """Nothing is waiting or active."""
+    completed: int = 0
+    """Completed attempts; counted only when ``done``."""
+    chains: Mapping[str, Sequence[Attempt]] = field(default_factory=dict)
+    """All attempts of a task, by root id, for the ended holders and the due automatic retries."""
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+    orphans: Sequence[ClusterJob] = ()
+    """Active objects with our labels whose record can't be found."""
+    foreign: Sequence[ForeignObject] | None = None
+    """Active foreign objects under the prefix; None: no list recent enough, so nothing may be claimed."""
+    blind: str = ""
+    """Why the batch's namespace could not be seen; empty: it was."""
+    allowance: Allowance = UNLIMITED
+    """What operator's limits, other batches and the submission rate leave."""
+
+    def sight(self, job: Attempt) -> Sight:
+        """What is known of this attempt's object."""
+        return self.sights.get(job.id, UNSEEN)

@@ -1,0 +1,214 @@
+"""Deeds: carrying out the steps of a plan, each idempotent, each outcome recorded.
+
+Called by ``reconcile`` only. Every write to the cluster has three outcomes, and each has its branch
+here: applied, refused, unknown. No policy lives here: where a fresh fact asks for a new decision, the
+fact goes back to ``decide``.
+"""
+
+from __future__ import annotations
+
+from controller.core.change import Change
+from controller.core.decide import (
+    Act,
+    Lifecycle,
+    Move,
+    Reason,
+    Sight,
+    accepted,
+    ended,
+    name_taken,
+    next_move,
+    refused,
+)
+from controller.core.machine import Event
+from controller.core.model import Attempt, Foreign, ForeignKind
+from controller.core.sight import ClusterJob
+from controller.core.verdict import evidence_of
+from controller.core.view import View
+from controller.engine import Engine
+from controller.patterns import matched_patterns
+from controller.ports import CreateResult, NewJob, Rejected, Unavailable
+
+THROTTLED = 429
+
+
+async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> bool:
+    """One attempt's step. True when a record changed, so that more may be decided at once."""
+    match move.act:
+        case Act.WRITE:
+            assert move.change is not None
+            return await engine.apply(job, move.change) is not None
+        case Act.LOOK:
+            return await _look_closer(engine, view, job)
+        case Act.CREATE:
+            return await create_again(engine, view, job)
+        case Act.END:
+            return await _end(engine, view, job, view.sight(job).job)
+        case Act.DELETE:
+            return await _delete(engine, view, job, view.sight(job).job)
+        case Act.BURY:
+            return await _bury(engine, view, job)
+        case Act.EXPIRE:
+            assert move.ttl is not None
+            await engine.cluster.expire(job.namespace, job.name, move.uid, move.ttl)
+            return False
+        case Act.GHOST:
+            return await _ghost(engine, view, job, move.uid)
+
+
+# ------------------------------------------------------------------------------------- looking closer
+
+
+async def _look_closer(engine: Engine, view: View, job: Attempt) -> bool:
+    """Read the record again, then ask live, then decide again: in that order (R6, R11)."""
+    record = await engine.store.job(job.id)
+    if record is None:
+        return False
+    live = await engine.cluster.get(record.namespace, record.name, record.id)
+    move = next_move(record, Sight.answered(live), engine.clock.now(), view.life)
+    if move is None or move.act is Act.LOOK:
+        return False
+    match move.act:
+        case Act.END:
+            return await _end(engine, view, record, live.job)
+        case Act.DELETE:
+            return await _delete(engine, view, record, live.job)
+        case _:
+            return await carry_out(engine, view, record, move)
+
+
+# ------------------------------------------------------------------------------------------- creating
+
+
+def new_job(view: View, job: Attempt) -> NewJob:
+    """What to ask the cluster for: all of it is on the record (E1)."""
+    chain = view.chains.get(job.root_id, ())
+    avoid = tuple(dict.fromkeys(earlier.node for earlier in chain if earlier.node and earlier.id != job.id))
+    return NewJob(
+        name=job.name,
+        namespace=job.namespace,
+        batch=view.batch.name,
+        batch_id=job.batch_id,
+        task_id=job.task_id,
+        attempt=job.attempt,
+        job_id=job.id,
+        input=job.job_input,
+        avoid_nodes=avoid,
+        image_digest=job.image_digest,
+    )
+
+
+async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
+    """A place is taken: record it with the create's token, then ask the cluster (R1, R5)."""
+    token = engine.new_token()
+    fields = {"slot": slot, "created": engine.clock.now(), "epoch": engine.epoch}
+    claimed = Change(job.id, Event.CLAIMED, Reason.PLACE_FREE, fields=fields, add_token=token)
+    record = await engine.apply(job, claimed)
+    if record is None:
+        return False
+    await _post(engine, view, record, token)
+    return True
+
+
+async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
+    """A live look found nothing under the name: the same create with a token of its own (R5, R6)."""
+    token = engine.new_token()
+    opened = Change(job.id, Event.CREATE_OPENED, Reason.CREATING_AGAIN, add_token=token)
+    record = await engine.apply(job, opened)
+    if record is None:
+        return False
+    await _post(engine, view, record, token)
+    return True
+
+
+async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
+    """Ask the cluster for the object; only a definite answer closes this create's token."""
+    try:
+        answer = await engine.cluster.create(new_job(view, job))
+    except Rejected as error:
+        await _refused(engine, view.life, job, token, error)
+    except Unavailable:
+        engine.journal.submitted("unknown")
+        engine.journal.unknown_outcome("create")
+        raise
+    else:
+        engine.journal.submitted(answer.result.value)
+        if answer.result in (CreateResult.CREATED, CreateResult.EXISTS_OURS):
+            change = accepted(job, answer.uid, engine.clock.now(), token=token)
+            if await engine.apply(job, change) is None:
+                await _close(engine, job, token)
+        else:
+            record = await _close(engine, job, token)
+            if record and record.status is job.status and record.stop is None:
+                await engine.apply(record, name_taken(record, engine.clock.now(), view.life))
+
+
+async def _refused(engine: Engine, life: Lifecycle, job: Attempt, token: str, error: Rejected) -> None:
+    record = await _close(engine, job, token)
+    if error.code == THROTTLED:
+        engine.journal.submitted("throttled")
+        return
+    engine.journal.submitted("refused")
+    if record and record.status is job.status and record.stop is None:
+        await engine.apply(record, refused(record, str(error), engine.clock.now(), life))
+
+
+async def _close(engine: Engine, job: Attempt, token: str) -> Attempt | None:
+    """The create with this token has its definite answer, whatever became of the record."""
+    closed = Change(job.id, Event.CREATE_CLOSED, Reason.CREATE_ANSWERED, drop_token=token)
+    return await engine.apply(job, closed)
+
+
+# --------------------------------------------------------------------------------------------- ending
+
+
+async def _end(engine: Engine, view: View, job: Attempt, found: ClusterJob | None) -> bool:
+    """The object is finished: keep what its log says, then the one terminal write (R4, S8)."""
+    assert found is not None
+    log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
+    matched = await matched_patterns(view.rules, log_tail)
+    after = await engine.apply(job, ended(job, found, log_tail, matched, engine.clock.now()))
+    if after is None:
+        return False
+    engine.freed.setdefault(job.batch_id, []).append(engine.clock.monotonic())
+    return True
+
+
+async def _delete(engine: Engine, view: View, job: Attempt, found: ClusterJob | None) -> bool:
+    """Stop is set: keep the evidence while there is some, then delete this very object (R4, S8)."""
+    assert found is not None
+    changed = False
+    if not job.evidence.log_tail:
+        log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
+        if log_tail:
+            evidence = evidence_of(found, log_tail, await matched_patterns(view.rules, log_tail))
+            seen = Change(job.id, Event.SEEN, Reason.STOPPING, fields={"evidence": evidence})
+            changed = await engine.apply(job, seen) is not None
+    await engine.cluster.delete(job.namespace, job.name, found.uid)
+    return changed
+
+
+async def _bury(engine: Engine, view: View, job: Attempt) -> bool:
+    """Occupy the name, so that no create that is still under way can land after the end (R5)."""
+    answer = await engine.cluster.bury(new_job(view, job), view.life.hold)
+    match answer.result:
+        case CreateResult.CREATED | CreateResult.EXISTS_TOMBSTONE:
+            buried = Change(job.id, Event.BURIED, Reason.NAME_BURIED, fields={"tombstone": True})
+            if await engine.apply(job, buried) is None:
+                return False
+            return await _look_closer(engine, view, job)
+        case CreateResult.EXISTS_OURS if job.stop:
+            # A late create won. The slot is held until this very object is gone; then bury again.
+            await engine.cluster.delete(job.namespace, job.name, answer.uid)
+            return False
+        case _:
+            return False
+
+
+async def _ghost(engine: Engine, view: View, job: Attempt, uid: str) -> bool:
+    """A live object of ours whose record has ended: count it, then delete this very object (R13)."""
+    if uid not in {foreign.uid for foreign in view.gate.foreign}:
+        engine.journal.violated("ghost", batch=view.batch.name, job=job.name, uid=uid)
+        await engine.store.enter_foreign(view.batch.id, [Foreign(uid, job.name, "Job", ForeignKind.GHOST)])
+    await engine.cluster.delete(job.namespace, job.name, uid)
+    return True

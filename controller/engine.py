@@ -1,0 +1,187 @@
+"""What every pass works with: the ports, the settings, the epoch, and the few things it remembers.
+
+Nothing here decides. What is remembered may be lost at any instant: hints, back-offs and counters that
+make the next pass sooner or quieter, never right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from controller.core.change import Change
+from controller.core.decide import Lifecycle
+from controller.core.machine import TABLE, Writer
+from controller.core.model import Attempt, Counts, Status
+from controller.core.sharing import Limits
+from controller.core.sight import ClusterJob, Observation
+from controller.ports import Clock, Cluster, Journal, StaleEpoch, Store
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The operator's figures for the engine; made from ``config.yaml`` by ``app``."""
+
+    life: Lifecycle = field(default_factory=Lifecycle)
+    interval: timedelta = timedelta(seconds=15)
+    """Between two full passes; a foreign list older than one and a half of it allows no claim."""
+    repair_after: timedelta = timedelta(seconds=30)
+    clock_skew: timedelta = timedelta(seconds=30)
+    limits: Limits = field(default_factory=Limits)
+    rate: float = 10.0
+    """Submissions a second, in the long run; 0: no limit."""
+    burst: int = 20
+    concurrency: int = 16
+    """Calls to the cluster in flight at once, per batch."""
+    log_tail_bytes: int = 4096
+    max_rounds: int = 12
+    """Rounds of look, plan, act in one pass of one batch; what is left waits for the next pass."""
+
+    @property
+    def foreign_age(self) -> float:
+        """How old, in seconds, a foreign list may be when a claim is planned (R2)."""
+        return self.interval.total_seconds() * 1.5
+
+
+@dataclass(slots=True)
+class Pacer:
+    """A token bucket on the monotonic clock: how many submissions may go out now (S4)."""
+
+    rate: float
+    burst: int
+    tokens: float = -1.0
+    at: float = 0.0
+
+    def available(self, now: float) -> int:
+        """Whole submissions that may go out at this monotonic instant."""
+        if self.rate <= 0:
+            return 1_000_000_000
+        if self.tokens < 0:
+            self.tokens = float(self.burst)
+        else:
+            self.tokens = min(float(self.burst), self.tokens + max(0.0, now - self.at) * self.rate)
+        self.at = now
+        return int(self.tokens)
+
+    def take(self, n: int) -> None:
+        """Spend ``n`` of what was available."""
+        if self.rate > 0:
+            self.tokens -= n
+
+    def seconds_until_one(self) -> float:
+        """How long until the next submission may go out."""
+        return 0.0 if self.rate <= 0 or self.tokens >= 1 else (1.0 - self.tokens) / self.rate
+
+
+@dataclass(slots=True)
+class Sickbed:
+    """Items that failed in an unforeseen way: left alone for a while that doubles, up to five minutes."""
+
+    until: dict[str, tuple[int, float, str]] = field(default_factory=dict)
+
+    def rests(self, item: str, now: float) -> bool:
+        """Whether the item is to be left alone at this monotonic instant."""
+        return item in self.until and now < self.until[item][1]
+
+    def fell_ill(self, item: str, now: float, why: str) -> float:
+        """Note one more failure; returns for how many seconds the item is left alone."""
+        times = self.until[item][0] + 1 if item in self.until else 1
+        seconds = min(300.0, 2.0**times)
+        self.until[item] = (times, now + seconds, why)
+        return seconds
+
+    def recovered(self, item: str) -> None:
+        """The item went through."""
+        self.until.pop(item, None)
+
+
+@dataclass(slots=True)
+class Engine:
+    """The ports and the memory that passes share. One per process."""
+
+    cluster: Cluster
+    store: Store
+    clock: Clock
+    journal: Journal
+    settings: EngineSettings
+    jitter: Callable[[str], float]
+    """An attempt's id → a number in [0, 1]; the same for the same id."""
+    new_token: Callable[[], str]
+    epoch: int = 0
+    """This process's epoch while it leads; 0 while it does not."""
+    trusted_clock: bool = True
+    news: dict[str, dict[str, ClusterJob]] = field(default_factory=dict)
+    """By batch id and job id: objects as the watch showed them since the last list."""
+    seen: Observation | None = None
+    """The last complete list."""
+    pacer: Pacer = field(init=False)
+    sick: Sickbed = field(default_factory=Sickbed)
+    freed: dict[str, list[float]] = field(default_factory=dict)
+    """By batch id: monotonic instants at which places became free, for the refill latency."""
+    _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pacer = Pacer(self.settings.rate, self.settings.burst)
+
+    async def apply(self, job: Attempt, change: Change) -> Attempt | None:
+        """Write one change; None when the record is no longer as the change demands.
+
+        ``job`` is the record as it was read before; it feeds the counters and the log line.
+        """
+        epoch = self.epoch if TABLE[change.event].writer is Writer.LEADER else None
+        after = await self.store.change(change, epoch)
+        if after is None:
+            self.journal.skipped(job, change)
+            return None
+        if after.status is not job.status:
+            self.tally(job, after)
+        self.journal.moved(job, after, change)
+        return after
+
+    def tally(self, before: Attempt | None, after: Attempt) -> None:
+        """Remember a change of status for the batch's cached counts."""
+        self._tally.setdefault(after.batch_id, []).append((before, after))
+
+    async def flush_counts(self, batch_id: str) -> None:
+        """Bring the cached counts up to date with what this process changed."""
+        moves = self._tally.pop(batch_id, [])
+        if moves:
+            await self.store.add_counts(batch_id, counts_of(moves))
+
+    @contextlib.asynccontextmanager
+    async def guarded(self, item: str, **facts: object) -> AsyncIterator[None]:
+        """One sick item costs one item: it is left alone for a while, counted and named.
+
+        What may happen to anybody (``Unavailable``, ``StaleEpoch``, a cancel) passes through.
+        """
+        from controller.ports import BatchkeeperError
+
+        try:
+            yield
+        except BatchkeeperError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the per-item guard
+            seconds = self.sick.fell_ill(item, self.clock.monotonic(), f"{type(error).__name__}: {error}")
+            self.journal.quarantined(item, error, seconds, **facts)
+        else:
+            self.sick.recovered(item)
+
+    def must_lead(self) -> None:
+        """Raise ``StaleEpoch`` when this process does not lead (any more)."""
+        if not self.epoch:
+            raise StaleEpoch("this controller does not lead; another one does, or will within seconds")
+
+
+def counts_of(moves: list[tuple[Attempt | None, Attempt]]) -> Counts:
+    """The sum of changes of status, as what to add to the cached counts."""
+    status: dict[Status, int] = {}
+    first: dict[object, int] = {}
+    for before, after in moves:
+        if before is not None:
+            status[before.status] = status.get(before.status, 0) - 1
+        status[after.status] = status.get(after.status, 0) + 1
+        if after.attempt == 0 and after.status.terminal and after.verdict:
+            first[after.verdict] = first.get(after.verdict, 0) + 1
+    return Counts({key: n for key, n in status.items() if n}, first)  # type: ignore[arg-type]

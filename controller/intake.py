@@ -1,0 +1,190 @@
+"""Intake: from a spec that was read and checked to a batch in the store, and its later changes.
+
+Called by the daemon for files in the watched store, and by the command line for ``submit``. Every
+write is guarded by a unique name or by status alone, so it may come from anybody and be repeated after
+a crash: a batch that stopped half-way through its expansion goes on when its spec is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from controller.core.model import Attempt, Batch, BatchStatus, Gate, Origin, Setting, Status
+from controller.core.naming import job_name
+from controller.core.spec import BatchSpec, Task
+from controller.ports import Clock, Conflict, Store
+from controller.specfile import changed_fields, settings_of
+
+CHUNK = 1000
+"""Root records written at once; between two chunks the event loop gets its turn."""
+
+
+class Outcome(StrEnum):
+    """What became of a spec; the value is the metric label."""
+
+    ACCEPTED = "accepted"
+    SAME = "same"
+    CHANGED = "changed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer to a spec: what became of it, of which batch, in one sentence each."""
+
+    outcome: Outcome
+    batch: Batch | None
+    sentences: tuple[str, ...]
+
+
+async def accept(
+    store: Store,
+    clock: Clock,
+    spec: BatchSpec,
+    *,
+    source: str,
+    other_sources: frozenset[str] = frozenset(),
+) -> Taken:
+    """Make the batch that the spec asks for, or bring the one of its name up to it (O1).
+
+    ``source`` names where the spec came from; ``other_sources`` are the places that still hold specs:
+    a second file that gives the same batch other content is refused, not taken in turns.
+    """
+    batch = await store.batch_named(spec.namespace, spec.name)
+    if batch is None:
+        try:
+            batch = await store.add_batch(*_new(store, spec, source, clock.now()))
+        except Conflict:
+            batch = await store.batch_named(spec.namespace, spec.name)
+            if batch is None:
+                raise
+        else:
+            await expand(store, clock, batch, spec)
+            count = f"{len(spec.tasks)} task{'' if len(spec.tasks) == 1 else 's'}"
+            return Taken(
+                Outcome.ACCEPTED, batch, (f"accepted: {count}, at most {spec.max_concurrent} active",)
+            )
+    return await _known(store, clock, batch, spec, source, other_sources)
+
+
+def _new(store: Store, spec: BatchSpec, source: str, now: datetime) -> tuple[Batch, Gate]:
+    batch_id = store.new_id()
+    settings = {name: Setting(value, source, now) for name, value in settings_of(spec).items()}
+    batch = Batch(
+        id=batch_id,
+        namespace=spec.namespace,
+        name=spec.name,
+        user=spec.owner,
+        status=BatchStatus.EXPANDING,
+        spec=spec.document,
+        spec_hash=spec.hash,
+        source=source,
+        settings=settings,
+        tasks=len(spec.tasks),
+        inserted=now,
+        updated=now,
+        reason="its tasks are being recorded",
+    )
+    return batch, Gate(batch_id, spec.max_concurrent, paused=spec.paused)
+
+
+async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> None:
+    """Record every task once; repeatable: the unique key (batch, task, attempt) lets each in once.
+
+    ``child_jobs`` gets the ids as read back from the store, so a repeat after a crash lists what is
+    there and not what this process meant to write.
+    """
+    gate = Gate(batch.id, spec.max_concurrent, paused=spec.paused)
+    await store.ensure_gate(gate)
+    tasks = iter(spec.tasks)
+    while chunk := list(islice(tasks, CHUNK)):
+        await store.add_jobs(list(_roots(store, batch, spec, chunk, clock.now())))
+    roots = await store.roots(batch.id)
+    await store.list_children(batch.id, roots)
+    await store.recount(batch.id)
+    fields = {"status": BatchStatus.RUNNING, "reason": f"{len(roots)} tasks recorded"}
+    await store.set_batch(batch.id, [BatchStatus.EXPANDING], fields)
+
+
+def _roots(
+    store: Store, batch: Batch, spec: BatchSpec, tasks: Sequence[Task], now: datetime
+) -> Iterator[Attempt]:
+    for task in tasks:
+        yield Attempt(
+            id=store.new_id(),
+            batch_id=batch.id,
+            namespace=batch.namespace,
+            user=batch.user,
+            task_id=task.id,
+            index=task.index,
+            attempt=0,
+            name=job_name(batch.name, task.id, 0),
+            status=Status.WAITING,
+            job_input=replace(spec.job, env={**spec.job.env, **task.parameters}),
+            origin=Origin.SPEC,
+            inserted=now,
+            updated=now,
+        )
+
+
+# ------------------------------------------------------------------------------ a name that is known
+
+
+async def _known(
+    store: Store,
+    clock: Clock,
+    batch: Batch,
+    spec: BatchSpec,
+    source: str,
+    other_sources: frozenset[str],
+) -> Taken:
+    if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
+        await expand(store, clock, batch, spec)
+        return Taken(Outcome.ACCEPTED, batch, (f"went on recording its {batch.tasks} tasks",))
+    if batch.spec_hash == spec.hash:
+        return Taken(Outcome.SAME, batch, (f"the same content is batch {batch.name} already",))
+    problems = _why_refused(batch, spec, source, other_sources)
+    if problems:
+        return Taken(Outcome.REFUSED, batch, tuple(problems))
+    changes, _ = changed_fields(batch.spec, spec.document)
+    sentences = [
+        await change_setting(store, batch, name, value, source, clock.now())
+        for name, value in changes.items()
+    ]
+    await store.set_batch(
+        batch.id,
+        [status for status in BatchStatus if not status.closed],
+        {"spec": spec.document, "spec_hash": spec.hash, "source": source},
+    )
+    return Taken(Outcome.CHANGED, batch, tuple(sentences) or ("nothing that matters changed",))
+
+
+def _why_refused(batch: Batch, spec: BatchSpec, source: str, other_sources: frozenset[str]) -> list[str]:
+    if batch.status.closed:
+        ended = f"batch {batch.name} has ended ({batch.status.value}); its name stays its own for ever"
+        return [f"{ended}: give the changed spec another name, or use 'batchkeeper retry'"]
+    if batch.status is BatchStatus.EXPANDING:
+        return [
+            f"batch {batch.name} is still being recorded from {batch.source}: put that content back first"
+        ]
+    if source != batch.source and batch.source in other_sources:
+        return [f"batch {batch.name} is defined by {batch.source}: edit that file, or choose another name"]
+    _, fixed = changed_fields(batch.spec, spec.document)
+    return list(fixed)
+
+
+async def change_setting(
+    store: Store, batch: Batch, name: str, value: Any, source: str, now: datetime
+) -> str:
+    """Change one of the four fields that may change; the gate first, for it is the authority (R1)."""
+    in_gate: Mapping[str, str] = {"maxConcurrent": "max", "paused": "paused"}
+    if name in in_gate:
+        await store.set_gate(batch.id, {in_gate[name]: value})
+    await store.set_setting(batch.id, name, Setting(value, source, now))
+    shown = "the new rules judge later failures" if name == "retry" else f"now {value}"
+    return f"{name}: {shown}"

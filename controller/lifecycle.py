@@ -1,0 +1,79 @@
+"""The retry lifecycle after step 1: tell the batch parent, tell the root, set the toggle (R9, E3, E4).
+
+Step 1, the child's durable record, is written by whoever asks for a retry: ``reconcile`` for a rule,
+``requests`` for a person. Steps 2–4 follow at once, in bulk, and ``repair`` redoes them for every child
+whose toggle still says that they were not all seen to be done. Nothing here touches the cluster.
+
+Each step is a set operation on stable facts, so two repairers at once do no harm, and a crash between
+any two leaves work that the next repair finds by the toggle.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from controller.core.model import Attempt, BatchStatus
+from controller.engine import Engine
+from controller.ports import Store
+
+REPAIR_AT_ONCE = 1000
+"""Children per round trip of the repair pass; what is left is found by the next one."""
+
+
+async def complete(store: Store, children: Sequence[Attempt]) -> int:
+    """Steps 2–4 for these children; returns how many toggles this call set.
+
+    The batch is reopened before the toggle: while the toggle is false, repair knows that something is
+    left to do, so a crash anywhere in between loses nothing.
+    """
+    by_batch: dict[str, list[str]] = defaultdict(list)
+    by_root: dict[str, list[str]] = defaultdict(list)
+    for child in children:
+        by_batch[child.batch_id].append(child.id)
+        by_root[child.root_id].append(child.id)
+    for batch_id, ids in by_batch.items():
+        await store.list_children(batch_id, ids)
+    for root_id, ids in by_root.items():
+        await store.list_retries(root_id, ids)
+    for batch_id in by_batch:
+        await reopen(store, batch_id)
+    listed = await store.listed(children)
+    return await store.toggle(sorted(listed)) if listed else 0
+
+
+async def reopen(store: Store, batch_id: str) -> bool:
+    """A retry reopens its batch, a cancelled one too. True when it was closed.
+
+    The gate's ``cancel`` goes first: a reopened batch whose gate still said cancel would end its retry.
+    """
+    batch = await store.batch(batch_id)
+    if batch is None or not batch.status.closed:
+        return False
+    await store.set_gate(batch_id, {"cancel": None})
+    fields = {
+        "status": BatchStatus.RUNNING,
+        "reason": "reopened by a retry",
+        "result": None,
+        "finished": None,
+    }
+    return await store.set_batch(batch_id, [BatchStatus.FINISHED, BatchStatus.CANCELLED], fields)
+
+
+async def repair(engine: Engine, *, dry_run: bool = False) -> Sequence[Attempt]:
+    """Finish every lifecycle that was left unfinished for longer than the grace; returns its children.
+
+    The grace spares children whose steps somebody else is doing at this moment. Their age is judged by
+    the store's clock, like everything about records that several processes write.
+    """
+    before = await engine.store.now() - engine.settings.repair_after
+    children = await engine.store.unfinished_lifecycles(before, REPAIR_AT_ONCE)
+    oldest = (await engine.store.now() - children[0].inserted).total_seconds() if children else 0.0
+    engine.journal.gauge("retry_lifecycle_incomplete", len(children))
+    engine.journal.gauge("oldest_incomplete_retry_seconds", oldest)
+    if children and not dry_run:
+        done = await complete(engine.store, children)
+        engine.journal.repaired("toggle", done)
+        for child in children:
+            engine.journal.said("repaired", batch=child.batch_id, task=child.task_id, attempt=child.attempt)
+    return children

@@ -1,0 +1,163 @@
+"""Looking: from the store and what the cluster showed to the view that a plan is made from.
+
+Called by ``reconcile`` before every plan. Records are read first and the list is asked for after them;
+absence is believed only in that order (R11), and even then it is only a reason to ask live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from controller.core.decide import Lifecycle, Sight
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, Halts, Origin, Status
+from controller.core.naming import longest_prefix
+from controller.core.sight import ClusterJob, ForeignObject, Observation
+from controller.core.view import Allowance, View
+from controller.engine import Engine
+from controller.specfile import rules_of
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What one pass has seen: the lists, when they were asked for, and what surrounds the batch."""
+
+    halts: Halts
+    life: Lifecycle
+    prefixes: Mapping[str, frozenset[str]]
+    """Names of unfinished batches by namespace: the longest prefix owns a foreign object (S2)."""
+    observation: Observation | None = None
+    """A full list, or None for a pass after an event; then nothing is absent."""
+    news: Mapping[str, ClusterJob] | None = None
+    """By job id: what the watch showed. In a pass after an event, its keys are what to look at."""
+    focus: frozenset[str] | None = None
+    """Only these records; None: every holder."""
+
+
+async def look(
+    engine: Engine,
+    batch: Batch,
+    gate: Gate,
+    scene: Scene,
+    allowance: Allowance,
+    records: tuple[float, Sequence[Attempt]] | None = None,
+) -> View:
+    """One batch's view. ``records``: the holders' records with the monotonic instant of their reading."""
+    if records is None:
+        read_at = engine.clock.monotonic()
+        held = [holder.job for holder in gate.holders if scene.focus is None or holder.job in scene.focus]
+        records = (read_at, await engine.store.jobs(held) if held else ())
+    read_at, holders = records
+    seen = _objects_of(batch, scene)
+    others, orphans = await _strangers(engine, gate, seen)
+    now = engine.clock.now()
+    foreign, blind = _foreign(engine, batch, scene)
+    view = View(
+        batch=batch,
+        gate=gate,
+        now=now,
+        life=scene.life,
+        rules=rules_of(batch.settings["retry"].value),
+        max_auto_retries=int(batch.spec.get("maxAutoRetries", 6)),
+        halts=scene.halts,
+        holders=tuple(sorted(holders, key=lambda job: (job.index, job.attempt))),
+        others=others,
+        orphans=orphans,
+        sights=_sights(batch, (*holders, *others), seen, scene, read_at),
+        foreign=foreign,
+        blind=blind,
+        allowance=allowance,
+    )
+    return await _with_chains(engine, await _with_line(engine, view))
+
+
+def _objects_of(batch: Batch, scene: Scene) -> dict[str, ClusterJob]:
+    listed = scene.observation.jobs if scene.observation else {}
+    seen = {job_id: job for job_id, job in listed.items() if job.batch_id == batch.id}
+    if scene.focus is not None and scene.observation is not None:
+        seen = {job_id: job for job_id, job in seen.items() if job_id in scene.focus}
+    return seen | {job_id: job for job_id, job in (scene.news or {}).items() if not job.tombstone}
+
+
+async def _strangers(
+    engine: Engine, gate: Gate, seen: Mapping[str, ClusterJob]
+) -> tuple[tuple[Attempt, ...], tuple[ClusterJob, ...]]:
+    """Records of seen objects without a place, and objects whose record can't be found (R13)."""
+    held = {holder.job for holder in gate.holders}
+    ids = [job_id for job_id, job in seen.items() if job_id not in held and (job.active or not job.expiring)]
+    if not ids:
+        return (), ()
+    found = await engine.store.jobs(ids)
+    known = {job.id for job in found}
+    orphans = tuple(seen[job_id] for job_id in ids if job_id not in known and seen[job_id].active)
+    return tuple(found), orphans
+
+
+def _sights(
+    batch: Batch,
+    jobs: Sequence[Attempt],
+    seen: Mapping[str, ClusterJob],
+    scene: Scene,
+    read_at: float,
+) -> dict[str, Sight]:
+    """What is known of each object. Absent: a complete list, asked for after the record was read."""
+    listed = scene.observation
+    judged = listed is not None and batch.namespace in listed.namespaces and read_at < listed.asked
+    sights: dict[str, Sight] = {}
+    for job in jobs:
+        if job.id in seen:
+            sights[job.id] = Sight.listed(seen[job.id])
+        elif judged:
+            sights[job.id] = Sight.listed(None)
+    return sights
+
+
+def _foreign(engine: Engine, batch: Batch, scene: Scene) -> tuple[Sequence[ForeignObject] | None, str]:
+    """Foreign objects under this batch's prefix, from a list no older than a pass; else None and why."""
+    seen = engine.seen
+    if seen is None:
+        return None, "the cluster has not been listed yet"
+    if batch.namespace in seen.blind:
+        return None, seen.blind[batch.namespace]
+    age = engine.clock.monotonic() - seen.asked
+    if batch.namespace not in seen.namespaces or age > engine.settings.foreign_age:
+        return None, f"the last list of namespace {batch.namespace} is {age:.0f} s old"
+    names = scene.prefixes.get(batch.namespace, frozenset()) | {batch.name}
+    mine = tuple(
+        thing
+        for thing in seen.foreign
+        if thing.namespace == batch.namespace and longest_prefix(thing.name, names) == batch.name
+    )
+    return mine, ""
+
+
+async def _with_line(engine: Engine, view: View) -> View:
+    """Add the first waiting ones and whether anything is left at all."""
+    batch_id, store, now = view.batch.id, engine.store, view.now
+    with_auto = view.halts.retries is None
+    room = min(max(view.gate.free, 0), 2 * view.gate.max)
+    due = await store.waiting(batch_id, room, now, with_auto=with_auto) if room else ()
+    if due:
+        return replace(view, due=tuple(due))
+    if await store.has(batch_id, LIVE, when="now"):
+        return view
+    active = await store.has(batch_id, ACTIVE)
+    at_end = await store.waiting_for_end(batch_id, room, now) if room and not active else ()
+    done = not active and not at_end and not await store.has(batch_id, [Status.WAITING])
+    completed = (await store.recount(batch_id)).status.get(Status.COMPLETED, 0) if _ends(view, done) else 0
+    return replace(view, at_end=tuple(at_end), idle=not active, done=done, completed=completed)
+
+
+def _ends(view: View, done: bool) -> bool:
+    """Whether the batch is about to end: only then is it counted again."""
+    return done and not view.gate.holders and not view.batch.status.closed
+
+
+async def _with_chains(engine: Engine, view: View) -> View:
+    """Add the whole chain of every task about whose retry something may be decided."""
+    ended = [job.root_id for job in view.holders if job.status.terminal]
+    retries = [job.root_id for job in (*view.due, *view.at_end) if job.origin is Origin.AUTO]
+    roots = frozenset((*ended, *retries))
+    if not roots:
+        return view
+    return replace(view, chains=await engine.store.chains(sorted(roots)))

@@ -1,0 +1,377 @@
+"""One pass, told as a story: observe (store, then cluster), plan (pure), act (idempotent, recorded).
+
+Called by the daemon: ``all_batches`` on its interval, ``one_batch`` after an event. A pass is
+equivalent to: look at everything, decide every attempt's next move, record each move, then make it. A
+crash between any two lines is safe: the next pass starts from the records and the cluster, never from
+memory. Events only make a pass come sooner and look at less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from controller import lifecycle
+from controller.allowance import allowance_of
+from controller.core.decide import Lifecycle, Reason
+from controller.core.model import Attempt, Batch, Gate, Status
+from controller.core.plan import (
+    CheckForeign,
+    Claim,
+    CountForeign,
+    HoldBatch,
+    Leave,
+    MoveBatch,
+    MoveJob,
+    Retry,
+    Step,
+    Submit,
+    WithdrawWaiting,
+    plan,
+    withdrawal,
+)
+from controller.core.retry import new_child
+from controller.core.sight import ClusterJob, Observation
+from controller.core.view import View
+from controller.deeds import carry_out, submit
+from controller.engine import Engine
+from controller.looking import Scene, look
+from controller.ports import StaleEpoch, Unavailable
+
+WITHDRAW_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one pass of one batch has already tried: each thing is tried once, then left to the next."""
+
+    tried: set[tuple[object, ...]] = field(default_factory=set)
+    steps: int = 0
+    unavailable: Exception | None = None
+
+    def first_time(self, step: Step) -> bool:
+        """Whether this very step was not yet tried in this pass."""
+        key = _key(step)
+        if key in self.tried:
+            return False
+        self.tried.add(key)
+        return True
+
+
+def _key(step: Step) -> tuple[object, ...]:
+    match step:
+        case MoveJob(reason, job, move):
+            return ("job", job.id, move.act, reason)
+        case CheckForeign(_, thing):
+            return ("foreign", thing.uid)
+        case Retry(_, chain, _):
+            return ("retry", chain[-1].id)
+        case Submit(_, job, _):
+            return ("submit", job.id)
+        case _:
+            return (type(step).__name__, repr(step) if not isinstance(step, Claim) else step.places)
+
+
+# ------------------------------------------------------------------------------------------ full pass
+
+
+async def all_batches(engine: Engine) -> int:
+    """Every unfinished batch, from one complete look at the cluster; returns the steps taken.
+
+    Raises ``Unavailable`` when the store or the whole cluster can't be read: then nothing was decided.
+    """
+    engine.must_lead()
+    batches = await open_batches(engine)
+    gates = await engine.store.gates([batch.id for batch in batches])
+    read_at = engine.clock.monotonic()
+    records = await _holders(engine, gates)
+    namespaces = sorted({batch.namespace for batch in batches})
+    observation = await observe(engine, namespaces) if namespaces else None
+    scene = await scene_of(engine, batches)
+    scene = replace(scene, observation=observation)
+    steps = 0
+    for batch in batches:
+        if batch.id not in gates:
+            continue  # its intake is between its two writes, or stopped there; intake goes on
+        held = (read_at, records.get(batch.id, ()))
+        steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
+    return steps
+
+
+async def open_batches(engine: Engine) -> list[Batch]:
+    """Batches that are not closed, and closed ones with something waiting or active all the same."""
+    batches = {batch.id: batch for batch in await engine.store.batches(closed=False)}
+    for batch_id in sorted(await engine.store.batches_with_live_jobs() - set(batches)):
+        batch = await engine.store.batch(batch_id)
+        if batch:
+            batches[batch_id] = batch
+    return sorted(batches.values(), key=lambda batch: (batch.inserted, batch.id))
+
+
+async def observe(engine: Engine, namespaces: Sequence[str]) -> Observation:
+    """A complete list; what the watch showed before it was asked for is forgotten."""
+    engine.news.clear()
+    observation = await engine.cluster.observe(namespaces)
+    engine.seen = observation
+    return observation
+
+
+async def _holders(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[Attempt]]:
+    ids = [holder.job for gate in gates.values() for holder in gate.holders]
+    records: dict[str, list[Attempt]] = {}
+    for job in await engine.store.jobs(ids) if ids else ():
+        records.setdefault(job.batch_id, []).append(job)
+    return records
+
+
+async def scene_of(engine: Engine, batches: Sequence[Batch]) -> Scene:
+    """What surrounds every batch of this pass: halts, names, and whether time can be trusted."""
+    prefixes: dict[str, frozenset[str]] = {}
+    for batch in batches:
+        if not batch.status.closed:
+            prefixes[batch.namespace] = prefixes.get(batch.namespace, frozenset()) | {batch.name}
+    return Scene(halts=await engine.store.halts(), life=await lifecycle_of(engine), prefixes=prefixes)
+
+
+async def lifecycle_of(engine: Engine) -> Lifecycle:
+    """The operator's figures, with the blind gaps and whether our clock and the store's agree (R10)."""
+    life = engine.settings.life
+    skew = abs(await engine.store.now() - engine.clock.now())
+    trusted = engine.trusted_clock and skew <= engine.settings.clock_skew
+    gaps = tuple(await engine.store.blind_gaps())
+    return replace(life, reaper=replace(life.reaper, trusted=trusted, gaps=gaps))
+
+
+# ------------------------------------------------------------------------------------ after an event
+
+
+async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None) -> int:
+    """One batch, from news of its objects (``focus``: which) or because somebody asked (None: all)."""
+    engine.must_lead()
+    batch = await engine.store.batch(batch_id)
+    gate = (await engine.store.gates([batch_id])).get(batch_id)
+    if batch is None or gate is None:
+        return 0
+    if not _fresh(engine, batch):
+        await observe(engine, sorted({b.namespace for b in await open_batches(engine)} | {batch.namespace}))
+    news: dict[str, ClusterJob] = dict(engine.news.get(batch_id, {}))
+    scene = replace(await scene_of(engine, await open_batches(engine)), news=news, focus=focus)
+    return await _guarded_pass(engine, batch, gate, scene, None)
+
+
+def _fresh(engine: Engine, batch: Batch) -> bool:
+    seen = engine.seen
+    return (
+        seen is not None
+        and batch.namespace in seen.namespaces
+        and engine.clock.monotonic() - seen.asked <= engine.settings.foreign_age
+    )
+
+
+async def _guarded_pass(
+    engine: Engine,
+    batch: Batch,
+    gate: Gate,
+    scene: Scene,
+    records: tuple[float, Sequence[Attempt]] | None,
+) -> int:
+    """One batch's pass; a batch that fails in an unforeseen way is left alone, the others go on."""
+    item = f"batch:{batch.id}"
+    if engine.sick.rests(item, engine.clock.monotonic()):
+        return 0
+    trial = Pass()
+    async with engine.guarded(item, batch=batch.name):
+        await _rounds(engine, batch, gate, scene, records, trial)
+    await engine.flush_counts(batch.id)
+    if trial.unavailable:
+        engine.journal.trouble("pass", trial.unavailable, batch=batch.name)
+    return trial.steps
+
+
+async def _rounds(
+    engine: Engine,
+    batch: Batch,
+    gate: Gate,
+    scene: Scene,
+    records: tuple[float, Sequence[Attempt]] | None,
+    trial: Pass,
+) -> None:
+    """Look, plan, act, until nothing more follows from what is known or the cluster can't be reached."""
+    for _ in range(engine.settings.max_rounds):
+        allowance = await allowance_of(engine, batch, gate)
+        view = await look(engine, batch, gate, scene, allowance, records)
+        steps = [step for step in plan(view, engine.jitter) if trial.first_time(step)]
+        if not steps or not await act(engine, view, steps, trial) or trial.unavailable:
+            return
+        await engine.flush_counts(batch.id)
+        again = await engine.store.batch(batch.id)
+        gates = await engine.store.gates([batch.id])
+        if again is None or batch.id not in gates:
+            return
+        batch, gate, records = again, gates[batch.id], None
+
+
+# ----------------------------------------------------------------------------------------------- act
+
+
+async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> bool:
+    """Take the steps in the plan's order, independent attempts side by side. True: something changed."""
+    changed = False
+    moves = [step for step in steps if isinstance(step, (MoveJob, Submit))]
+    before = [
+        step for step in steps if isinstance(step, (CountForeign, CheckForeign, HoldBatch, WithdrawWaiting))
+    ]
+    after = [step for step in steps if isinstance(step, (Retry, Leave, Claim, MoveBatch))]
+    for step in before:
+        changed |= await _one(engine, view, step, trial)
+    changed |= await _side_by_side(engine, view, moves, trial)
+    for step in after:
+        if trial.unavailable:
+            break
+        changed |= await _one(engine, view, step, trial)
+    return changed
+
+
+async def _side_by_side(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> bool:
+    limit = asyncio.Semaphore(engine.settings.concurrency)
+
+    async def one(step: Step) -> bool:
+        async with limit:
+            return await _one(engine, view, step, trial)
+
+    return any(await asyncio.gather(*(one(step) for step in steps)))
+
+
+async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
+    """One step under its guard: an unavailable world stops the rounds, a sick item rests alone."""
+    item = _item(step)
+    if engine.sick.rests(item, engine.clock.monotonic()):
+        return False
+    trial.steps += 1
+    changed = False
+    try:
+        async with engine.guarded(item, batch=view.batch.name, reason=step.reason.value):
+            changed = await _take(engine, view, step, trial)
+    except StaleEpoch:
+        raise
+    except Unavailable as error:
+        trial.unavailable = error
+    return changed
+
+
+def _item(step: Step) -> str:
+    match step:
+        case MoveJob(_, job, _) | Submit(_, job, _):
+            return f"job:{job.id}"
+        case _:
+            return f"step:{_key(step)[:2]}"
+
+
+async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
+    match step:
+        case MoveJob(_, job, move):
+            return await carry_out(engine, view, job, move)
+        case Submit(_, job, slot):
+            return await submit(engine, view, job, slot)
+        case Claim(_, places):
+            return await _claim(engine, view, places, trial)
+        case Retry():
+            return await _retry(engine, view, step)
+        case Leave(_, jobs):
+            await engine.store.leave(view.batch.id, [job.id for job in jobs])
+            return True
+        case CountForeign(reason, objects):
+            await engine.store.enter_foreign(view.batch.id, objects)
+            engine.journal.said(reason.value, batch=view.batch.name, names=[thing.name for thing in objects])
+            return True
+        case CheckForeign():
+            return await _check_foreign(engine, view, step)
+        case HoldBatch(_, hold, sentence):
+            engine.journal.said("held", batch=view.batch.name, hold=hold.value, why=sentence)
+            return await engine.store.set_gate(view.batch.id, {"hold": f"{hold.value}: {sentence}"})
+        case WithdrawWaiting():
+            return await _withdraw_all(engine, view, step)
+        case MoveBatch():
+            return await _move_batch(engine, view, step)
+    raise AssertionError(f"no deed for {step}")
+
+
+async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int]], trial: Pass) -> bool:
+    """One guarded update takes the places; each attempt then goes its own way."""
+    taken = await engine.store.claim(view.batch.id, [(job.id, slot) for job, slot in places], engine.epoch)
+    if not taken:
+        engine.journal.said("claim-refused", batch=view.batch.name, asked=len(places))
+        return True  # the gate moved on since it was read: look again
+    engine.pacer.take(len(places))
+    await _side_by_side(engine, view, [Submit(Reason.PLACE_FREE, job, slot) for job, slot in places], trial)
+    freed, now = engine.freed.get(view.batch.id, []), engine.clock.monotonic()
+    for instant in freed[: len(places)]:
+        engine.journal.refilled(now - instant)
+    engine.freed[view.batch.id] = freed[len(places) :][-view.gate.max :]
+    return True
+
+
+async def _retry(engine: Engine, view: View, step: Retry) -> bool:
+    """Step 1: the child's record. A duplicate key means that somebody else has recorded it: go on."""
+    child = new_child(step.chain, step.decision, id=engine.store.new_id(), now=engine.clock.now())
+    (added,) = await engine.store.add_jobs([child])
+    if not added:
+        return True
+    engine.tally(None, child)
+    engine.journal.retried(child, "recorded")
+    await lifecycle.complete(engine.store, [child])
+    return True
+
+
+async def _check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool:
+    thing = step.object
+    if await engine.cluster.get_uid(view.batch.namespace, thing.name, thing.kind, thing.uid):
+        return False
+    await engine.store.drop_foreign(view.batch.id, thing.uid)
+    engine.journal.said("foreign-gone", batch=view.batch.name, name=thing.name)
+    return True
+
+
+async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bool:
+    """The batch is being cancelled: everything that waits ends, in portions."""
+    ids = await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE)
+    jobs = await engine.store.jobs(ids) if ids else ()
+    for job in jobs:
+        await engine.apply(job, withdrawal(job, view, Reason.CANCEL, step.stop))
+    return bool(jobs)
+
+
+async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
+    move, batch = step.move, view.batch
+    ends = move.status.closed
+    fields = {
+        "status": move.status,
+        "reason": move.sentence,
+        "result": move.result,
+        "finished": view.now if ends else None,
+    }
+    if not await engine.store.set_batch(batch.id, [batch.status], fields):
+        return True
+    engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
+    if move.lifts_cancel:
+        await engine.store.set_gate(batch.id, {"cancel": None})
+    if ends and await engine.store.has(batch.id, [Status.WAITING]):
+        # A retry came between the look and the write, and found the batch still open.
+        await lifecycle.reopen(engine.store, batch.id)
+    return True
+
+
+# --------------------------------------------------------------------------------------- afterwards
+
+
+async def next_wake(engine: Engine, batch_id: str, now: datetime) -> float | None:
+    """Seconds until something of this batch falls due by itself, as far as the store knows."""
+    due = await engine.store.next_due(batch_id, now)
+    return max(0.0, (due - now).total_seconds()) if due else None
+
+
+def longest_silence(engine: Engine) -> timedelta:
+    """A silence between good passes that is longer than this counts for no reaper (R10)."""
+    return engine.settings.interval * 2
