@@ -185,7 +185,8 @@ def new_child(
 ) -> Attempt:
     """The child's record, as it is inserted: waiting, its lineage complete, its lists not yet told.
 
-    ``now``: the instant of insertion. What the child runs is what the root ran, with the decision's resources and the digest that the first attempt was seen to run.
+    ``now``: the instant of insertion. What the child runs is what the root ran, with the decision's
+    resources and the digest that the first attempt was seen to run.
     Raises ValueError when the decision makes no child.
     """
     if not decision.child or decision.resources is None:
