@@ -1,0 +1,100 @@
+"""Logs: one event a line, JSON for machines or coloured for people, UTC, and never a secret.
+
+The only importer of structlog: everybody else says `get_logger(__name__)`. Libraries that log through
+the standard library come out in the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from controller.telemetry.redaction import redacted
+
+Logger = structlog.stdlib.BoundLogger
+
+_CHATTY = ("apscheduler", "asyncio", "pymongo", "uvicorn")
+"""Their warnings are of interest. Their details are not, and pymongo's hold whole records."""
+
+_FIRST = ("timestamp", "level", "event", "logger")
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of one module; works before ``set_up_logs``, and then shows warnings only."""
+    logger: Logger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def set_up_logs(style: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
+    """Send logs to a stream (stderr) as ``json``, ``text``, or ``auto``: text on a terminal, else json.
+
+    May be called again: the last call holds.
+    """
+    stream = stream or sys.stderr
+    text = style == "text" or (style == "auto" and stream.isatty())
+    handler = _Handler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _without_secrets,
+                *(_for_people(colors=stream.isatty()) if text else _FOR_MACHINES),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for earlier in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, so that a second ``set_up_logs`` replaces it and nobody else's."""
+
+
+def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The last thing before rendering, so that nothing is added behind its back."""
+    return {key: redacted(key, value) for key, value in event.items()}
+
+
+def _leading(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """What a reader's eye looks for comes first."""
+    return {key: event[key] for key in (*_FIRST, *event) if key in event}
+
+
+def _for_people(*, colors: bool) -> list[structlog.typing.Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+
+
+_FOR_MACHINES: list[structlog.typing.Processor] = [_leading, structlog.processors.JSONRenderer(default=str)]
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_SHARED,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,229 @@
+"""Every metric there is, declared once. The only importer of prometheus_client.
+
+Methods are named after what happened. No label carries a task, a job, a file or a user, and batches
+share a bounded number of labels (`labels`), so the number of series is bounded whatever runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+
+from controller import __version__
+from controller.core.model import Batch
+from controller.telemetry.labels import OTHER, LabelBook
+
+_PREFIX = "batchkeeper"
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds: calls to the store and to the cluster."""
+_SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Seconds: passes, and places that wait for the next job."""
+
+# Each counter and histogram doubles its series with `_created` otherwise, and nobody reads those.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """The metrics of one process, in one registry."""
+
+    def __init__(self, registry: CollectorRegistry | None = None, labels: LabelBook | None = None) -> None:
+        self._registry = registry = registry or CollectorRegistry()
+        self._labels = labels or LabelBook()
+        self._leading: bool | None = None
+
+        def gauge(name: str, help: str, *labels: str) -> Gauge:  # noqa: A002
+            return Gauge(name, help, labels, namespace=_PREFIX, registry=registry)
+
+        def counter(name: str, help: str, *labels: str) -> Counter:  # noqa: A002
+            return Counter(name, help, labels, namespace=_PREFIX, registry=registry)
+
+        def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:  # noqa: A002
+            return Histogram(name, help, labels, namespace=_PREFIX, registry=registry, buckets=buckets)
+
+        self._batch_gauges = {
+            "active_jobs": gauge("active_jobs", "Created, queued and running jobs of the batch.", "batch"),
+            "max_concurrent": gauge("max_concurrent", "What bounds the batch's active jobs.", "batch"),
+            "waiting_jobs": gauge("waiting_jobs", "Jobs in line for a place.", "batch"),
+            "foreign_active_jobs": gauge(
+                "foreign_active_jobs",
+                "Others' active jobs under the batch's prefix, counted in its bound.",
+                "batch",
+            ),
+        }
+        self._batch_values: dict[str, dict[str, float]] = {name: {} for name in self._batch_gauges}
+        self._jobs_finished = counter(
+            "jobs_finished", "Jobs that came to their end.", "batch", "status", "verdict"
+        )
+        self._retries = counter(
+            "retries",
+            "Automatic and asked retries, by what had failed and what became of them.",
+            "verdict",
+            "outcome",
+        )
+        self._incomplete = gauge("retry_lifecycle_incomplete", "Retries whose lifecycle is not finished.")
+        self._oldest_incomplete = gauge(
+            "oldest_incomplete_retry_seconds", "Age of the oldest of those; 0: none."
+        )
+        self._reaped = counter(
+            "reaped", "Jobs ended because they got stuck, by the state they were in.", "state"
+        )
+        self._repaired = counter("repaired", "Steps of interrupted retries that repair finished.", "step")
+        self._slot_refill = histogram(
+            "slot_refill_seconds", "From a job's end to the acceptance of the next one in its place.", _SLOW
+        )
+        self._submissions = counter("submissions", "Jobs sent to the cluster, by its answer.", "outcome")
+        self._reconcile = counter(
+            "reconcile", "Passes over the unfinished batches, by how they ended.", "result"
+        )
+        self._reconcile_seconds = histogram("reconcile_seconds", "How long such a pass took.", _SLOW)
+        self._reconcile_errors = counter(
+            "reconcile_errors", "Passes and single items that failed unforeseen."
+        )
+        self._cache_age = gauge("cache_age_seconds", "Age of what is known of the cluster.", "resource")
+        self._watch_restarts = counter("watch_restarts", "Watches begun anew.", "resource", "reason")
+        self._unknown_outcome = counter("unknown_outcome", "Writes without a definite answer.", "call")
+        self._specs = counter("specs", "Specs read, by what became of them.", "result")
+        self._quarantined_specs = gauge("quarantined_specs", "Specs that are refused as they are now.")
+        self._leader = gauge("leader", "1: this process leads.")
+        self._leader_transitions = counter(
+            "leader_transitions", "Times this process began or ceased to lead."
+        )
+        self._violations = counter(
+            "invariant_violations",
+            "Broken safety rules: each one is a bug or somebody else's hand.",
+            "invariant",
+        )
+        self._store_op = histogram("store_op_seconds", "Calls to the store.", _FAST, "op")
+        self._cluster_request = histogram(
+            "cluster_request_seconds", "Requests to the cluster.", _FAST, "verb", "resource", "code"
+        )
+        self._config_ok = gauge(
+            "config_last_reload_successful", "1: the last reading of the configuration was good."
+        )
+        gauge("build_info", "1, with the version that runs.", "version").labels(__version__).set(1)
+        ProcessCollector(registry=registry)
+
+    # -- batches
+
+    def batch_gauge(self, name: str, batch_id: str, value: float) -> None:
+        """One of ``active_jobs``, ``max_concurrent``, ``waiting_jobs``, ``foreign_active_jobs`` of a batch.
+
+        Batches that share ``other`` are summed.
+        """
+        values = self._batch_values[name]
+        values[batch_id] = value
+        label = self._labels.of(batch_id)
+        if label == OTHER:
+            value = sum(each for other, each in values.items() if self._labels.of(other) == OTHER)
+        self._batch_gauges[name].labels(label).set(value)
+
+    def unfinished_batches(self, batches: Iterable[Batch], now: float) -> None:
+        """All unfinished batches, told at each pass: who has a label, and who ended. ``now``: monotonic."""
+        ids = {batch.id for batch in batches if self._labels.see(batch.id, batch.namespace, batch.name)}
+        ended, let_go = self._labels.keep(ids, now)
+        for name, gauge in self._batch_gauges.items():
+            known = {
+                each: value for each, value in self._batch_values[name].items() if self._labels.knows(each)
+            }
+            self._batch_values[name] = known | dict.fromkeys(ended & known.keys(), 0.0)
+            gauge.clear()
+            for batch_id, value in self._batch_values[name].items():
+                gauge.labels(self._labels.of(batch_id)).inc(value)
+        for label in let_go:
+            self._jobs_finished.remove_by_labels({"batch": label})
+
+    def job_finished(self, batch_id: str, status: str, verdict: str) -> None:
+        """A job's terminal record was written."""
+        self._jobs_finished.labels(self._labels.of(batch_id), status, verdict).inc()
+
+    # -- retries, repair, reapers
+
+    def retried(self, verdict: str, outcome: str) -> None:
+        """A retry of a job that ended with this verdict was recorded, succeeded or failed."""
+        self._retries.labels(verdict, outcome).inc()
+
+    def incomplete_retries(self, count: int, oldest: timedelta = timedelta()) -> None:
+        """What the repair pass found unfinished."""
+        self._incomplete.set(count)
+        self._oldest_incomplete.set(oldest.total_seconds() if count else 0)
+
+    def repaired(self, step: str, count: int = 1) -> None:
+        """Repair finished that many lifecycles at this step."""
+        self._repaired.labels(step).inc(count)
+
+    def reaped(self, state: str) -> None:
+        """A job that was stuck in this state was stopped for it."""
+        self._reaped.labels(state).inc()
+
+    # -- passes and submissions
+
+    def submitted(self, outcome: str) -> None:
+        """The cluster answered a create, or did not."""
+        self._submissions.labels(outcome).inc()
+
+    def slot_refilled(self, seconds: float) -> None:
+        """A place that had become free was taken again."""
+        self._slot_refill.observe(seconds)
+
+    def reconciled(self, result: str, seconds: float) -> None:
+        """A pass over the unfinished batches ended."""
+        self._reconcile.labels(result).inc()
+        self._reconcile_seconds.observe(seconds)
+
+    def pass_failed(self) -> None:
+        """A pass, or one item of it, raised something unforeseen."""
+        self._reconcile_errors.inc()
+
+    def unknown_outcome(self, call: str) -> None:
+        """A write to the cluster has no definite answer."""
+        self._unknown_outcome.labels(call).inc()
+
+    def invariant_violated(self, invariant: str) -> None:
+        """A safety rule was found broken."""
+        self._violations.labels(invariant).inc()
+
+    # -- what it sees and who it is
+
+    def spec_read(self, result: str) -> None:
+        """A spec was accepted, changed, refused or found unchanged."""
+        self._specs.labels(result).inc()
+
+    def quarantined(self, count: int) -> None:
+        """That many specs are refused as they are now."""
+        self._quarantined_specs.set(count)
+
+    def cache_age(self, resource: str, seconds: float) -> None:
+        """How old the last complete list of a resource is."""
+        self._cache_age.labels(resource).set(seconds)
+
+    def watch_restarted(self, resource: str, reason: str) -> None:
+        """A watch ended and was begun anew."""
+        self._watch_restarts.labels(resource, reason).inc()
+
+    def leads(self, leading: bool) -> None:
+        """This process leads, or does not; a change is counted."""
+        if leading != bool(self._leading):
+            self._leader_transitions.inc()
+        self._leading = leading
+        self._leader.set(leading)
+
+    def store_called(self, op: str, seconds: float) -> None:
+        """A call to the store returned or failed."""
+        self._store_op.labels(op).observe(seconds)
+
+    def cluster_requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """A request to the cluster was answered, or given up."""
+        self._cluster_request.labels(verb, resource, code).observe(seconds)
+
+    def config_read(self, good: bool) -> None:
+        """The configuration was read."""
+        self._config_ok.set(good)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics as text, and its content type, in the format that the reader accepts."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
