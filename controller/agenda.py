@@ -1,0 +1,93 @@
+"""The agenda: which batches want a pass soon, and of which of their attempts. Hints only.
+
+Events are merged while a batch waits or is worked on, and one batch is given to one worker at a time.
+Losing the agenda loses nothing: the next full pass finds the same work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from controller.ports import Clock
+
+Focus = frozenset[str] | None
+"""Ids of the attempts that changed; None: look at the whole batch."""
+ALL = ""
+"""Stands for a full pass on the agenda."""
+
+
+@dataclass(slots=True)
+class Agenda:
+    """What is to be looked at, oldest first. Used by one event loop."""
+
+    _waiting: OrderedDict[str, Focus] = field(default_factory=OrderedDict)
+    _in_hand: set[str] = field(default_factory=set)
+    _alarms: dict[str, float] = field(default_factory=dict)
+    _alarm_set: asyncio.Event = field(default_factory=asyncio.Event)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, batch_id: str, focus: Focus) -> None:
+        """A batch wants a pass; more of it than before if it is waiting already."""
+        if batch_id in self._waiting:
+            known = self._waiting[batch_id]
+            self._waiting[batch_id] = None if known is None or focus is None else known | focus
+        else:
+            self._waiting[batch_id] = focus
+        self._ready.set()
+
+    def everything(self) -> None:
+        """A full pass is wanted soon."""
+        self.add(ALL, None)
+
+    def at(self, batch_id: str, instant: float) -> None:
+        """Put the batch on the agenda at this monotonic instant, or earlier if asked for before."""
+        known = self._alarms.get(batch_id)
+        if known is None or instant < known:
+            self._alarms[batch_id] = instant
+            self._alarm_set.set()
+
+    def ring(self, now: float) -> float | None:
+        """Put everything that is due on the agenda; returns the seconds until the next alarm."""
+        for batch_id in [batch_id for batch_id, instant in self._alarms.items() if instant <= now]:
+            del self._alarms[batch_id]
+            self.add(batch_id, None)
+        return min(self._alarms.values()) - now if self._alarms else None
+
+    async def changed_or(self, seconds: float | None, clock: Clock) -> None:
+        """Wait until the next alarm, or until an earlier one is set."""
+        self._alarm_set.clear()
+        alarm = asyncio.ensure_future(self._alarm_set.wait())
+        tasks = [alarm]
+        if seconds is not None:
+            tasks.append(asyncio.ensure_future(_sleep(clock, seconds)))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def take(self) -> tuple[str, Focus]:
+        """The next batch that nobody works on; waits for one."""
+        while True:
+            for batch_id in self._waiting:
+                if batch_id not in self._in_hand:
+                    focus = self._waiting.pop(batch_id)
+                    self._in_hand.add(batch_id)
+                    return batch_id, focus
+            self._ready.clear()
+            await self._ready.wait()
+
+    def done(self, batch_id: str) -> None:
+        """The batch's pass is over; what came meanwhile may be taken."""
+        self._in_hand.discard(batch_id)
+        self._ready.set()
+
+
+async def _sleep(clock: Clock, seconds: float) -> bool:
+    await clock.sleep(max(0.0, seconds))
+    return True

@@ -1,0 +1,203 @@
+"""The daemon: who leads, which pass runs when, and what an event sets off. Decides nothing itself.
+
+``app`` builds it; ``batchkeeper controller`` and ``batchkeeper run`` start it; the simulator runs it
+under a virtual clock. Events (the cluster's, people's, a due time) put a batch on the agenda and a
+worker gives it a pass; the full pass on its interval is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from controller import lifecycle, reconcile
+from controller.agenda import Agenda
+from controller.core.sight import Hint
+from controller.engine import Engine
+from controller.ports import BatchkeeperError, StaleEpoch, Unavailable
+
+WORKERS = 4
+"""Batches that get their pass side by side after events."""
+_Hint = TypeVar("_Hint")
+
+HINT_PAUSE = 1.0
+"""Seconds before a broken stream of hints is asked for again; the full pass goes on meanwhile."""
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One controller. ``lead`` first, then its passes; ``follow_events`` until it is cancelled."""
+
+    engine: Engine
+    agenda: Agenda = field(default_factory=Agenda)
+    offset: float | None = None
+    """Wall minus monotonic clock, in seconds, at the last full pass."""
+    after_pass: Callable[[], Awaitable[None]] | None = None
+    """Called after every full pass; the status files and gauges are brought up to date there."""
+    passes: int = 0
+    """Good full passes so far."""
+
+    # ------------------------------------------------------------------------------- leadership
+
+    async def lead(self, who: str) -> int:
+        """Mint an epoch and stamp everything with it before anything is decided (R12)."""
+        engine = self.engine
+        epoch = await engine.store.next_epoch(who)
+        await engine.store.stamp(epoch)
+        for batch in await engine.store.batches(closed=False):
+            await engine.store.recount(batch.id)
+        engine.epoch = epoch
+        engine.journal.gauge("leader", 1)
+        engine.journal.said("leading", epoch=epoch, who=who)
+        return epoch
+
+    def step_down(self, why: str) -> None:
+        """Stop deciding. The process goes on; requests are still served."""
+        if self.engine.epoch:
+            self.engine.epoch = 0
+            self.engine.journal.gauge("leader", 0)
+            self.engine.journal.said("stepped-down", why=why)
+
+    # ------------------------------------------------------------------------------------ passes
+
+    async def full_pass(self) -> int:
+        """Look at everything, from one list; returns the steps taken. Unavailable: nothing decided."""
+        engine, started = self.engine, self.engine.clock.monotonic()
+        engine.trusted_clock = self._clock_is_steady()
+        result, steps = "ok", 0
+        try:
+            steps = await reconcile.all_batches(engine)
+            await self._note_good_pass()
+        except Unavailable as error:
+            result = "unavailable"
+            engine.journal.trouble("full pass", error)
+        except StaleEpoch as error:
+            result = "stale-epoch"
+            self.step_down(str(error))
+        finally:
+            engine.journal.passed("full", result, engine.clock.monotonic() - started, steps)
+        if result == "ok":
+            await self._set_alarms()
+            if self.after_pass:
+                await self.after_pass()
+        return steps
+
+    def _clock_is_steady(self) -> bool:
+        """False on the first pass and after a step of the wall clock: then nothing is reaped (E11).
+
+        The good pass that follows records the step forward as blind time, which never counts.
+        """
+        clock = self.engine.clock
+        offset = clock.now().timestamp() - clock.monotonic()
+        skew = self.engine.settings.clock_skew.total_seconds()
+        steady = self.offset is not None and abs(offset - self.offset) <= skew
+        if self.offset is not None and not steady:
+            self.engine.journal.said("clock-stepped", seconds=round(offset - self.offset, 1))
+        self.offset = offset
+        return steady
+
+    async def _note_good_pass(self) -> None:
+        engine = self.engine
+        await engine.store.note_good_pass(await engine.store.now(), reconcile.longest_silence(engine))
+        self.passes += 1
+
+    async def _set_alarms(self) -> None:
+        for batch in await self.engine.store.batches(closed=False):
+            await self._set_alarm(batch.id)
+
+    async def _set_alarm(self, batch_id: str) -> None:
+        """Put the batch on the agenda again when something of it falls due by itself."""
+        engine = self.engine
+        seconds = await reconcile.next_wake(engine, batch_id, engine.clock.now())
+        pace = engine.pacer.seconds_until_one()
+        if pace > 0:
+            seconds = pace if seconds is None else min(seconds, pace)
+        if seconds is not None and seconds < engine.settings.interval.total_seconds():
+            self.agenda.at(batch_id, engine.clock.monotonic() + max(0.02, seconds))
+
+    async def repair_pass(self) -> int:
+        """Finish retry lifecycles that were left unfinished; any process may (E4)."""
+        try:
+            return len(await lifecycle.repair(self.engine))
+        except Unavailable as error:
+            self.engine.journal.trouble("repair", error)
+            return 0
+
+    async def batch_pass(self, batch_id: str, focus: frozenset[str] | None) -> int:
+        """One batch, because of an event."""
+        engine, started = self.engine, self.engine.clock.monotonic()
+        if not engine.epoch:
+            return 0
+        result, steps = "ok", 0
+        try:
+            steps = await reconcile.one_batch(engine, batch_id, focus)
+            await self._set_alarm(batch_id)
+        except Unavailable as error:
+            result = "unavailable"
+            engine.journal.trouble("batch pass", error, batch=batch_id)
+        except StaleEpoch as error:
+            result = "stale-epoch"
+            self.step_down(str(error))
+        finally:
+            engine.journal.passed("batch", result, engine.clock.monotonic() - started, steps)
+        return steps
+
+    # ------------------------------------------------------------------------------------ events
+
+    async def follow_events(self) -> None:
+        """Hints from the cluster and from people, due times, and the workers; until cancelled.
+
+        A stream that breaks is asked for again; anything unforeseen ends the process: a daemon with a
+        dead ear would be right, and fifteen seconds late, for ever.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(self.engine.cluster.changes, self._cluster_says, "cluster"))
+            group.create_task(self._listen(self.engine.store.requests, self._people_say, "store"))
+            group.create_task(self._keep_time())
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def _listen(
+        self, stream: Callable[[], AsyncIterator[_Hint]], heard: Callable[[_Hint], None], whose: str
+    ) -> None:
+        while True:
+            try:
+                async for hint in stream():
+                    heard(hint)
+            except BatchkeeperError as error:
+                self.engine.journal.trouble(f"hints of the {whose}", error)
+            await self.engine.clock.sleep(HINT_PAUSE)
+            self.agenda.everything()
+
+    def _cluster_says(self, hint: Hint) -> None:
+        if not hint.batch_id:
+            self.agenda.everything()
+        elif hint.job is None or not hint.job_id:
+            self.agenda.add(hint.batch_id, None)
+        else:
+            self.engine.news.setdefault(hint.batch_id, {})[hint.job_id] = hint.job
+            self.agenda.add(hint.batch_id, frozenset({hint.job_id}))
+
+    def _people_say(self, batch_id: str) -> None:
+        if batch_id:
+            self.agenda.add(batch_id, None)
+        else:
+            self.agenda.everything()
+
+    async def _keep_time(self) -> None:
+        while True:
+            wait = self.agenda.ring(self.engine.clock.monotonic())
+            await self.agenda.changed_or(wait, self.engine.clock)
+
+    async def _work(self) -> None:
+        while True:
+            batch_id, focus = await self.agenda.take()
+            try:
+                if batch_id:
+                    await self.batch_pass(batch_id, focus)
+                else:
+                    await self.full_pass()
+            finally:
+                self.agenda.done(batch_id)
