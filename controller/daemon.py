@@ -38,6 +38,7 @@ class Daemon:
     """Called after every full pass; the status files and gauges are brought up to date there."""
     passes: int = 0
     """Good full passes so far."""
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # ------------------------------------------------------------------------------- leadership
 
@@ -64,6 +65,10 @@ class Daemon:
 
     async def full_pass(self) -> int:
         """Look at everything, from one list; returns the steps taken. Unavailable: nothing decided."""
+        async with self._one_at_a_time:
+            return await self._full_pass()
+
+    async def _full_pass(self) -> int:
         engine, started = self.engine, self.engine.clock.monotonic()
         engine.trusted_clock = self._clock_is_steady()
         result, steps = "ok", 0

@@ -6,7 +6,9 @@ make the next pass sooner or quieter, never right.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -120,6 +122,8 @@ class Engine:
     sick: Sickbed = field(default_factory=Sickbed)
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """By batch id: one pass of a batch at a time; for quiet, not for safety."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -182,7 +182,7 @@ async def _guarded_pass(
     if engine.sick.rests(item, engine.clock.monotonic()):
         return 0
     trial = Pass()
-    async with engine.guarded(item, batch=batch.name):
+    async with engine.locks[batch.id], engine.guarded(item, batch=batch.name):
         await _rounds(engine, batch, gate, scene, records, trial)
     await engine.flush_counts(batch.id)
     if trial.unavailable:

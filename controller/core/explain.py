@@ -1,0 +1,214 @@
+"""Why something is as it is, in one sentence: the cause, the number that decides it, what will change it.
+
+For every batch, task and attempt, at every instant (O5b). There is no second logic here: the sentences
+quote ``plan.block``, ``decide.next_move``, ``reaping`` and ``retry.decide_retry`` about the very view
+that the next pass would plan from. Called by the command line, the API and the status files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller.core.decide import Lifecycle, open_creates
+from controller.core.durations import format_duration
+from controller.core.model import Attempt, BatchStatus, Status, Stop, When
+from controller.core.plan import Block, block, forbidden_retry, room
+from controller.core.reaping import blind_time, entered
+from controller.core.retry import decide_retry
+from controller.core.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One answer. ``cause`` is a closed word for programs, ``until`` an instant if one is known."""
+
+    cause: str
+    sentence: str
+    until: datetime | None = None
+
+
+_LIFTS = {
+    Block.EXPANDING: "it starts when all are recorded",
+    Block.CANCELLING: "it is over when every active job is gone",
+    Block.HALTED: "until 'batchkeeper unhalt submissions'",
+    Block.HELD: "until 'batchkeeper resume'",
+    Block.PAUSED: "until 'batchkeeper resume'",
+    Block.BLIND: "nothing starts until a complete list succeeds; the next pass tries again",
+    Block.FULL: "the next one starts when an active job ends",
+    Block.LIMITED: "the next one starts as soon as that allows",
+}
+"""What will change each block; ``NONE`` and ``NOTHING_DUE`` have sentences of their own."""
+
+
+# --------------------------------------------------------------------------------------------- batch
+
+
+def explain_batch(view: View, next_due: datetime | None = None) -> Explanation:
+    """Why the batch stands where it stands. ``next_due``: the earliest back-off that will have passed."""
+    batch, gate = view.batch, view.gate
+    if batch.status is BatchStatus.FINISHED:
+        result = batch.result.value if batch.result else "ended"
+        more = "" if result == "completed" else f"; 'batchkeeper retry --batch {batch.name}' reopens it"
+        return Explanation("finished", f"{batch.name} is finished ({result}): {batch.reason}{more}")
+    if batch.status is BatchStatus.CANCELLED:
+        return Explanation("cancelled", f"{batch.name} was {batch.reason}; a retry of a job reopens it")
+    blocked, sentence = block(view)
+    if blocked is Block.NONE:
+        n = max(0, room(gate, view))
+        return Explanation("starting", f"{_active(view)}: {n} more may start, and do in the next pass")
+    if blocked is Block.NOTHING_DUE:
+        return _nothing_due(view, next_due)
+    return Explanation(blocked.value, f"{_active(view)}: {sentence}; {_LIFTS[blocked]}")
+
+
+def _active(view: View) -> str:
+    return f"{len(view.gate.holders)} of {view.gate.max} active jobs in batch {view.batch.name}"
+
+
+def _nothing_due(view: View, next_due: datetime | None) -> Explanation:
+    if next_due is not None:
+        wait = f"the next retry is due {_in(next_due, view.now)}"
+        return Explanation("back-off", f"{_active(view)}: {wait}", next_due)
+    if view.halts.retries:
+        halt = view.halts.retries
+        why = f"automatic retries are halted by {halt.by}: {halt.why}; until 'batchkeeper unhalt retries'"
+        return Explanation("retries-halted", f"{_active(view)}: {why}")
+    if view.gate.holders:
+        return Explanation("all-started", f"{_active(view)}: nothing waits; it ends when they have ended")
+    return Explanation("ending", f"{_active(view)}: nothing waits or runs; the next pass writes its end")
+
+
+# ------------------------------------------------------------------------------------------- attempt
+
+
+def explain_job(view: View, job: Attempt, chain: Sequence[Attempt]) -> Explanation:
+    """Why this attempt stands where it stands. ``chain``: all attempts of its task, newest last."""
+    if job.status is Status.WAITING:
+        return _waiting(view, job)
+    if job.status.terminal:
+        return _ended(view, job, chain)
+    if job.stop:
+        return _stopping(view, job, job.stop)
+    return _active_job(view, job)
+
+
+def _waiting(view: View, job: Attempt) -> Explanation:
+    now, halts = view.now, view.halts
+    if forbidden_retry(job, view):
+        return Explanation("no-retry", f"{job.name} is withdrawn in the next pass: its task was cancelled")
+    if view.gate.cancel:
+        return Explanation("cancelling", f"{job.name} is withdrawn in the next pass: the batch is cancelled")
+    if job.id in {holder.job for holder in view.gate.holders}:
+        return Explanation("has-place", f"{job.name} has a place and is submitted in the next pass")
+    if job.not_before and job.not_before > now:
+        why = f"{job.name} waits for its back-off ({job.rule or 'asked for'}): due {_in(job.not_before, now)}"
+        return Explanation("back-off", why, job.not_before)
+    if halts.retries and job.origin.value == "auto":
+        why = f"automatic retries are halted by {halts.retries.by}: {halts.retries.why}"
+        return Explanation("retries-halted", f"{job.name} waits: {why}; until 'batchkeeper unhalt retries'")
+    blocked, sentence = block(view)
+    if job.when is When.BATCH_END and not view.idle:
+        why = "it starts when nothing else of the batch waits or is active (when: batch-end)"
+        return Explanation("batch-end", f"{job.name} waits: {why}")
+    if blocked in (Block.NONE, Block.NOTHING_DUE):
+        places = max(0, room(view.gate, view)) if view.foreign is not None else 0
+        return Explanation(
+            "in-line", f"{job.name} is in line; {places} places are free, the next pass fills them"
+        )
+    return Explanation(blocked.value, f"{job.name} is in line: {sentence}; {_LIFTS[blocked]}")
+
+
+def _active_job(view: View, job: Attempt) -> Explanation:
+    since = entered(job) or job.updated
+    limit = view.life.reaper.limit(job.status)
+    reaped, until = "", None
+    if limit is not None:
+        until = since + limit + blind_time(view.life.reaper.gaps, since, view.now)
+        reaped = f"; reaped if still {job.status} {_in(until, view.now)}"
+    ago = f"{job.status} for {_span(view.now - since)}"
+    if job.status is Status.CREATED:
+        why = f"{job.name} is being submitted ({ago}): the cluster's answer or a live look decides"
+        return Explanation("submitting", why + _tokens(view, job) + reaped, until)
+    if job.status is Status.QUEUED:
+        found = view.sight(job).job
+        begun = found.scheduled_at if found else None
+        if begun is not None:
+            until = begun + job.job_input.start_deadline
+            why = f"{job.name} is on its node but has not started ({ago}); given up {_in(until, view.now)}"
+            return Explanation("starting", why, until)
+        return Explanation(
+            "queued",
+            f"{job.name} is accepted by the cluster ({ago}): it starts when the cluster has room{reaped}",
+            until,
+        )
+    if job.job_input.deadline and job.running:
+        until = job.running + job.job_input.deadline
+        return Explanation(
+            "running",
+            f"{job.name} runs on {job.node or 'a node'} ({ago}); its deadline is {_in(until, view.now)}",
+            until,
+        )
+    return Explanation(
+        "running",
+        f"{job.name} runs on {job.node or 'a node'} ({ago}); its own end changes that{reaped}",
+        until,
+    )
+
+
+def _stopping(view: View, job: Attempt, stop: Stop) -> Explanation:
+    ordered = f"{job.name} is terminating, ordered by {stop.by} ({stop.why}) {_span(view.now - stop.at)} ago"
+    closes = _tokens(view, job)
+    return Explanation(
+        "terminating", f"{ordered}: it keeps slot {job.slot} until its object and pods are gone{closes}"
+    )
+
+
+def _tokens(view: View, job: Attempt) -> str:
+    """What open creates mean for the slot (R5)."""
+    if job.tombstone or not open_creates(job, view.now, view.life):
+        return ""
+    until = closing(job, view.life)
+    n = len(job.open_creates)
+    return f"; {n} create{'s have' if n > 1 else ' has'} no answer yet, so its name stays occupied until {_clock(until)} or until it is buried"
+
+
+def closing(job: Attempt, life: Lifecycle) -> datetime:
+    """When the youngest open create counts as closed."""
+    return max(token.at for token in job.open_creates) + life.hold
+
+
+def _ended(view: View, job: Attempt, chain: Sequence[Attempt]) -> Explanation:
+    at = f" at {_clock(job.finished)}" if job.finished else ""
+    verdict = job.verdict.value if job.verdict else "unknown"
+    how = f"{job.name} ended as {job.status} ({verdict}){at}" + (f": {job.error}" if job.error else "")
+    later = next((attempt for attempt in chain if attempt.attempt == job.attempt + 1), None)
+    if later:
+        return Explanation("retried", f"{how}; retried as {later.name}, which is {later.status}")
+    if job.status is Status.COMPLETED or not chain:
+        return Explanation(verdict, how)
+    decision = decide_retry(chain, view.rules, view.max_auto_retries, 0.0)
+    if view.gate.cancel:
+        return Explanation(verdict, f"{how}; no automatic retry: the batch is being cancelled")
+    if decision.child:
+        return Explanation("retry-due", f"{how}; {decision.sentence} is recorded in the next pass")
+    return Explanation(verdict, f"{how}; no automatic retry: {decision.sentence}")
+
+
+# --------------------------------------------------------------------------------------------- words
+
+
+def _in(instant: datetime, now: datetime) -> str:
+    """An instant as people want it: how far away, and when."""
+    if instant <= now:
+        return f"now (since {_clock(instant)})"
+    return f"in {_span(instant - now)} ({_clock(instant)})"
+
+
+def _span(span: timedelta) -> str:
+    return format_duration(timedelta(seconds=max(0, round(span.total_seconds()))))
+
+
+def _clock(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%SZ")
