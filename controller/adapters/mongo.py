@@ -1,0 +1,94 @@
+"""The Store on MongoDB.
+
+``open_store`` is called by ``app`` and by every command; ``MongoStore`` is ``ports.Store``, put together
+from its parts: ``mongo_meta`` (clock, epoch, halts), ``mongo_gates``, ``mongo_batches``,
+``mongo_attempts``, ``mongo_lineage``, ``mongo_listing`` and ``mongo_requests``. ``mongo_changes``
+executes the state machine's table, ``mongo_schema`` keeps indexes and validators, ``mongo_edge``
+translates errors.
+
+Every write waits for a majority and its journals; every read is majority, from the primary.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+from pymongo import AsyncMongoClient, ReadPreference
+from pymongo.errors import ConfigurationError, InvalidURI
+
+from controller.adapters.mongo_attempts import MongoAttempts
+from controller.adapters.mongo_batches import MongoBatches
+from controller.adapters.mongo_edge import translated
+from controller.adapters.mongo_lineage import MongoLineage
+from controller.adapters.mongo_listing import MongoListing
+from controller.adapters.mongo_meta import MongoMeta
+from controller.adapters.mongo_requests import MongoRequests
+from controller.adapters.mongo_schema import prepare
+from controller.adapters.mongo_shapes import Document
+from controller.ports import BatchkeeperError
+
+DATABASE = "batchkeeper"
+OLDEST = (6, 0)
+"""The oldest server that has what the partial indexes need (``$in`` in their filters)."""
+
+
+class MongoStore(MongoMeta, MongoBatches, MongoAttempts, MongoLineage, MongoListing, MongoRequests):
+    """``ports.Store`` on one database. Safe for concurrent use by the tasks of one event loop."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.close()
+
+
+def connect(uri: str, patience: timedelta) -> AsyncMongoClient[Document]:
+    """A client with the store's guarantees; no call takes longer than ``patience``. Asks nothing yet."""
+    milliseconds = patience // timedelta(milliseconds=1)
+    try:
+        return AsyncMongoClient(
+            uri,
+            appname="batchkeeper",
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            read_preference=ReadPreference.PRIMARY,
+            retryWrites=True,
+            retryReads=True,
+            tz_aware=True,
+            tzinfo=UTC,
+            timeoutMS=milliseconds,
+            connectTimeoutMS=min(5000, milliseconds),
+        )
+    except (ConfigurationError, InvalidURI, ValueError, TypeError) as error:
+        raise BatchkeeperError(f"the MongoDB address cannot be read: {error}; see MONGODB_URI") from error
+
+
+async def open_store(
+    uri: str, database: str = DATABASE, patience: timedelta = timedelta(seconds=10)
+) -> MongoStore:
+    """Connect, check the server, bring the schema up to date.
+
+    Raises ``Unavailable`` when the server does not answer within ``patience`` (try again later), and
+    ``BatchkeeperError`` when it never will do: too old, not a replica set, a newer schema.
+    """
+    client = connect(uri, patience)
+    try:
+        with translated("connecting"):
+            await _check_server(client)
+            await prepare(client[database])
+    except BaseException:
+        await client.close()
+        raise
+    return MongoStore(client, database)
+
+
+async def _check_server(client: AsyncMongoClient[Document]) -> None:
+    hello = await client.admin.command("hello")
+    version = (await client.server_info())["versionArray"]
+    if tuple(version[:2]) < OLDEST:
+        found = ".".join(map(str, version[:3]))
+        raise BatchkeeperError(f"the MongoDB server is version {found}: 6.0 or newer is needed")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise BatchkeeperError(
+            "the MongoDB server is not a member of a replica set, so a write it acknowledged can be lost: "
+            "start it with --replSet and run rs.initiate() once"
+        )

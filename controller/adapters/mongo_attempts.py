@@ -1,0 +1,194 @@
+"""Attempts: the job records. A part of ``mongo.MongoStore``.
+
+What a pass reads goes through an index that holds only what is alive, so it costs the same over a
+thousand finished records and over a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from controller.adapters.mongo_changes import guarded_update
+from controller.adapters.mongo_documents import attempt_document
+from controller.adapters.mongo_edge import DUPLICATE_KEY, PAGE, MongoPart, edge
+from controller.adapters.mongo_schema import ATTEMPTS
+from controller.adapters.mongo_shapes import Document, object_id
+from controller.core.change import Change
+from controller.core.model import ACTIVE, Attempt, Origin, Status, When
+
+
+def _id_or_none(text: str) -> ObjectId | None:
+    return ObjectId(text) if ObjectId.is_valid(text) else None
+
+
+def _in_line(batch_id: str) -> Document:
+    return {"batch_id": object_id(batch_id), "status": Status.WAITING.value}
+
+
+class MongoAttempts(MongoPart):
+    """Reading, inserting and changing attempts."""
+
+    @edge
+    async def job(self, job_id: str) -> Attempt | None:
+        """One record, or None; text that is no id is None too, and so is a batch parent."""
+        found = await self._jobs.find_one({"_id": _id_or_none(job_id), **ATTEMPTS})
+        return self._attempt(found) if found else None
+
+    @edge
+    async def jobs(self, job_ids: Iterable[str]) -> Sequence[Attempt]:
+        """The records with these ids that exist, in any order."""
+        wanted = [job for job in map(_id_or_none, job_ids) if job]
+        return await self._attempts(self._jobs.find({"_id": {"$in": wanted}, **ATTEMPTS}))
+
+    @edge
+    async def job_named(self, namespace: str, name: str) -> Attempt | None:
+        """The record of this cluster name, or None."""
+        found = await self._jobs.find_one({"namespace": namespace, "name": name, **ATTEMPTS})
+        return self._attempt(found) if found else None
+
+    @edge
+    async def add_jobs(self, jobs: Sequence[Attempt]) -> Sequence[bool]:
+        """Insert records, unordered; False for each that hit a unique key."""
+        added: list[bool] = []
+        for first in range(0, len(jobs), PAGE):
+            added += await self._add([attempt_document(job) for job in jobs[first : first + PAGE]])
+        return added
+
+    async def _add(self, documents: list[Document]) -> list[bool]:
+        added = [True] * len(documents)
+        try:
+            await self._jobs.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            refused = error.details["writeErrors"]
+            if error.details.get("writeConcernErrors") or any(e["code"] != DUPLICATE_KEY for e in refused):
+                raise
+            for item in refused:
+                added[item["index"]] = False
+        return added
+
+    @edge
+    async def change(self, change: Change, epoch: int | None = None) -> Attempt | None:
+        """Execute one row of the state machine; None when the record is not as the row demands.
+
+        Raises ``Conflict`` when the slot is taken: a tripwire, the gate should have known (R1).
+        """
+        query, update = guarded_update(change, epoch)
+        found = await self._jobs.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
+        return self._attempt(found) if found else None
+
+    @edge
+    async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
+        """Several changes, a page in a round trip; returns how many applied."""
+        writes = [UpdateOne(*guarded_update(change, epoch)) for change in changes]
+        applied = 0
+        for first in range(0, len(writes), PAGE):
+            result = await self._jobs.bulk_write(writes[first : first + PAGE], ordered=False)
+            applied += result.matched_count
+        return applied
+
+    # ------------------------------------------------------------------------------- standing in line
+
+    @edge
+    async def waiting(
+        self, batch_id: str, limit: int, now: datetime, *, with_auto: bool = True
+    ) -> Sequence[Attempt]:
+        """The first waiting records that are due: retries by ``not_before``, then roots by index."""
+        retries = await self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto)
+        if len(retries) >= limit:
+            return retries
+        query = {**_in_line(batch_id), "attempt": 0}
+        roots = self._jobs.find(query).sort("index").hint("line_roots").limit(limit - len(retries))
+        return [*retries, *await self._attempts(roots)]
+
+    @edge
+    async def waiting_for_end(self, batch_id: str, limit: int, now: datetime) -> Sequence[Attempt]:
+        """The first due ``batch-end`` children."""
+        return await self._due_retries(batch_id, When.BATCH_END, limit, now)
+
+    async def _due_retries(
+        self, batch_id: str, when: When, limit: int, now: datetime, *, with_auto: bool = True
+    ) -> list[Attempt]:
+        if limit <= 0:  # to the server, 0 is no limit
+            return []
+        query = {
+            **_in_line(batch_id),
+            "attempt": {"$gt": 0},
+            "when": when.value,
+            "not_before": {"$not": {"$gt": now}},
+        }
+        if not with_auto:
+            query["origin"] = {"$ne": Origin.AUTO.value}
+        cursor = self._jobs.find(query).sort([("not_before", 1), ("index", 1)]).hint("line_retries")
+        return await self._attempts(cursor.limit(limit))
+
+    @edge
+    async def next_due(self, batch_id: str, after: datetime) -> datetime | None:
+        """The earliest ``not_before`` later than ``after`` among waiting records."""
+        query = {
+            **_in_line(batch_id),
+            "attempt": {"$gt": 0},
+            "when": {"$in": [When.NOW.value, When.BATCH_END.value]},
+            "not_before": {"$gt": after},
+        }
+        cursor = self._jobs.find(query, {"_id": 0, "not_before": 1}).sort("not_before").limit(1)
+        found = await cursor.hint("line_retries").to_list()
+        return found[0]["not_before"] if found else None
+
+    @edge
+    async def has(self, batch_id: str, statuses: Iterable[Status], *, when: str = "") -> bool:
+        """Whether the batch has a record in one of these statuses (an index probe)."""
+        query: Document = {
+            "batch_id": object_id(batch_id),
+            "status": {"$in": [status.value for status in statuses]},
+        }
+        if when:
+            query["when"] = when
+        return await self._jobs.find_one(query, {"_id": 0, "status": 1}, hint="tally") is not None
+
+    @edge
+    async def waiting_ids(self, batch_id: str, limit: int) -> Sequence[str]:
+        """Ids of waiting records, for a cancel."""
+        if limit <= 0:
+            return []
+        query = {"status": Status.WAITING.value, "batch_id": object_id(batch_id)}
+        found = await self._jobs.find(query, {"_id": 1}).hint("live").limit(limit).to_list()
+        return [str(document["_id"]) for document in found]
+
+    # ----------------------------------------------------------------------------- active, and lineage
+
+    @edge
+    async def active(self) -> Sequence[Attempt]:
+        """All active records, through an index."""
+        active = {
+            "slot": {"$type": "number"},
+            "status": {"$in": sorted(status.value for status in ACTIVE)},
+        }
+        return await self._attempts(self._jobs.find(active).hint("active"))
+
+    @edge
+    async def roots(self, batch_id: str) -> Sequence[str]:
+        """Ids of the batch's attempts 0, in spec order; reads index entries only."""
+        query = {"batch_id": object_id(batch_id), "attempt": 0}
+        cursor = self._jobs.find(query, {"_id": 1}).sort("index").hint("order").batch_size(10 * PAGE)
+        return [str(document["_id"]) async for document in cursor]
+
+    @edge
+    async def chain(self, batch_id: str, task_id: str) -> Sequence[Attempt]:
+        """All attempts of one task, by attempt number."""
+        query = {"batch_id": object_id(batch_id), "task_id": {"$eq": task_id, "$type": "string"}}
+        return await self._attempts(self._jobs.find(query).sort("attempt").hint("attempt"))
+
+    @edge
+    async def chains(self, root_ids: Iterable[str]) -> Mapping[str, Sequence[Attempt]]:
+        """The same for many tasks, by root id, in one round trip; unknown roots are left out."""
+        wanted = [object_id(root) for root in root_ids]
+        query = {"$or": [{"_id": {"$in": wanted}, **ATTEMPTS}, {"retry_parent": {"$in": wanted}}]}
+        found: dict[str, list[Attempt]] = {}
+        for attempt in await self._attempts(self._jobs.find(query)):
+            found.setdefault(attempt.root_id, []).append(attempt)
+        return {root: sorted(chain, key=lambda job: job.attempt) for root, chain in found.items()}

@@ -1,0 +1,122 @@
+"""The edge to MongoDB: pymongo's errors become ours here, once, and every part shares one connection.
+
+Called by every ``mongo_*`` module that talks to the server; nothing of pymongo's gets past it.
+
+A write is retried by the driver under a transaction number (``retryWrites``), for as long as
+``timeoutMS`` allows. The server keeps the answer of a numbered write with its data, so a retry of one
+that was applied gets the first answer again, also across a restart or a failover: a guarded update is
+never applied twice and never reported as not matched because its own first try was. Writes to many
+documents are not numbered; those of this adapter are idempotent. What is left open after that is
+``Unavailable``: it may or may not have been applied.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from bson.errors import BSONError, InvalidDocument
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
+
+from controller.adapters.mongo_documents import decode_attempt
+from controller.adapters.mongo_shapes import Document
+from controller.core.model import Attempt
+from controller.ports import BatchkeeperError, Conflict, Rejected, Unavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DUPLICATE_KEY = 11000
+_REFUSALS = frozenset({2, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
+"""The server's codes that say "this document or command, never": bad values, the validators of
+``mongo_schema``, too large. Every other failure, also a missing permission or a full disk, may pass."""
+
+PAGE = 500
+"""Documents per round trip of a long list: each page leaves the event loop free again."""
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Turn every error of pymongo's into ours, in one line that names the operation."""
+    try:
+        yield
+    except DuplicateKeyError as error:
+        raise Conflict(f"mongodb: {operation}: {_line(error)}") from error
+    except BulkWriteError as error:
+        raise _bulk(operation, error) from error
+    except (BSONError, DocumentTooLarge, OverflowError, InvalidDocument) as error:
+        raise Rejected(f"mongodb: {operation}: this cannot be stored: {_line(error)}") from error
+    except OperationFailure as error:
+        if error.code in _REFUSALS:
+            raise Rejected(f"mongodb: {operation} was refused: {_line(error)}", error.code or 0) from error
+        raise Unavailable(f"mongodb: {operation} failed: {_line(error)}") from error
+    except PyMongoError as error:
+        raise Unavailable(f"mongodb: {operation} got no answer: {_line(error)}") from error
+
+
+def _bulk(operation: str, error: BulkWriteError) -> BatchkeeperError:
+    codes = {item.get("code") for item in error.details.get("writeErrors", ())}
+    if DUPLICATE_KEY in codes:
+        return Conflict(f"mongodb: {operation}: {_line(error)}")
+    if codes and codes <= _REFUSALS:
+        return Rejected(f"mongodb: {operation} was refused: {_line(error)}", min(codes))
+    return Unavailable(f"mongodb: {operation} failed: {_line(error)}")
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error, cut short: a topology description is a page long."""
+    return " ".join(str(error).split(", Timeout:")[0].split(", full error:")[0].split())[:300]
+
+
+def edge(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """A method of the port whose errors are translated."""
+
+    @functools.wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with translated(method.__name__):
+            return await method(*args, **kwargs)
+
+    return call
+
+
+class MongoPart:
+    """What every part of the store holds: the database and its collections."""
+
+    def __init__(self, client: AsyncMongoClient[Document], database: str) -> None:
+        self._client = client
+        self._db: AsyncDatabase[Document] = client[database]
+        self._jobs: AsyncCollection[Document] = self._db["jobs"]
+        self._gates: AsyncCollection[Document] = self._db["gates"]
+        self._meta: AsyncCollection[Document] = self._db["meta"]
+        self._unreadable: dict[str, str] = {}
+
+    def _attempt(self, document: Mapping[str, Any]) -> Attempt | None:
+        """The attempt of a document; one that cannot be read is quarantined and left out (O2)."""
+        try:
+            return decode_attempt(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._unreadable[str(document.get("_id"))] = f"{type(error).__name__}: {error}"
+            return None
+
+    async def _stream(self, cursor: AsyncCursor[Document]) -> AsyncIterator[Attempt]:
+        """The readable attempts of a cursor, page by page."""
+        async with cursor:
+            async for document in cursor.batch_size(PAGE):
+                if attempt := self._attempt(document):
+                    yield attempt
+
+    async def _attempts(self, cursor: AsyncCursor[Document]) -> list[Attempt]:
+        """All readable attempts of a cursor."""
+        return [attempt async for attempt in self._stream(cursor)]

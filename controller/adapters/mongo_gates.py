@@ -1,0 +1,119 @@
+"""Gates: the documents that bound batches (R1, R2). A part of ``mongo.MongoStore``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from controller.adapters.mongo_documents import FOREIGN, GATE
+from controller.adapters.mongo_edge import MongoPart, edge
+from controller.adapters.mongo_shapes import Document, object_id
+from controller.core.model import Foreign, Gate
+
+SETTABLE = frozenset({"max", "paused", "hold", "cancel"})
+
+
+class MongoGates(MongoPart):
+    """Every write is one guarded update of one document."""
+
+    @edge
+    async def ensure_gate(self, gate: Gate) -> None:
+        """Insert the gate if there is none for its batch."""
+        await self._insert_gate(gate)
+
+    async def _insert_gate(self, gate: Gate) -> None:
+        document = GATE.encode(gate)
+        try:
+            await self._gates.update_one(
+                {"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True
+            )
+        except DuplicateKeyError:  # two upserts at once: the other one's is there
+            return
+
+    @edge
+    async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
+        """The gates of these batches, by batch id; a missing one is left out."""
+        wanted = [object_id(batch_id) for batch_id in batch_ids]
+        found = await self._gates.find({"_id": {"$in": wanted}}).to_list()
+        return {gate.batch_id: gate for gate in map(GATE.decode, found)}
+
+    @edge
+    async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:
+        """Set ``max``, ``paused``, ``hold`` or ``cancel`` (None unsets); ``ValueError`` for others."""
+        if unknown := set(fields) - SETTABLE:
+            raise ValueError(f"a gate's {', '.join(sorted(unknown))} cannot be set")
+        stored = {name: GATE.value(name, value) for name, value in fields.items()}
+        sets = {name: value for name, value in stored.items() if value is not None}
+        unsets = {name: "" for name, value in stored.items() if value is None}
+        update: Document = {"$set": sets} if sets else {}
+        if unsets:
+            update["$unset"] = unsets
+        result = await self._gates.update_one({"_id": object_id(batch_id)}, update)
+        return result.matched_count == 1
+
+    @edge
+    async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
+        """Take places in one guarded update of the gate (R1).
+
+        ``ValueError`` when a job or a slot is asked for twice, or none is.
+        """
+        jobs = [object_id(job) for job, _ in places]
+        slots = [slot for _, slot in places]
+        if not places or len(set(jobs)) < len(jobs) or len(set(slots)) < len(slots):
+            raise ValueError("a claim is for at least one place, and for each job and slot once")
+        taken = {"$add": [{"$size": "$holders"}, {"$size": "$foreign"}, len(places)]}
+        result = await self._gates.update_one(
+            {
+                "_id": object_id(batch_id),
+                "epoch": {"$lte": epoch},
+                "paused": False,
+                "hold": None,
+                "cancel": None,
+                "holders.job": {"$nin": jobs},
+                "holders.slot": {"$nin": slots},
+                "$expr": {"$lte": [taken, "$max"]},
+            },
+            {
+                "$push": {
+                    "holders": {
+                        "$each": [{"job": job, "slot": slot} for job, slot in zip(jobs, slots, strict=True)]
+                    }
+                },
+                "$max": {"epoch": epoch},
+            },
+        )
+        return result.matched_count == 1
+
+    @edge
+    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
+        """Give up places of records that were read terminal."""
+        gone = [object_id(job) for job in job_ids]
+        await self._gates.update_one(
+            {"_id": object_id(batch_id)}, {"$pull": {"holders": {"job": {"$in": gone}}}}
+        )
+
+    @edge
+    async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
+        """Count foreign active objects by uid, even above max (R2), each once."""
+        entering = [FOREIGN.encode(item) for item in {item.uid: item for item in foreign}.values()]
+        uids = [item["uid"] for item in entering]
+        new = {
+            "$filter": {
+                "input": {"$literal": entering},
+                "cond": {"$not": {"$in": ["$$this.uid", "$foreign.uid"]}},
+            }
+        }
+        await self._gates.update_one(
+            {
+                "_id": object_id(batch_id),
+                "$expr": {"$not": {"$setIsSubset": [{"$literal": uids}, "$foreign.uid"]}},
+            },
+            [{"$set": {"foreign": {"$concatArrays": ["$foreign", new]}}}],
+        )
+
+    @edge
+    async def drop_foreign(self, batch_id: str, uid: str) -> None:
+        """Stop counting an object that a live GET found gone or terminal."""
+        await self._gates.update_one({"_id": object_id(batch_id)}, {"$pull": {"foreign": {"uid": uid}}})

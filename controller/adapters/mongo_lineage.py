@@ -1,0 +1,93 @@
+"""The retry lifecycle's lists and toggle (R9). A part of ``mongo.MongoStore``.
+
+Lists are sets: one pipeline per parent, which writes nothing when nothing is new.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from bson import ObjectId
+
+from controller.adapters.mongo_changes import union
+from controller.adapters.mongo_edge import MongoPart, edge
+from controller.adapters.mongo_shapes import Document, object_id
+from controller.core.model import Attempt
+
+
+def _new_in(name: str, ids: list[ObjectId]) -> Document:
+    """Whether one of these ids is not in the list yet."""
+    return {"$expr": {"$not": {"$setIsSubset": [{"$literal": ids}, {"$ifNull": [f"${name}", []]}]}}}
+
+
+class MongoLineage(MongoPart):
+    """Steps 2 to 4, each idempotent."""
+
+    @edge
+    async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
+        """Step 2, as a set: ``child_jobs`` of the batch parent."""
+        await self._list({"_id": object_id(batch_id), "batch_job": True}, "child_jobs", ids)
+
+    @edge
+    async def list_retries(self, root_id: str, ids: Iterable[str]) -> None:
+        """Step 3, as a set: ``retry_ids`` of the root (the machine's ``linked``)."""
+        await self._list({"_id": object_id(root_id), "batch_job": {"$ne": True}}, "retry_ids", ids)
+
+    async def _list(self, parent: Document, name: str, ids: Iterable[str]) -> None:
+        new = [object_id(job) for job in ids]
+        await self._jobs.update_one(
+            {**parent, **_new_in(name, new)}, [{"$set": {name: union(name, list(new)), "updated": "$$NOW"}}]
+        )
+
+    @edge
+    async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:
+        """Ids of those children that both their batch parent and their root are *read* to list."""
+        of_batch: dict[str, list[str]] = defaultdict(list)
+        of_root: dict[str, list[str]] = defaultdict(list)
+        for child in children:
+            of_batch[child.batch_id].append(child.id)
+            if child.retry_parent:
+                of_root[child.retry_parent].append(child.id)
+        in_batches = [await self._found(batch, "child_jobs", ids) for batch, ids in of_batch.items()]
+        return frozenset().union(*in_batches) & await self._found_in_roots(of_root)
+
+    async def _found(self, parent: str, name: str, ids: list[str]) -> frozenset[str]:
+        """Which of these ids are in the parent's list; a list of 100,000 is not sent over for it."""
+        asked = {"$literal": [object_id(job) for job in ids]}
+        found = {"$setIntersection": [{"$ifNull": [f"${name}", []]}, asked]}
+        document = await self._jobs.find_one({"_id": object_id(parent)}, {"_id": 0, "found": found})
+        return frozenset(map(str, document["found"])) if document else frozenset()
+
+    async def _found_in_roots(self, of_root: dict[str, list[str]]) -> frozenset[str]:
+        roots = [object_id(root) for root in of_root]
+        lists = await self._jobs.find({"_id": {"$in": roots}}, {"retry_ids": 1}).to_list()
+        listed = {str(root["_id"]): set(map(str, root.get("retry_ids", ()))) for root in lists}
+        return frozenset(
+            job for root, ids in of_root.items() for job in ids if job in listed.get(root, set())
+        )
+
+    @edge
+    async def toggle(self, ids: Iterable[str]) -> int:
+        """Step 4 for children that were read in both lists (the machine's ``toggled``)."""
+        result = await self._jobs.update_many(
+            {
+                "_id": {"$in": [object_id(job) for job in ids]},
+                "batch_job": {"$ne": True},
+                "retry_parent": {"$type": "objectId"},
+                "retry_toggle": False,
+            },
+            [{"$set": {"retry_toggle": True, "updated": "$$NOW"}}],
+        )
+        return result.modified_count
+
+    @edge
+    async def unfinished_lifecycles(self, before: datetime, limit: int) -> Sequence[Attempt]:
+        """Records with a retry parent and the toggle false, inserted before then, oldest first."""
+        unfinished = {
+            "retry_toggle": False,
+            "retry_parent": {"$exists": True},
+            "inserted": {"$lt": before},
+        }
+        return await self._attempts(self._jobs.find(unfinished).sort("inserted").limit(limit))

@@ -1,0 +1,120 @@
+"""What the store knows about the whole installation: its clock, the epoch, halts, good passes.
+
+A part of ``mongo.MongoStore``. The collection ``meta`` holds one document for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bson import ObjectId
+from pymongo import ReturnDocument
+
+from controller.adapters.mongo_documents import HALT
+from controller.adapters.mongo_edge import MongoPart, edge
+from controller.adapters.mongo_shapes import Document
+from controller.core.model import Halt, Halts
+from controller.ports import StaleEpoch
+
+GAPS_KEPT = timedelta(days=60)
+HALTS = ("submissions", "retries")
+
+
+class MongoMeta(MongoPart):
+    """Identity, leadership and the clock."""
+
+    def new_id(self) -> str:
+        """A fresh id for a record or a batch."""
+        return str(ObjectId())
+
+    def quarantined(self) -> Mapping[str, str]:
+        """Records that were met but can't be read: id → why."""
+        return dict(self._unreadable)
+
+    @edge
+    async def now(self) -> datetime:
+        """The primary's own clock."""
+        answer = await self._client.admin.command("hello", codec_options=self._db.codec_options)
+        local: datetime = answer["localTime"]
+        return local
+
+    @edge
+    async def next_epoch(self, holder: str) -> int:
+        """Mint the next epoch for whoever won the lock."""
+        minted: Document | None = await self._meta.find_one_and_update(
+            {"_id": "epoch"},
+            [
+                {
+                    "$set": {
+                        "value": {"$add": [{"$ifNull": ["$value", 0]}, 1]},
+                        "holder": {"$literal": holder},
+                        "at": "$$NOW",
+                    }
+                }
+            ],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        assert minted is not None, "an upsert answers with its document"
+        return int(minted["value"])
+
+    @edge
+    async def epoch(self) -> int:
+        """The newest epoch minted; 0 before the first."""
+        found = await self._meta.find_one({"_id": "epoch"})
+        return int(found["value"]) if found else 0
+
+    @edge
+    async def stamp(self, epoch: int) -> None:
+        """Stamp all gates, then all active records; raises ``StaleEpoch`` when a later one was here."""
+        older = {"epoch": {"$lt": epoch}}
+        await self._gates.update_many(older, {"$set": {"epoch": epoch}})
+        later = await self._gates.find_one({"epoch": {"$gt": epoch}}, {"epoch": 1})
+        if later is not None:
+            raise StaleEpoch(f"epoch {epoch} is over: a gate was stamped by epoch {later['epoch']}")
+        active = {"slot": {"$type": "number"}, "batch_job": {"$ne": True}}
+        await self._jobs.update_many({**active, **older}, [{"$set": {"epoch": epoch, "updated": "$$NOW"}}])
+
+    @edge
+    async def halts(self) -> Halts:
+        """The operator's kill switches."""
+        found = await self._meta.find_one({"_id": "halts"}) or {}
+        return Halts(**{what: HALT.decode(found[what]) for what in HALTS if found.get(what)})
+
+    @edge
+    async def set_halt(self, what: str, halt: Halt | None) -> None:
+        """Set or lift the halt of ``submissions`` or ``retries``; ``ValueError`` for anything else."""
+        if what not in HALTS:
+            raise ValueError(f"there is no halt of {what!r}, only of {' and '.join(HALTS)}")
+        update: Document = {"$unset": {what: ""}} if halt is None else {"$set": {what: HALT.encode(halt)}}
+        await self._meta.update_one({"_id": "halts"}, update, upsert=True)
+
+    @edge
+    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
+        """Record a complete good pass; too long a silence before it becomes a gap.
+
+        One pipeline, so that two passes at once lose no gap. A clock that stepped back notes nothing
+        until it has caught up.
+        """
+        since = {"$subtract": [at, longest // timedelta(milliseconds=1)]}
+        kept = {
+            "$filter": {
+                "input": {"$ifNull": ["$gaps", []]},
+                "cond": {"$gt": ["$$this.until", at - GAPS_KEPT]},
+            }
+        }
+        gap = {"since": "$last", "until": at}
+        silent = {"$and": [{"$gt": ["$last", None]}, {"$lt": ["$last", since]}]}
+        gaps = {"$concatArrays": [kept, {"$cond": [silent, [gap], []]}]}
+        await self._meta.update_one(
+            {"_id": "passes"},
+            [{"$set": {"gaps": gaps, "last": {"$max": ["$last", at]}}}],
+            upsert=True,
+        )
+
+    @edge
+    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
+        """Stretches of time without a good pass, oldest first."""
+        found = await self._meta.find_one({"_id": "passes"}) or {}
+        return [(gap["since"], gap["until"]) for gap in found.get("gaps", ())]
