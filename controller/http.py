@@ -1,0 +1,131 @@
+"""The HTTP port: /livez, /readyz and /metrics, served by uvicorn on the loop that everything shares.
+
+`app` makes the application, starts the server and stops it. Loopback unless the settings say otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from controller import __version__
+from controller.health import Check, Health
+from controller.ports import BatchkeeperError
+from controller.telemetry import Metrics, get_logger
+
+_log = get_logger(__name__)
+
+
+class CannotListen(BatchkeeperError):
+    """The HTTP port can't be had: it is taken, not allowed, or not of this machine."""
+
+
+def make_http_app(health: Health, metrics: Metrics, monotonic: Callable[[], float]) -> FastAPI:
+    """The application, to which routes may be added."""
+    # No /docs: its page would load scripts from elsewhere.
+    app = FastAPI(title="Batchkeeper", version=__version__, docs_url=None, redoc_url=None)
+
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> Response:
+        """Whether this process is alive."""
+        return _answer(health.livez(monotonic()))
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """Whether this process is ready."""
+        return _answer(health.readyz(monotonic()))
+
+    @app.get("/metrics", include_in_schema=False)
+    async def exposition(request: Request) -> Response:
+        """All metrics, in the format that the reader accepts."""
+        content, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": content_type})
+
+    return app
+
+
+def _answer(check: Check) -> Response:
+    return PlainTextResponse(check.why + "\n", status_code=200 if check.good else 503)
+
+
+class HttpServer:
+    """Serves an application inside the running loop until it is stopped."""
+
+    def __init__(self, app: FastAPI, host: str, port: int, grace: timedelta = timedelta(seconds=5)) -> None:
+        self._host = host
+        self._wanted = port
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=max(1, round(grace.total_seconds())),
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port that is listened on, once started: the settings' own, or the free one that was found."""
+
+    @property
+    def url(self) -> str:
+        """Where to reach it."""
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen, and return when requests are answered. Raises ``CannotListen`` in one clear line."""
+        listening = _listen(self._host, self._wanted)
+        self.port = listening.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="http")
+        while not self._server.started:
+            if self._serving.done():
+                await self._serving
+                raise CannotListen(f"HTTP server on {self.url} ended while it was starting")
+            await asyncio.sleep(0.005)
+        _log.info("http listens", url=self.url)
+
+    async def stop(self) -> None:
+        """Take no more requests, let those under way finish within the grace, and close."""
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._serving = None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, except that signals stay the daemon's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, bound here and not by uvicorn, which would end the process on failure."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host} port {port}: {_remedy(error)}") from error
+
+
+def _remedy(error: OSError) -> str:
+    """What went wrong and what to do, for the ways in which it usually does."""
+    if error.errno == errno.EADDRINUSE:
+        return "it is taken: set http.port to another (0: any free one), or end what listens there"
+    if error.errno == errno.EACCES:
+        return "not allowed: set http.port to one above 1023"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "not an address of this machine: set http.host to one, as 127.0.0.1 or 0.0.0.0"
+    return f"{error.strerror or error}: see http.host and http.port"

@@ -1,0 +1,91 @@
+"""Alive and ready: two different questions, each with its reason."""
+
+from datetime import timedelta
+
+import pytest
+
+from controller.health import Check, Health
+
+SECOND = timedelta(seconds=1)
+
+
+def test_alive_when_nothing_is_expected() -> None:
+    """A process that expects no heartbeat is alive."""
+    assert Health().livez(0) == Check(True, "alive")
+
+
+def test_a_heart_that_stops_is_named_with_its_silence() -> None:
+    """Beyond its time a silent loop or watcher makes the process not alive, and says which."""
+    health = Health()
+    health.expect("loop", 5 * SECOND, now=100)
+    health.expect("watch jobs", 70 * SECOND, now=100)
+    assert health.livez(105).good
+    assert health.livez(106) == Check(False, "loop silent for 6s, at most 5s allowed")
+    health.beat("loop", 106)
+    assert health.livez(111).good
+    assert health.livez(200).why == (
+        "loop silent for 1m34s, at most 5s allowed; watch jobs silent for 1m40s, at most 1m10s allowed"
+    )
+
+
+def test_a_watcher_that_was_stopped_is_not_missed() -> None:
+    """Forgotten hearts need not beat, and a late beat of one is nobody's."""
+    health = Health()
+    health.expect("watch", SECOND, now=0)
+    health.forget("watch")
+    health.forget("never there")
+    health.beat("watch", 50)
+    assert health.livez(100).good
+
+
+def test_alive_in_spite_of_store_and_cluster() -> None:
+    """An outage of the others is no reason to restart this process."""
+    health = Health()
+    health.store_failed("connection refused")
+    assert health.livez(1000).good
+
+
+def test_ready_step_by_step() -> None:
+    """Not ready until the store answers, the lead is decided and the first pass went through."""
+    health = Health()
+    assert health.readyz(0) == Check(False, "not connected to the store yet")
+    health.store_answered()
+    assert health.readyz(0) == Check(False, "not decided yet who leads")
+    health.leads(True)
+    assert health.readyz(0) == Check(False, "the first reconcile pass has not gone through yet")
+    health.pass_succeeded("repair", 1)
+    assert not health.readyz(1).good
+    health.pass_succeeded("reconcile", 10)
+    assert health.readyz(12) == Check(True, "leading; last good reconcile pass 2s ago")
+
+
+def test_a_standby_is_ready() -> None:
+    """Requests are answered by standbys too, so one is ready without a pass."""
+    health = Health()
+    health.store_answered()
+    health.leads(False)
+    assert health.readyz(0) == Check(True, "standing by: another process leads")
+
+
+def test_an_outage_of_the_store_shows_and_heals() -> None:
+    """While the store is away readyz says why, in one line, and is good again after it."""
+    health = Health()
+    health.store_answered()
+    health.leads(True)
+    health.pass_succeeded("reconcile", 0)
+    health.store_failed("no primary:\n  connection refused")
+    assert health.readyz(5) == Check(False, "no primary: connection refused")
+    health.store_failed("")
+    assert health.readyz(5) == Check(False, "the store cannot be reached")
+    health.store_answered()
+    assert health.readyz(5).good
+
+
+@pytest.mark.parametrize(("at", "now", "age"), [(None, 5.0, None), (2.0, 5.5, timedelta(seconds=3.5))])
+def test_the_age_of_a_pass(at: float | None, now: float, age: timedelta | None) -> None:
+    """The age counts from the last good one; before the first there is none."""
+    health = Health()
+    if at is not None:
+        health.pass_succeeded("reap", 0)
+        health.pass_succeeded("reap", at)
+    assert health.pass_age("reap", now) == age
