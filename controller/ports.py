@@ -415,6 +415,23 @@ class Store(Protocol):
         """Records with a retry parent and the toggle false, inserted before then, oldest first."""
         ...
 
+    async def last_failures(self, batch_id: str, limit: int) -> Sequence[Attempt]:
+        """The attempts that ended in error or terminated last, the newest first, through an index."""
+        ...
+
+    # -- specs that are refused
+    async def set_quarantine(self, key: str, problems: Sequence[str]) -> None:
+        """Remember why a spec is refused as it is now, for ``list --quarantined``; empty: it no longer is."""
+        ...
+
+    async def quarantine(self) -> Mapping[str, Sequence[str]]:
+        """Specs that are refused as they are now, and every problem of each."""
+        ...
+
+    async def nudge(self) -> None:
+        """Ask whoever leads to look at everything soon."""
+        ...
+
     # -- hints, end
     def requests(self) -> AsyncIterator[str]:
         """Hints: ids of batches for which somebody asked something (empty string: look at all)."""

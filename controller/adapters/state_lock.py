@@ -1,0 +1,76 @@
+"""The lock on the state folder: one leader on one machine (R12). The kernel lets go when a process dies.
+
+Called by ``app``. The lock is for efficiency and for a clear line to the second daemon; what keeps two
+leaders harmless is the epoch and the gate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from controller.ports import BatchkeeperError
+
+
+class AlreadyLed(BatchkeeperError):
+    """Another daemon holds this state folder."""
+
+
+class StateLock:
+    """An exclusive lock on ``<state>/lock``, with the holder's pid in it for people."""
+
+    def __init__(self, state: Path) -> None:
+        self.path = state / "lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock now. Raises ``AlreadyLed`` naming its holder, or ``BatchkeeperError``."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = self.path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise BatchkeeperError(
+                f"the state folder {self.path.parent} can't be used ({error.strerror}): "
+                "give a folder you may write as state_dir in config.yaml"
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            who = f" (pid {self.holder()})" if self.holder() else ""
+            raise AlreadyLed(
+                f"another daemon{who} holds the state folder {self.path.parent}: use it with "
+                "'batchkeeper submit' and 'batchkeeper status', or give this one its own state_dir"
+            ) from error
+        with contextlib.suppress(OSError):  # a full disk must not keep the only daemon out
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+        self._file = file
+
+    def holder(self) -> int | None:
+        """The pid that the file names, if it names one."""
+        try:
+            return int(self.path.read_text(encoding="utf-8").strip() or 0) or None
+        except (OSError, ValueError):
+            return None
+
+    def held(self) -> bool:
+        """Whether somebody else holds the lock at this moment."""
+        try:
+            with self.path.open("r", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def release(self) -> None:
+        """Let go."""
+        if self._file:
+            self._file.close()
+            self._file = None

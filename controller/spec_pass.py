@@ -1,0 +1,169 @@
+"""The spec pass: what lies in the watched store becomes batches, and each file is told what became of it.
+
+Run by the daemon on its own interval. One bad file costs that file; what can't be taken in now, because
+the store is away, is kept and tried again. Nothing here depends on who leads: the names are unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from controller import intake
+from controller.core.explain import explain_batch
+from controller.core.model import Batch, Gate, Status
+from controller.core.spec import BatchSpec
+from controller.core.statusfile import Progress, awaiting_status, batch_status, refused_status
+from controller.core.view import View
+from controller.engine import Engine
+from controller.intake import Outcome, Taken
+from controller.ports import SpecFile, SpecSource, Unavailable
+
+SHOWN_FAILURES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a spec file says: a spec, or every problem in one line each; and the files that it names."""
+
+    spec: BatchSpec | None
+    problems: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    names_files: Sequence[str] = ()
+
+
+Reader = Callable[[SpecFile], Awaitable[Reading]]
+"""Reads and checks one file off the event loop: limits, schema, the operator's policy, the owner map."""
+
+
+@dataclass(slots=True)
+class SpecPass:
+    """Takes specs in and keeps their statuses current."""
+
+    engine: Engine
+    source: SpecSource
+    read: Reader
+    view_of: Callable[[Batch, Gate], Awaitable[View]]
+    on_batch: Callable[[str], None] = lambda batch_id: None
+    """Told that a batch is new or changed, so that it gets a pass at once."""
+    _kept: dict[str, SpecFile] = field(default_factory=dict)
+    _refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _batches: dict[str, str] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    """Batches whose final status was told; nothing more is read for them."""
+
+    async def scan(self) -> int:
+        """One look at the watched store; returns how many files were taken in or refused."""
+        engine, taken = self.engine, 0
+        started = engine.clock.monotonic()
+        try:
+            for file in await self.source.scan():
+                self._kept[file.key] = file
+        except Unavailable as error:
+            engine.journal.trouble("spec store", error)
+            engine.journal.passed("specs", "unavailable", engine.clock.monotonic() - started, 0)
+            return 0
+        for key, file in list(self._kept.items()):
+            item = f"spec:{key}"
+            if engine.sick.rests(item, engine.clock.monotonic()):
+                continue
+            try:
+                async with engine.guarded(item, spec=key):
+                    await self._take_in(file)
+                    self._kept.pop(key, None)
+                    taken += 1
+            except Unavailable as error:
+                engine.journal.trouble("spec", error, spec=key)
+        engine.journal.gauge("quarantined_specs", len(self._refused))
+        return taken
+
+    async def _take_in(self, file: SpecFile) -> None:
+        reading = await self.read(file)
+        names = reading.names_files
+        if names and not await self.source.depends(file.key, names):
+            await self.source.tell(file.key, awaiting_status(list(names)))
+            return
+        if reading.spec is None:
+            await self._refuse(file.key, tuple(reading.problems), None)
+            return
+        others = await self.source.keys() - {file.key}
+        taken = await intake.accept(
+            self.engine.store,
+            self.engine.clock,
+            reading.spec,
+            source=file.key,
+            other_sources=frozenset(others),
+        )
+        if taken.outcome is Outcome.REFUSED:
+            await self._refuse(file.key, taken.sentences, taken.batch)
+        else:
+            await self._accepted(file.key, taken)
+
+    async def _refuse(self, key: str, problems: tuple[str, ...], batch: Batch | None) -> None:
+        self._refused[key] = problems
+        await self.engine.store.set_quarantine(key, problems)
+        self.engine.journal.passed("specs", Outcome.REFUSED.value, 0.0, 1)
+        self.engine.journal.said("spec", spec=key, outcome=Outcome.REFUSED.value, problems=list(problems[:5]))
+        if batch is not None and batch.source == key:
+            self._batches[key] = batch.id
+            self._told.discard(batch.id)
+            await self._tell(key, batch.id)
+        else:
+            await self.source.tell(key, refused_status(problems))
+
+    async def _accepted(self, key: str, taken: Taken) -> None:
+        if self._refused.pop(key, None) is not None:
+            await self.engine.store.set_quarantine(key, ())
+        if taken.batch is None:
+            return
+        self._batches[key] = taken.batch.id
+        self._told.discard(taken.batch.id)
+        self.engine.journal.passed("specs", taken.outcome.value, 0.0, 1)
+        if taken.outcome is not Outcome.SAME:
+            self.engine.journal.said(
+                "spec", spec=key, batch=taken.batch.name, outcome=taken.outcome.value, what=list(taken.sentences)
+            )
+        self.on_batch(taken.batch.id)
+        await self._tell(key, taken.batch.id)
+
+    # ------------------------------------------------------------------------------------- statuses
+
+    async def tell_all(self) -> None:
+        """Bring the status beside every spec up to date; a batch that has ended is told once."""
+        for key, batch_id in list(self._batches.items()):
+            if batch_id not in self._told:
+                await self._tell(key, batch_id)
+
+    async def _tell(self, key: str, batch_id: str) -> None:
+        store = self.engine.store
+        batch = await store.batch(batch_id)
+        gate = (await store.gates([batch_id])).get(batch_id)
+        if batch is None or gate is None:
+            return
+        view = await self.view_of(batch, gate)
+        status = batch_status(batch, gate, await self._progress(view), self._refused.get(key, ()))
+        await self.source.tell(key, status)
+        if batch.status.closed:
+            self._told.add(batch_id)
+
+    async def _progress(self, view: View) -> Progress:
+        store, batch = self.engine.store, view.batch
+        counts = batch.counts.status
+        active = len([job for job in view.holders if job.status.active])
+        why = () if batch.status.closed else (explain_batch(view, await self._due(view)).sentence,)
+        return Progress(
+            active=active,
+            waiting=counts.get(Status.WAITING, 0),
+            terminating=len([job for job in view.holders if job.terminating]),
+            why_waits=why,
+            failures=await store.last_failures(batch.id, SHOWN_FAILURES),
+        )
+
+    async def _due(self, view: View) -> datetime | None:
+        return await self.engine.store.next_due(view.batch.id, view.now)
+
+    @property
+    def refused(self) -> dict[str, tuple[str, ...]]:
+        """Specs that are refused as they are now, and why."""
+        return dict(self._refused)
