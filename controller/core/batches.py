@@ -6,7 +6,7 @@ is the authority for pause, hold and cancel; the parent's status follows it, for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from controller.core.model import Batch, BatchStatus, Gate, Result
@@ -72,7 +72,7 @@ def _alive(batch: Batch, gate: Gate) -> BatchMove | None:
     """A batch with work left follows its gate; one that was closed is open again."""
     move = _following(gate)
     if batch.status.closed:
-        return BatchMove(move.status, BatchReason.REOPENED, f"a retry reopened it; {move.sentence}")
+        return replace(move, reason=BatchReason.REOPENED)
     same_hold = move.status is not BatchStatus.HELD or batch.reason == move.sentence
     return None if batch.status is move.status and same_hold else move
 
