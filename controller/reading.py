@@ -1,0 +1,94 @@
+"""From a spec file to a checked spec: limits and schema, the operator's policy, the owner map.
+
+Used by ``app`` for the daemon's spec pass and by the command line for ``validate``, ``plan`` and
+``submit``. The file itself is read in a process of its own, so a hostile one costs that process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from controller.config import Settings
+from controller.core.owners import OwnerRule, Provenance, ownership
+from controller.core.policy import Policy, breaches
+from controller.core.spec import BatchSpec
+from controller.ports import SpecFile
+from controller.spec_pass import Reader, Reading
+from controller.specfile import SpecDefaults, read_spec_safely
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The operator's policy out of the settings."""
+    policy = settings.policy
+    return Policy(
+        namespaces=tuple(dict.fromkeys((settings.namespace, *policy.namespaces))),
+        images=policy.images,
+        host_path_prefixes=policy.host_path_prefixes,
+        service_accounts=policy.service_accounts,
+        secrets=policy.secrets,
+    )
+
+
+def owner_rules(settings: Settings) -> Sequence[OwnerRule]:
+    """The operator's owner map out of the settings."""
+    return [
+        OwnerRule(user=rule.user, folder=rule.folder, namespace=rule.namespace, uid=rule.uid)
+        for rule in settings.specs.owners
+    ]
+
+
+def reader_of(settings: Settings) -> Reader:
+    """How the daemon reads a file of its watched folder."""
+
+    async def read(file: SpecFile) -> Reading:
+        if file.error:
+            return Reading(None, (file.error,))
+        return await _read(settings, file, Path(file.folder), settings.specs.folder.absolute())
+
+    return read
+
+
+async def read_spec_file(settings: Settings, path: Path, *, user: str) -> Reading:
+    """How a command reads a file that a person names; relative paths start at the file's own folder.
+
+    Raises ``OSError`` when the file can't be read.
+    """
+    folder = path.absolute().parent
+    with path.open("rb") as source:
+        content = source.read(LIMIT + 1)
+    file = SpecFile(key=str(path), content=content, folder=str(folder), user=user)
+    return await _read(settings, file, folder, folder)
+
+
+LIMIT = 256 * 1024
+"""Bytes of a spec that are ever read; the reader refuses what is longer."""
+
+
+async def _read(settings: Settings, file: SpecFile, folder: Path, root: Path) -> Reading:
+    defaults = SpecDefaults(
+        max_concurrent=settings.max_concurrent, namespace=settings.namespace, user=file.user
+    )
+    read = await read_spec_safely(file.content, name=file.key, folder=folder, root=root, defaults=defaults)
+    warnings = tuple(str(warning) for warning in read.warnings)
+    if read.spec is None:
+        return Reading(None, tuple(str(problem) for problem in read.problems), warnings)
+    spec, problem = _owned(settings, file, read.spec)
+    problems = (*breaches(spec, policy_of(settings)), *((problem,) if problem else ()))
+    if problems:
+        return Reading(None, tuple(f"{file.key}: {problem}" for problem in problems), warnings)
+    return Reading(spec, (), warnings, _named_files(spec))
+
+
+def _owned(settings: Settings, file: SpecFile, spec: BatchSpec) -> tuple[BatchSpec, str]:
+    claimed = str(spec.document.get("owner", ""))
+    origin = Provenance(file.key, spec.namespace, file.user, file.uid)
+    owner = ownership(owner_rules(settings), origin, claimed)
+    return replace(spec, owner=owner.user), owner.problem
+
+
+def _named_files(spec: BatchSpec) -> tuple[str, ...]:
+    tasks = spec.document.get("tasks", {})
+    csv = tasks.get("csv") if isinstance(tasks, dict) else None
+    return (str(csv["path"]),) if isinstance(csv, dict) and "path" in csv else ()
