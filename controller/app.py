@@ -13,7 +13,6 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from controller import reconcile
 from controller.adapters.local_processes import LocalProcesses
@@ -295,7 +294,11 @@ async def _until(
             metrics.pass_failed()
 
     async def full() -> None:
-        if await daemon.full_pass() >= 0 and running.parts.engine.epoch:
+        await daemon.full_pass()
+        if daemon.trouble:
+            health.store_failed(daemon.trouble)
+        else:
+            health.store_answered()
             health.pass_succeeded("reconcile", clock.monotonic())
 
     async def gauges() -> None:
@@ -357,8 +360,3 @@ async def tell_gauges(running: Running, metrics: Metrics) -> None:
         metrics.batch_gauge("waiting_jobs", batch.id, waiting)
     if engine.seen:
         metrics.cache_age("jobs", now - engine.seen.asked)
-
-
-def state_folder(settings: Settings) -> Path:
-    """Where this installation keeps its own files."""
-    return settings.state_dir

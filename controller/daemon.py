@@ -38,6 +38,8 @@ class Daemon:
     """Called after every full pass; the status files and gauges are brought up to date there."""
     passes: int = 0
     """Good full passes so far."""
+    trouble: str = "no pass has gone through yet"
+    """Why the last full pass decided nothing; empty: it went through."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # ------------------------------------------------------------------------------- leadership
@@ -71,15 +73,15 @@ class Daemon:
     async def _full_pass(self) -> int:
         engine, started = self.engine, self.engine.clock.monotonic()
         engine.trusted_clock = self._clock_is_steady()
-        result, steps = "ok", 0
+        result, steps, self.trouble = "ok", 0, ""
         try:
             steps = await reconcile.all_batches(engine)
             await self._note_good_pass()
         except Unavailable as error:
-            result = "unavailable"
+            result, self.trouble = "unavailable", str(error)
             engine.journal.trouble("full pass", error)
         except StaleEpoch as error:
-            result = "stale-epoch"
+            result, self.trouble = "stale-epoch", str(error)
             self.step_down(str(error))
         finally:
             engine.journal.passed("full", result, engine.clock.monotonic() - started, steps)

@@ -1,0 +1,89 @@
+"""Dry run: what the running daemon would do now, and why, without doing any of it (S9).
+
+The same looking and the same plan as a pass; a step that asks for a closer look gets its live answer,
+so what is shown is what would be written. Called by ``controller --dry-run`` and ``reap --dry-run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from controller.core.decide import Act, Move, Sight, next_move
+from controller.core.model import Attempt
+from controller.core.plan import (
+    CheckForeign,
+    Claim,
+    CountForeign,
+    HoldBatch,
+    Leave,
+    MoveBatch,
+    MoveJob,
+    Retry,
+    Step,
+    Submit,
+    WithdrawWaiting,
+    plan,
+)
+from controller.core.view import View
+from controller.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """One step that would be taken."""
+
+    batch: str
+    deed: str
+    subject: str
+    reason: str
+
+
+async def rehearse(engine: Engine, view: View) -> AsyncIterator[Rehearsed]:
+    """The steps of one batch as they would be taken now, in order."""
+    for step in plan(view, engine.jitter):
+        for deed, subject in await _shown(engine, view, step):
+            yield Rehearsed(view.batch.name, deed, subject, step.reason.value)
+
+
+async def _shown(engine: Engine, view: View, step: Step) -> list[tuple[str, str]]:
+    match step:
+        case MoveJob(_, job, move):
+            return await _moved(engine, view, job, move)
+        case Submit(_, job, _):
+            return [("submit", job.name)]
+        case Claim(_, places):
+            return [("submit", job.name) for job, _ in places]
+        case Retry(_, chain, decision):
+            return [("retry", f"{chain[-1].name}: {decision.sentence}")]
+        case Leave(_, jobs):
+            return [("free its place", job.name) for job in jobs]
+        case _:
+            return [_of_the_batch(view, step)]
+
+
+def _of_the_batch(view: View, step: Step) -> tuple[str, str]:
+    match step:
+        case CountForeign(_, objects):
+            return "count", ", ".join(thing.name for thing in objects)
+        case CheckForeign(_, thing):
+            return "stop counting, if a live look agrees", thing.name
+        case HoldBatch(_, hold, sentence):
+            return "hold", f"{hold.value}: {sentence}"
+        case WithdrawWaiting():
+            return "withdraw", "everything that waits"
+        case MoveBatch(_, move):
+            return f"set {move.status.value}", move.sentence
+        case _:
+            return type(step).__name__, view.batch.name
+
+
+async def _moved(engine: Engine, view: View, job: Attempt, move: Move) -> list[tuple[str, str]]:
+    if move.act is Act.LOOK:
+        live = await engine.cluster.get(job.namespace, job.name, job.id)
+        closer = next_move(job, Sight.answered(live), view.now, view.life)
+        if closer is None:
+            return []
+        move = closer
+    deed = move.change.event.value if move.act is Act.WRITE and move.change else move.act.value
+    return [(deed, f"{job.name} ({move.reason.value})")]
