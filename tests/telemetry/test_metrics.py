@@ -1,182 +1,17 @@
-"""What is told: one JSON object or one line per event, no secret in either, and a bounded set of metrics."""
+"""Metrics: those of the contract, moved by what happened, with a bounded number of labels."""
 
-import io
-import json
-import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.core.model import Batch, BatchStatus, JobInput, Resources
-from controller.telemetry import Metrics, get_logger, set_up_logs
+from controller.core.model import Batch, BatchStatus
+from controller.telemetry import Metrics
 from controller.telemetry.labels import OTHER, LabelBook
-from controller.telemetry.redaction import redacted
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """Leaves the process's logging as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def logged(text: str) -> list[dict[str, Any]]:
-    """The events in a JSON log."""
-    return [json.loads(line) for line in text.splitlines()]
-
-
-# ---------------------------------------------------------------------------------------------- logs
-
-
-def test_json_logs_are_one_object_a_line() -> None:
-    """Each event is one line with its time in UTC, level, name, logger and facts, in that order."""
-    stream = io.StringIO()
-    set_up_logs("json", "info", stream)
-    get_logger("controller.x").info("job ended", batch="traits", attempt=2, took=timedelta(seconds=90))
-    (event,) = logged(stream.getvalue())
-    assert list(event) == ["timestamp", "level", "event", "logger", "batch", "attempt", "took"]
-    assert event["timestamp"].endswith("Z")
-    assert event | {"timestamp": ""} == {
-        "timestamp": "",
-        "level": "info",
-        "event": "job ended",
-        "logger": "controller.x",
-        "batch": "traits",
-        "attempt": 2,
-        "took": "1m30s",
-    }
-
-
-def test_auto_is_json_without_a_terminal_and_coloured_text_on_one() -> None:
-    """`auto` looks at the stream; a file named as text gets no colours."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    pipe, terminal, file = io.StringIO(), Terminal(), io.StringIO()
-    for style, stream in (("auto", pipe), ("auto", terminal), ("text", file)):
-        set_up_logs(style, "info", stream)
-        get_logger("x").info("hello", batch="b")
-    assert logged(pipe.getvalue())[0]["event"] == "hello"
-    assert "\x1b[" in terminal.getvalue()
-    assert re.search(r"\[info +\] hello +\[x\] batch=b$", file.getvalue().strip())
-
-
-def test_the_last_set_up_holds_and_events_come_once() -> None:
-    """Setting up twice does not log twice."""
-    first, second = io.StringIO(), io.StringIO()
-    set_up_logs("json", "info", first)
-    set_up_logs("json", "info", second)
-    get_logger("x").warning("once")
-    assert first.getvalue() == ""
-    assert len(logged(second.getvalue())) == 1
-
-
-def test_levels() -> None:
-    """Below the level nothing is shown; the libraries' details are never shown."""
-    stream = io.StringIO()
-    set_up_logs("json", "warning", stream)
-    get_logger("x").info("quiet")
-    get_logger("x").warning("loud")
-    set_up_logs("json", "debug", stream)
-    get_logger("x").debug("detail")
-    logging.getLogger("pymongo.command").debug("a whole record")
-    assert [event["event"] for event in logged(stream.getvalue())] == ["loud", "detail"]
-
-
-def test_other_loggers_come_out_in_the_same_form() -> None:
-    """What a library logs is an event like ours, its credentials hidden too."""
-    stream = io.StringIO()
-    set_up_logs("json", "info", stream)
-    logging.getLogger("uvicorn.error").warning("no answer from %s", "mongodb://ada:pw@db/x")
-    (event,) = logged(stream.getvalue())
-    assert event["event"] == "no answer from mongodb://***@db/x"
-    assert event["logger"] == "uvicorn.error"
-
-
-@pytest.mark.parametrize("style", ["json", "text"])
-def test_tracebacks_are_kept_and_hold_no_credentials(style: str) -> None:
-    """An exception's text passes the same filter as everything else."""
-    stream = io.StringIO()
-    set_up_logs(style, "info", stream)
-    try:
-        raise ConnectionError("cannot reach mongodb://ada:hunter2@db:27017")
-    except ConnectionError:
-        get_logger("x").exception("store failed", env={"TOKEN_A": "hunter2"}, password="hunter2")
-    assert "ConnectionError: cannot reach mongodb://***@db:27017" in stream.getvalue()
-    assert "TOKEN_A" in stream.getvalue()
-    assert "hunter2" not in stream.getvalue()
-
-
-# ----------------------------------------------------------------------------------------- redaction
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "shown"),
-    [
-        ("batch", "traits", "traits"),
-        ("n", 3, 3),
-        ("ok", True, True),
-        ("nothing", None, None),
-        ("password", "x", "***"),
-        ("db_password", "x", "***"),
-        ("accessToken", "x", "***"),
-        ("API_KEY", b"x", "***"),
-        ("secret", ["x"], "***"),
-        ("has_token", True, True),
-        ("tokens", 3, 3),
-        ("uri", "mongodb://ada:p@ss@db:1/x?y=z", "mongodb://***@db:1/x?y=z"),
-        ("message", "asked http://ada:pw@host/ and http://host/", "asked http://***@host/ and http://host/"),
-        ("message", "mail ada@example.org", "mail ada@example.org"),
-        ("env", {"B": "2", "A": "1"}, ["A", "B"]),
-        ("job_env", ["A=1", "B=2"], ["A", "B"]),
-        ("env", [{"name": "A", "value": "1"}, {"value": "2"}, 3], ["***", "***", "A"]),
-        ("environment", "A=1", "***"),
-        ("spec", {"job": {"env": {"A": "1"}, "image": "i"}}, {"job": {"env": ["A"], "image": "i"}}),
-        ("data", {"token": "x", "user": ("ada",)}, {"token": "***", "user": ["ada"]}),
-        ("took", timedelta(minutes=1), "1m"),
-        ("at", NOW, "2026-11-22T12:00:00+00:00"),
-        ("empty", {}, {}),
-    ],
-)
-def test_redaction(key: str, value: object, shown: object) -> None:
-    """Secrets by key, credentials by form, an env by its names only; everything else as it is."""
-    assert redacted(key, value) == shown
-
-
-def test_records_do_not_show_the_env_inside_them() -> None:
-    """A record given as it is shows its fields, and of its env the names."""
-    job = JobInput("image", env=MappingProxyType({"PCA": "hunter2"}), resources=Resources(cpu=500))
-    shown = redacted("job", job)
-    assert shown["env"] == ["PCA"]
-    assert shown["resources"]["cpu"] == 500
-    assert "hunter2" not in json.dumps(shown)
-
-
-def test_hostile_values_are_bounded() -> None:
-    """A value that contains itself, or is huge, makes a short line."""
-    nested: list[object] = []
-    nested.append(nested)
-    assert len(json.dumps(redacted("x", nested))) < 100
-    assert redacted("x", "y" * 100_000).endswith("… (100000 characters)")
-    assert len(redacted("x", "y" * 100_000)) < 10_000
-
-
-# ------------------------------------------------------------------------------------------- metrics
 
 CONTRACT = {
     "active_jobs": {"batch"},
@@ -396,17 +231,6 @@ def test_the_format_is_the_readers_choice() -> None:
     text, content_type = Metrics().exposition("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
-
-
-def test_nobody_else_declares_a_metric() -> None:
-    """Only this package imports prometheus_client, so that the list of metrics is in one place."""
-    root = Path(__file__).parents[1] / "controller"
-    importers = {
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*.py")
-        if "prometheus_client" in path.read_text(encoding="utf-8")
-    }
-    assert importers == {"telemetry/metrics.py"}
 
 
 def test_a_batch_seen_is_a_record_as_the_store_has_it() -> None:
