@@ -22,20 +22,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
 
-import structlog
-
 from controller.adapters import labels, local_files, local_objects, local_output
 from controller.adapters.local_files import Json
 from controller.adapters.local_folders import Folders, Record
 from controller.adapters.local_launch import Launcher
 from controller.adapters.local_listing import Listing
-from controller.adapters.local_settings import LocalSettings
+from controller.adapters.local_settings import Configuration, LocalSettings
 from controller.adapters.local_tending import Tender
 from controller.adapters.local_watch import Name, watch
+from controller.adapters.system_clock import SystemClock
 from controller.core.sight import ClusterJob, ForeignObject, Hint, Live, Observation
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
+from controller.telemetry import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _T = TypeVar("_T")
 
 _FORBIDDEN = 403
@@ -43,7 +43,7 @@ _CALL = 30.0
 """Seconds that one call may take."""
 
 
-class LocalCluster:
+class LocalProcesses:
     """This machine as a cluster. Raises ``Unavailable`` when its folder can't be made.
 
     ``step`` is called with the name of each step of a create, so that tests can crash between any two.
@@ -76,6 +76,11 @@ class LocalCluster:
             self._folders.tidy()
         except OSError as error:
             raise _unavailable(error) from error
+
+    @classmethod
+    def from_settings(cls, settings: Configuration) -> LocalProcesses:
+        """As ``config.yaml`` says. Raises ``Rejected`` for a bad faults file, ``Unavailable`` as above."""
+        return cls(LocalSettings.of(settings), SystemClock())
 
     # -------------------------------------------------------------------------------------------- reads
 

@@ -6,12 +6,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from controller.ports import NewJob
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from controller.ports import NewJob, Rejected
 
 Faults = Mapping[str, Mapping[str, int | Literal["always"]]]
 """Batch name → task id → how many of its first attempts find their mount broken."""
+
+
+class _Local(Protocol):
+    @property
+    def node(self) -> str: ...
+    @property
+    def grace(self) -> timedelta: ...
+    @property
+    def sample(self) -> timedelta: ...
+    @property
+    def log_bytes(self) -> int: ...
+    @property
+    def faults(self) -> str: ...
+
+
+class _Compat(Protocol):
+    @property
+    def runai(self) -> bool: ...
+
+
+class Configuration(Protocol):
+    """The part of ``config.yaml`` that is read here."""
+
+    @property
+    def instance(self) -> str:
+        """Which installation this is."""
+        ...
+
+    @property
+    def state_dir(self) -> Path:
+        """The state folder."""
+        ...
+
+    @property
+    def local(self) -> _Local:
+        """The section ``local``."""
+        ...
+
+    @property
+    def compat(self) -> _Compat:
+        """The section ``compat``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +78,31 @@ class LocalSettings:
     runai: bool = False
     """Set RUNAI_JOB_NAME in every job."""
     faults: Faults = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Configuration) -> LocalSettings:
+        """As ``config.yaml`` says. Raises ``Rejected`` when the faults file is missing or wrong."""
+        local = config.local
+        return cls(
+            state=config.state_dir,
+            instance=config.instance,
+            node=local.node,
+            grace=local.grace,
+            sample=local.sample,
+            log_bytes=local.log_bytes,
+            runai=config.compat.runai,
+            faults=load_faults(Path(local.faults)) if local.faults else {},
+        )
+
+
+def load_faults(path: Path) -> Faults:
+    """Read a faults file. Raises ``Rejected`` with one line."""
+    try:
+        return read_faults(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise Rejected(f"local.faults: {path} can't be read: {error.strerror}") from error
+    except (YAMLError, ValueError) as error:
+        raise Rejected(f"local.faults: {path}: {' '.join(str(error).split())}") from error
 
 
 def read_faults(document: object) -> Faults:
