@@ -55,7 +55,7 @@ def matches(failure: Attempt, match: Match) -> bool:
 
 def since_last_person(chain: Sequence[Attempt]) -> Sequence[Attempt]:
     """The attempts since a person last asked for one, theirs included: budgets start anew with it."""
-    for position in range(len(chain) - 1, -1, -1):
+    for position in range(len(chain) - 1, 0, -1):
         if chain[position].origin is Origin.USER:
             return chain[position:]
     return chain
@@ -64,7 +64,7 @@ def since_last_person(chain: Sequence[Attempt]) -> Sequence[Attempt]:
 def used(chain: Sequence[Attempt], rule: RetryRule, rules: Sequence[RetryRule]) -> int:
     """How many failures before the newest used up a retry of this rule, since the last person's retry."""
     earlier = since_last_person(chain)[:-1]
-    return sum(_failed(attempt) and _is(first_match(attempt, rules), rule) for attempt in earlier)
+    return sum(_failed(attempt) and first_match(attempt, rules) == rule for attempt in earlier)
 
 
 def used_in_sum(chain: Sequence[Attempt]) -> int:
@@ -128,7 +128,3 @@ def _plain_delay(backoff: Backoff, n: int) -> timedelta:
 
 def _failed(attempt: Attempt) -> bool:
     return attempt.status is Status.ERROR
-
-
-def _is(one: RetryRule | None, other: RetryRule) -> bool:
-    return one is not None and one.name == other.name

@@ -44,6 +44,13 @@ def test_records_without_attempt_numbers_go_by_time() -> None:
     assert ordered([second, first]) == (first, second)
 
 
+def test_numbers_go_before_times() -> None:
+    """A clock that stepped back between two attempts does not swap them."""
+    first = root()
+    second = child([first], inserted=NOW - timedelta(hours=1))
+    assert ordered([second, first]) == (first, second)
+
+
 def test_retry_count_is_a_set() -> None:
     """An id that was told twice is one retry."""
     assert retry_count(root()) == 0

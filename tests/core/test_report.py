@@ -84,6 +84,13 @@ def test_a_row_tells_the_newest_attempt() -> None:
     assert (row.node, row.seconds, row.by_rule) == ("node-2", 90.0, True)
 
 
+def test_attempts_of_a_task_come_in_any_order() -> None:
+    """The newest attempt is the one with the highest number, not the one that came last."""
+    first, second = failures(MOUNT, OK)
+    (row,) = of([second, first]).rows
+    assert (row.status, row.attempts) == (Status.COMPLETED, 2)
+
+
 def test_seconds_only_of_what_ran() -> None:
     """What never started has no duration, and a clock that stepped back gives no negative one."""
     never = ended(root(), Verdict.START_TIMEOUT, running=None)

@@ -74,6 +74,7 @@ def test_three_retries_are_four_attempts() -> None:
         (ended(root(), Verdict.CANCELLED), RetryReason.STOPPED),
         (ended(root(), Verdict.REAPED), RetryReason.STOPPED),
         (ended(root(), Verdict.CONFIGURATION_ERROR), RetryReason.EXIT_ONE),
+        (ended(root(), Verdict.CONFIGURATION_ERROR, exit_code=None), RetryReason.EXIT_ONE),
         (ended(root(), Verdict.DISRUPTED, exit_code=1), RetryReason.EXIT_ONE),
         (ended(root(), MOUNT, no_retry=True), RetryReason.NO_RETRY_ASKED),
         (

@@ -124,6 +124,13 @@ def test_capped_and_never_lowered() -> None:
     assert memory_of(failures(OOM), [lower]) == 4
 
 
+def test_a_low_cap_of_one_rule_takes_nothing_from_another() -> None:
+    """A rule whose cap is below what another rule has reached neither lowers it nor its next step."""
+    double = rule(OOM, "spec[0]", resources={"memory": Escalation(2)})
+    low = rule(LOST, "spec[1]", resources={"memory": Escalation(2, 5 * GIB)})
+    assert memory_of(failures(OOM, LOST, OOM), [double, low]) == 16
+
+
 def test_a_person_sets_a_new_base() -> None:
     """Resources that a person chose are multiplied from there on, not forgotten for the root's."""
     chain = failures(OOM, OOM)
