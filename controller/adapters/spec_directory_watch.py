@@ -123,7 +123,11 @@ class Watch:
 
     def _paths(self, spec: str, written: Iterable[str]) -> Mapping[str, str | None]:
         """Where the files are that this spec names, by what it wrote; None: outside."""
-        return {path: named_path(spec, path, self._real) for path in written}
+        roots = (self._real, self._root)
+        return {
+            path: next(filter(None, (named_path(spec, path, root) for root in roots)), None)
+            for path in written
+        }
 
     def _keep(self, present: Iterable[str], named: Iterable[str]) -> None:
         self._specs.keep_only(present)
@@ -217,7 +221,7 @@ class Watch:
         return SpecFile(
             key=key_of(path),
             content=spec.content,
-            folder=posixpath.join(self._real, posixpath.dirname(path)).rstrip("/"),
+            folder=posixpath.join(self._root, posixpath.dirname(path)).rstrip("/"),
             user=local_user(stat.uid) if stat else "",
             uid=stat.uid if stat else None,
             error=spec.error,

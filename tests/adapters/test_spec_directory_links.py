@@ -102,12 +102,17 @@ async def test_a_swapped_link_is_a_change(world: FolderWorld) -> None:
 
 
 async def test_the_watched_folder_may_be_a_link_itself(world: FolderWorld, tmp_path: Path) -> None:
-    """The operator said so; what is in it counts as inside."""
+    """The operator said so: what is in it counts as inside, and goes by the operator's name for it."""
     world.put("real.txt", SPEC)
     link(world, "a.yaml", "real.txt")
     (tmp_path / "alias").symlink_to(world.folder)
     other = FolderWorld(tmp_path / "alias")
-    assert contents(await other.settle()) == {"a.yaml": SPEC}
+    (file,) = await other.settle()
+    assert (file.content, file.folder) == (SPEC, str(tmp_path / "alias"))
+    named = [str(tmp_path / "alias/real.txt"), str(tmp_path / "specs/real.txt")]
+    await other.source.depends("a.yaml", named)
+    (file,) = await other.settle()
+    assert [one.content for one in file.beside.values()] == [SPEC, SPEC]
     await other.source.tell("a.yaml", {"state": "running"})
     assert other.status("a.yaml") == {"state": "running"}
 
