@@ -46,8 +46,22 @@ def complaints(path: Path | None = None) -> list[str]:
 
 
 def test_the_shipped_file_says_the_defaults() -> None:
-    """What config.yaml says about a default is the default."""
-    assert load(SHIPPED) == Settings()
+    """What config.yaml says about a default is the default; its paths start at its own folder."""
+    here = SHIPPED.absolute().parent
+    default = Settings()
+    specs = default.specs.model_copy(update={"folder": here / default.specs.folder})
+    anchored = default.model_copy(update={"state_dir": here / default.state_dir, "specs": specs})
+    assert load(SHIPPED) == anchored
+
+
+def test_paths_in_a_file_start_at_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration can be named from anywhere; what a variable says starts where the program does."""
+    (tmp_path / "c.yaml").write_text("state_dir: s\nlocal: {faults: f.yaml, workdir: .}\n", encoding="utf-8")
+    monkeypatch.setenv("BATCHKEEPER_SPECS__FOLDER", "dropped")
+    settings = load(tmp_path / "c.yaml")
+    assert (settings.state_dir, settings.local.faults) == (tmp_path / "s", str(tmp_path / "f.yaml"))
+    assert settings.local.workdir == str(tmp_path / ".")
+    assert settings.specs.folder == Path("dropped")
 
 
 def test_the_shipped_file_is_complete() -> None:

@@ -40,7 +40,10 @@ _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP
 
 
 class Settings(BaseSettings):
-    """Everything that can be configured. Relative paths start at the working directory."""
+    """Everything that can be configured.
+
+    Relative paths in a file start at that file's folder, those in variables at the working directory.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -125,8 +128,9 @@ def load(path: Path | None = None) -> Settings:
         *(complain_of_key((key,), Settings, file) for key in odd),
         *_unknown_variables(),
     ]
+    values = {key: value for key, value in file.values.items() if key not in odd}
     try:
-        settings = Settings(**{key: value for key, value in file.values.items() if key not in odd})
+        settings = Settings(**(values if path is None else _anchored(values, path.absolute().parent)))
     except ValidationError as error:
         lines = (complain(problem, Settings, file) for problem in error.errors(include_url=False))
         complaints = [*complaints, *filter(None, lines)] or [" ".join(str(error).split())]
@@ -135,6 +139,27 @@ def load(path: Path | None = None) -> Settings:
     if complaints:
         raise ConfigError(*dict.fromkeys(complaints))
     return settings
+
+
+_PATHS = (
+    ("state_dir",),
+    ("specs", "folder"),
+    ("local", "faults"),
+    ("local", "workdir"),
+    ("store", "mongod", "binary"),
+)
+"""The keys that name files and folders."""
+
+
+def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The file's values with its relative paths started at its own folder; other types are left alone."""
+    for *sections, key in _PATHS:
+        inner: Any = values
+        for section in sections:
+            inner = inner.get(section) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and isinstance(inner.get(key), str) and inner[key]:
+            inner[key] = str(folder / inner[key])
+    return values
 
 
 def _default_path() -> Path | None:

@@ -146,6 +146,8 @@ class Local(Section):
     """How much of a job's output is kept: its end, in bytes."""
     faults: str = ""
     """YAML file with mount failures to inject, for demonstrations. Empty: none."""
+    workdir: str = ""
+    """Folder at which a spec's relative `job.local.workdir` starts. Empty: the spec file's own folder."""
 
 
 class Reconcile(Section):
@@ -167,10 +169,8 @@ class Repair(Section):
 
 
 class Reap(Section):
-    """The pass that ends jobs which got stuck. Time during which nothing could be seen does not count."""
+    """When a job counts as stuck and every pass ends it. Time in which nothing could be seen does not count."""
 
-    interval: Duration = timedelta(seconds=60)
-    """How often it runs."""
     created_after: Duration | None = timedelta(hours=1)
     """How long a job may be `created`. null: for ever."""
     queued_after: Duration | None = timedelta(days=14)
