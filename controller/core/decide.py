@@ -17,7 +17,7 @@ from controller.core.machine import Event
 from controller.core.model import Attempt, Evidence, Status, Stop, TerminatedCode, Verdict
 from controller.core.reaping import Reaper, entered, overdue
 from controller.core.sight import ClusterJob, Live
-from controller.core.verdict import evidence_of, judge, start_failure
+from controller.core.verdict import evidence_of, exit_code_of, judge, start_failure
 
 BY_DAEMON = "batchkeeper"
 """Who ordered a stop that no person ordered."""
@@ -296,7 +296,7 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     evidence = evidence_of(found, log_tail, matched)
     fields: dict[str, object] = {
         "finished": now,
-        "exit_code": found.exit_code,
+        "exit_code": exit_code_of(found),
         "evidence": evidence,
         "error": "" if ruling.verdict is Verdict.SUCCEEDED else ruling.because,
         "node": found.node or job.node or None,
@@ -328,7 +328,8 @@ def _as_ordered(job: Attempt, otherwise: Verdict) -> tuple[Status, dict[str, obj
     if job.stop is None:
         return Status.ERROR, {"verdict": otherwise}
     if job.stop.code is None:
-        return Status.ERROR, {"verdict": Verdict(job.stop.why)}
+        known = job.stop.why in set(Verdict)
+        return Status.ERROR, {"verdict": Verdict(job.stop.why) if known else Verdict.UNKNOWN}
     reaped = job.stop.code is TerminatedCode.AUTOMATION
     verdict = Verdict.REAPED if reaped else Verdict.CANCELLED
     return Status.TERMINATED, {"verdict": verdict, "terminated_code": job.stop.code}
