@@ -16,7 +16,7 @@ from pymongo.errors import BulkWriteError
 from controller.adapters.mongo_changes import guarded_update
 from controller.adapters.mongo_documents import attempt_document
 from controller.adapters.mongo_edge import DUPLICATE_KEY, PAGE, MongoPart, edge
-from controller.adapters.mongo_schema import ATTEMPTS
+from controller.adapters.mongo_schema import ATTEMPTS, FAILED
 from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.change import Change
 from controller.core.model import ACTIVE, Attempt, Origin, Status, When
@@ -169,6 +169,16 @@ class MongoAttempts(MongoPart):
             "status": {"$in": sorted(status.value for status in ACTIVE)},
         }
         return await self._attempts(self._jobs.find(active).hint("active"))
+
+    @edge
+    async def last_failures(self, batch_id: str, limit: int) -> Sequence[Attempt]:
+        """The attempts that ended in error or terminated last, the newest first."""
+        if limit <= 0:
+            return []
+        failed = {"$in": sorted(status.value for status in FAILED)}
+        query = {"batch_id": object_id(batch_id), "status": failed}
+        cursor = self._jobs.find(query).sort([("finished", -1), ("_id", -1)]).hint("failures")
+        return await self._attempts(cursor.limit(limit))
 
     @edge
     async def roots(self, batch_id: str) -> Sequence[str]:

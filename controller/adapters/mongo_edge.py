@@ -100,6 +100,7 @@ class MongoPart:
         self._jobs: AsyncCollection[Document] = self._db["jobs"]
         self._gates: AsyncCollection[Document] = self._db["gates"]
         self._meta: AsyncCollection[Document] = self._db["meta"]
+        self._refused: AsyncCollection[Document] = self._db["quarantine"]
         self._unreadable: dict[str, str] = {}
 
     def _attempt(self, document: Mapping[str, Any]) -> Attempt | None:

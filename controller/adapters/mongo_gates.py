@@ -41,9 +41,14 @@ class MongoGates(MongoPart):
 
     @edge
     async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:
-        """Set ``max``, ``paused``, ``hold`` or ``cancel`` (None unsets); ``ValueError`` for others."""
+        """Set ``max``, ``paused``, ``hold`` or ``cancel``; None lifts a hold or a cancel.
+
+        Raises ``ValueError`` for any other field, and for no ``max`` or ``paused``.
+        """
         if unknown := set(fields) - SETTABLE:
             raise ValueError(f"a gate's {', '.join(sorted(unknown))} cannot be set")
+        if any(fields.get(name, 0) is None for name in ("max", "paused")):
+            raise ValueError("a gate always has max and paused")
         stored = {name: GATE.value(name, value) for name, value in fields.items()}
         sets = {name: value for name, value in stored.items() if value is not None}
         unsets = {name: "" for name, value in stored.items() if value is None}

@@ -1,6 +1,7 @@
 """What the store knows about the whole installation: its clock, the epoch, halts, good passes.
 
-A part of ``mongo.MongoStore``. The collection ``meta`` holds one document for each.
+A part of ``mongo.MongoStore``. The collection ``meta`` holds one document for each, ``quarantine`` one for
+each refused spec.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pymongo import ReturnDocument
 
 from controller.adapters.mongo_documents import HALT
 from controller.adapters.mongo_edge import MongoPart, edge
-from controller.adapters.mongo_shapes import Document
+from controller.adapters.mongo_shapes import Document, text
 from controller.core.model import Halt, Halts
 from controller.ports import StaleEpoch
 
@@ -89,6 +90,27 @@ class MongoMeta(MongoPart):
             raise ValueError(f"there is no halt of {what!r}, only of {' and '.join(HALTS)}")
         update: Document = {"$unset": {what: ""}} if halt is None else {"$set": {what: HALT.encode(halt)}}
         await self._meta.update_one({"_id": "halts"}, update, upsert=True)
+
+    @edge
+    async def nudge(self) -> None:
+        """Ask whoever leads to look at everything soon: a write that ``requests`` shows."""
+        await self._meta.update_one({"_id": "nudge"}, {"$inc": {"nudges": 1}}, upsert=True)
+
+    @edge
+    async def set_quarantine(self, key: str, problems: Sequence[str]) -> None:
+        """Remember why a spec is refused as it is now; no problems: it no longer is."""
+        spec = {"_id": text(key)}
+        if problems:
+            stored = {"problems": [text(problem) for problem in problems]}
+            await self._refused.update_one(spec, {"$set": stored}, upsert=True)
+        else:
+            await self._refused.delete_one(spec)
+
+    @edge
+    async def quarantine(self) -> Mapping[str, Sequence[str]]:
+        """Specs that are refused as they are now, and every problem of each."""
+        found = await self._refused.find().sort("_id").to_list()
+        return {spec["_id"]: tuple(spec["problems"]) for spec in found}
 
     @edge
     async def note_good_pass(self, at: datetime, longest: timedelta) -> None:

@@ -25,7 +25,7 @@ AT_ONCE = 1000
 WATCHED: Mapping[str, tuple[str, ...]] = {
     "jobs": ("stop", "no_retry", "not_before"),
     "gates": ("max", "paused", "hold", "cancel"),
-    "meta": ("submissions", "retries"),
+    "meta": ("submissions", "retries", "nudges"),
 }
 """By collection: the fields that requests write."""
 

@@ -27,6 +27,7 @@ MIGRATIONS: Mapping[int, Migration] = {}
 ATTEMPTS = {"task_id": {"$type": "string"}}
 """What an attempt has and a batch parent has not; queries repeat it to use the partial indexes."""
 IN_BATCH = {"batch_id": {"$exists": True}}
+FAILED = TERMINAL - {Status.COMPLETED}
 IN_LINE = {"status": Status.WAITING.value}
 
 
@@ -62,6 +63,7 @@ JOB_INDEXES = [
     # All of a batch: its tally without reading a record, and its records in the order of the spec.
     _index("tally", "batch_id status when attempt verdict finished", IN_BATCH),
     _index("order", "batch_id index attempt _id", IN_BATCH),
+    _index("failures", "batch_id -finished -_id", {"status": {"$in": _values(FAILED)}}),
     # Lineage.
     _index("lineage", "retry_parent attempt", {"retry_parent": {"$exists": True}}),
     _index("unfinished", "inserted", {"retry_toggle": False, "retry_parent": {"$exists": True}}),

@@ -1,0 +1,350 @@
+"""Batches, gates and the installation's own facts, in memory. ``memory_store`` extends this."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from controller.core.model import (
+    Attempt,
+    Batch,
+    BatchStatus,
+    Counts,
+    Foreign,
+    Gate,
+    Halt,
+    Halts,
+    Holder,
+    Setting,
+    Status,
+)
+from controller.ports import Clock, Conflict, StaleEpoch, Unavailable
+from tests.fakes.memory_changes import kept
+from tests.fakes.memory_table import Attempts
+
+_BATCH_FIELDS = frozenset(
+    {"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"}
+)
+_BATCH_DEFAULTS: Mapping[str, Any] = {"reason": "", "result": None, "resumed": None, "finished": None}
+_SETTINGS = frozenset({"maxConcurrent", "paused", "priority", "retry"})
+_GATE_DEFAULTS: Mapping[str, Any] = {"max": 0, "paused": False, "hold": "", "cancel": None}
+_GAPS_KEPT = timedelta(days=60)
+
+
+class Write(NamedTuple):
+    """One entry of the oplog. ``before`` is None for an insert; all values are frozen.
+
+    ``collection`` is jobs, batches, gates, meta, or child_jobs (``after``: the ids that are new).
+    """
+
+    at: datetime
+    collection: str
+    id: str
+    before: Any
+    after: Any
+
+
+class MemoryBatches:
+    """Everything of ``ports.Store`` that is not about attempts."""
+
+    def __init__(self, clock: Clock, seed: int = 0) -> None:
+        """``clock`` is the store's own; ``seed`` begins the ids, so that two stores' never meet."""
+        self.oplog: list[Write] = []
+        self._clock = clock
+        self._seed = seed
+        self._ids = 0
+        self._attempts = Attempts()
+        self._batches: dict[str, Batch] = {}
+        self._batch_names: dict[tuple[str, str], str] = {}
+        self._children: dict[str, dict[str, None]] = {}
+        self._gates: dict[str, Gate] = {}
+        self._quarantine: dict[str, Sequence[str]] = {}
+        self._epoch = 0
+        self._halts = Halts()
+        self._last_pass: datetime | None = None
+        self._gaps: list[tuple[datetime, datetime]] = []
+        self._listeners: list[asyncio.Queue[str | None]] = []
+
+    def _now(self) -> datetime:
+        now: datetime = kept(self._clock.now())
+        return now
+
+    def _log(self, collection: str, item: str, before: Any, after: Any) -> None:
+        self.oplog.append(Write(self._now(), collection, item, before, after))
+
+    def _hint(self, batch_id: str) -> None:
+        for listener in self._listeners:
+            listener.put_nowait(batch_id)
+
+    def _touched(self, job: Attempt, **values: Any) -> Attempt:
+        return dataclasses.replace(job, updated=self._now(), **values)
+
+    def child_jobs(self, batch_id: str) -> tuple[str, ...]:
+        """What the batch parent lists, for tests and oracles."""
+        return tuple(self._children[batch_id])
+
+    # ------------------------------------------------------------------------ identity, leadership
+
+    def new_id(self) -> str:
+        """The next id."""
+        self._ids += 1
+        return f"{self._seed:08x}{self._ids:016x}"
+
+    def quarantined(self) -> Mapping[str, str]:
+        """Nothing in memory is unreadable."""
+        return {}
+
+    async def now(self) -> datetime:
+        """The store's own clock."""
+        return self._now()
+
+    async def next_epoch(self, holder: str) -> int:
+        """Mint the next epoch."""
+        self._epoch += 1
+        self._log("meta", "epoch", self._epoch - 1, self._epoch)
+        return self._epoch
+
+    async def epoch(self) -> int:
+        """The newest epoch minted."""
+        return self._epoch
+
+    async def stamp(self, epoch: int) -> None:
+        """Stamp all gates, then all active records."""
+        for gate in list(self._gates.values()):
+            if gate.epoch < epoch:
+                self._put_gate(dataclasses.replace(gate, epoch=epoch))
+        if any(gate.epoch > epoch for gate in self._gates.values()):
+            raise StaleEpoch(f"epoch {epoch} is over")
+        for job in [self._attempts.by_id[job] for job in self._attempts.active]:
+            if job.epoch < epoch:
+                stamped = self._touched(job, epoch=epoch)
+                self._attempts.put(stamped)
+                self._log("jobs", job.id, job, stamped)
+
+    async def halts(self) -> Halts:
+        """The operator's kill switches."""
+        return self._halts
+
+    async def set_halt(self, what: str, halt: Halt | None) -> None:
+        """Set or lift a halt."""
+        if what not in ("submissions", "retries"):
+            raise ValueError(f"there is no halt of {what!r}")
+        before, at = self._halts, halt and dataclasses.replace(halt, at=kept(halt.at))
+        self._halts = dataclasses.replace(before, **{what: at})
+        self._log("meta", "halts", before, self._halts)
+        self._hint("")
+
+    async def nudge(self) -> None:
+        """Ask whoever leads to look at everything soon."""
+        self._hint("")
+
+    async def set_quarantine(self, key: str, problems: Sequence[str]) -> None:
+        """Remember why a spec is refused as it is now; no problems: it no longer is."""
+        self._quarantine.pop(key, None)
+        if problems:
+            self._quarantine[key] = tuple(problems)
+
+    async def quarantine(self) -> Mapping[str, Sequence[str]]:
+        """Specs that are refused as they are now."""
+        return dict(sorted(self._quarantine.items()))
+
+    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
+        """Record a complete good pass."""
+        at = kept(at)
+        self._gaps = [gap for gap in self._gaps if gap[1] > at - _GAPS_KEPT]
+        if self._last_pass is not None and self._last_pass < at - longest:
+            self._gaps.append((self._last_pass, at))
+        self._last_pass = at if self._last_pass is None else max(self._last_pass, at)
+
+    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
+        """Stretches of time without a good pass."""
+        return list(self._gaps)
+
+    # --------------------------------------------------------------------------------------- batches
+
+    def _put_batch(self, batch: Batch) -> None:
+        before = self._batches.get(batch.id)
+        self._batches[batch.id] = batch
+        self._log("batches", batch.id, before, batch)
+
+    async def add_batch(self, batch: Batch, gate: Gate) -> Batch:
+        """Insert a batch parent, then its gate."""
+        name = (batch.namespace, batch.name)
+        if name in self._batch_names or batch.id in self._batches:
+            raise Conflict(f"there is a batch {batch.name} in {batch.namespace} already")
+        settings = {key: dataclasses.replace(s, at=kept(s.at)) for key, s in batch.settings.items()}
+        times = {key: kept(getattr(batch, key)) for key in ("inserted", "updated", "resumed", "finished")}
+        self._batch_names[name] = batch.id
+        self._children[batch.id] = {}
+        self._put_batch(dataclasses.replace(batch, settings=settings, **times))
+        self._hint(batch.id)
+        await self.ensure_gate(gate)
+        return batch
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        """One batch parent, or None."""
+        return self._batches.get(batch_id)
+
+    async def batch_named(self, namespace: str, name: str) -> Batch | None:
+        """The batch of this name, or None."""
+        return self._batches.get(self._batch_names.get((namespace, name), ""))
+
+    async def batches(self, *, closed: bool | None = None, limit: int = 0) -> Sequence[Batch]:
+        """Batches, newest first."""
+        wanted = [b for b in self._batches.values() if closed is None or b.status.closed is closed]
+        return sorted(wanted, key=lambda b: (b.inserted, b.id), reverse=True)[: limit or None]
+
+    async def batches_with_live_jobs(self) -> frozenset[str]:
+        """Ids of batches that have a waiting or active record."""
+        return frozenset(batch_id for batch_id, n in self._attempts.live_of.items() if n)
+
+    async def set_batch(
+        self, batch_id: str, sources: Iterable[BatchStatus], fields: Mapping[str, Any]
+    ) -> bool:
+        """Set fields of a batch parent if its batch status is one of ``sources``."""
+        status = fields.get("status")
+        if not set(fields) <= _BATCH_FIELDS:
+            raise ValueError(f"not to be set: {sorted(set(fields) - _BATCH_FIELDS)}")
+        if status is BatchStatus.FINISHED and fields.get("result") is None:
+            raise ValueError("a batch finishes with a result")
+        batch = self._batches.get(batch_id)
+        if batch is None or batch.status not in set(sources):
+            return False
+        values: dict[str, Any] = {"updated": self._now()}
+        if status is not None:
+            values |= {"finished": self._now()} if status.closed else {"finished": None, "result": None}
+        values |= {key: kept(v) if v is not None else _BATCH_DEFAULTS[key] for key, v in fields.items()}
+        self._put_batch(dataclasses.replace(batch, **values))
+        return True
+
+    async def set_setting(self, batch_id: str, name: str, setting: Setting) -> bool:
+        """Record a changed setting, if it is later than the one recorded."""
+        if name not in _SETTINGS:
+            raise ValueError(f"{name!r} is no setting that may change")
+        batch = self._batches.get(batch_id)
+        setting = dataclasses.replace(setting, at=kept(setting.at))
+        if batch is None or (name in batch.settings and batch.settings[name].at >= setting.at):
+            return False
+        settings = {**batch.settings, name: setting}
+        self._put_batch(dataclasses.replace(batch, settings=settings, updated=self._now()))
+        return True
+
+    async def add_counts(self, batch_id: str, delta: Counts) -> None:
+        """Add to the cached counts."""
+        if batch := self._batches.get(batch_id):
+            counts = Counts(_sum(batch.counts.status, delta.status), _sum(batch.counts.first, delta.first))
+            self._batches[batch_id] = dataclasses.replace(batch, counts=counts)
+
+    async def recount(self, batch_id: str) -> Counts:
+        """Count again, store and return it."""
+        batch = self._batches.get(batch_id)
+        if batch is None:
+            return Counts()
+        status = {s: n for s in Status if (n := len(self._attempts.with_status(batch_id, s)))}
+        first = Counter(
+            job.verdict
+            for job in self._attempts.of_batch(batch_id)
+            if job.attempt == 0
+            and job.verdict
+            and job.finished
+            and (batch.resumed is None or job.finished >= batch.resumed)
+        )
+        counts = Counts(status, dict(first))
+        self._batches[batch_id] = dataclasses.replace(batch, counts=counts)
+        return counts
+
+    # ----------------------------------------------------------------------------------------- gates
+
+    def _put_gate(self, gate: Gate) -> None:
+        before = self._gates.get(gate.batch_id)
+        self._gates[gate.batch_id] = gate
+        self._log("gates", gate.batch_id, before, gate)
+
+    async def ensure_gate(self, gate: Gate) -> None:
+        """Insert the gate if there is none."""
+        if gate.batch_id not in self._gates:
+            self._put_gate(dataclasses.replace(gate, cancel=kept(gate.cancel)))
+
+    async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
+        """The gates of these batches."""
+        return {batch: self._gates[batch] for batch in batch_ids if batch in self._gates}
+
+    async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:
+        """Set ``max``, ``paused``, ``hold`` or ``cancel``."""
+        if not set(fields) <= set(_GATE_DEFAULTS):
+            raise ValueError(f"not to be set: {sorted(set(fields) - set(_GATE_DEFAULTS))}")
+        if any(fields.get(name, 0) is None for name in ("max", "paused")):
+            raise ValueError("a gate always has max and paused")
+        gate = self._gates.get(batch_id)
+        if gate is None:
+            return False
+        values = {key: _GATE_DEFAULTS[key] if value is None else kept(value) for key, value in fields.items()}
+        self._put_gate(dataclasses.replace(gate, **values))
+        self._hint(batch_id)
+        return True
+
+    async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
+        """Take places in one guarded update of the gate."""
+        jobs, slots = {job for job, _ in places}, {slot for _, slot in places}
+        if not places or len(jobs) < len(places) or len(slots) < len(places):
+            raise ValueError("a claim is for at least one place, and for each job and slot once")
+        gate = self._gates.get(batch_id)
+        if gate is None or gate.epoch > epoch or not gate.open or gate.free < len(places):
+            return False
+        if any(holder.job in jobs or holder.slot in slots for holder in gate.holders):
+            return False
+        holders = (*gate.holders, *(Holder(job, slot) for job, slot in places))
+        self._put_gate(dataclasses.replace(gate, holders=holders, epoch=epoch))
+        return True
+
+    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
+        """Give up places."""
+        gate, gone = self._gates.get(batch_id), set(job_ids)
+        if gate and any(holder.job in gone for holder in gate.holders):
+            holders = tuple(holder for holder in gate.holders if holder.job not in gone)
+            self._put_gate(dataclasses.replace(gate, holders=holders))
+
+    async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
+        """Count foreign active objects by uid."""
+        gate = self._gates.get(batch_id)
+        if gate is None:
+            return
+        counted = {item.uid for item in gate.foreign}
+        new = {item.uid: item for item in foreign if item.uid not in counted}
+        if new:
+            self._put_gate(dataclasses.replace(gate, foreign=(*gate.foreign, *new.values())))
+
+    async def drop_foreign(self, batch_id: str, uid: str) -> None:
+        """Stop counting an object."""
+        gate = self._gates.get(batch_id)
+        if gate and any(item.uid == uid for item in gate.foreign):
+            foreign = tuple(item for item in gate.foreign if item.uid != uid)
+            self._put_gate(dataclasses.replace(gate, foreign=foreign))
+
+    # ----------------------------------------------------------------------------------- hints, end
+
+    async def requests(self) -> AsyncIterator[str]:
+        """Ids of batches for which somebody asked something; first an empty one."""
+        listener: asyncio.Queue[str | None] = asyncio.Queue()
+        self._listeners.append(listener)
+        try:
+            yield ""
+            while (batch_id := await listener.get()) is not None:
+                yield batch_id
+        finally:
+            self._listeners.remove(listener)
+        raise Unavailable("the store was closed")
+
+    async def close(self) -> None:
+        """End every stream of hints."""
+        for listener in self._listeners:
+            listener.put_nowait(None)
+
+
+def _sum(one: Mapping[Any, int], other: Mapping[Any, int]) -> Mapping[Any, int]:
+    sums = {key: one.get(key, 0) + other.get(key, 0) for key in (*one, *other)}
+    return {key: n for key, n in sums.items() if n}
