@@ -31,7 +31,7 @@ def status_path(path: str) -> str:
 
 def key_of(path: str) -> str:
     """The key of a path."""
-    return "".join(char if _plain(char) else _escaped(char) for char in path)
+    return path if _plain(path) else "".join(char if _plain(char) else _escaped(char) for char in path)
 
 
 def path_of(key: str) -> str | None:
@@ -54,8 +54,8 @@ def named_path(spec_path: str, written: str, root: str) -> str | None:
     return None if outside else relative
 
 
-def _plain(char: str) -> bool:
-    return char.isprintable() and char != "%"
+def _plain(text: str) -> bool:
+    return text.isprintable() and "%" not in text
 
 
 def _escaped(char: str) -> str:
