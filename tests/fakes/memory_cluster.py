@@ -115,7 +115,7 @@ class MemoryCluster(Machine):
     async def _something(self) -> None:
         """Wait until something was done to the cluster, or something is due in it."""
         due = self.next_due()
-        waits = [asyncio.ensure_future(self._news.wait())]
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._news.wait())]
         if due is not None:
             waits.append(asyncio.ensure_future(self._clock.sleep(max(0.0, due - self._clock.monotonic()))))
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -46,6 +46,8 @@ class Machine:
         self._things: dict[tuple[str, str], Thing] = {}
         self._orphans: list[Thing] = []
         """Objects that are gone while their pod still runs."""
+        self._used: Counter[str] = Counter()
+        """Unfinished pods by node."""
         self._listeners: list[deque[Thing]] = []
         self._news = asyncio.Event()
 
@@ -146,6 +148,7 @@ class Machine:
             self._at(self._instant + burial, lambda: self._collect(thing))
             return Created(CreateResult.CREATED, thing.uid)
         thing.script, thing.node = self.ends(job), self._node_for(job)
+        self._used[thing.node] += 1
         self._note(CREATE, thing)
         if thing.script.starts is not None:
             self._at(self._instant + thing.script.starts, self._when_same(thing, self._start))
@@ -162,6 +165,7 @@ class Machine:
             return
         thing.ended = self._instant
         thing.life += 1
+        self._used[thing.node] -= 1
         self._note(END, thing)
         if thing in self._orphans:
             self._orphans.remove(thing)
@@ -246,8 +250,7 @@ class Machine:
 
     def _node_for(self, job: NewJob) -> str:
         """The least used node, those to be avoided last: a soft preference."""
-        used = [thing.node for thing in self._things.values() if thing.pod_unfinished]
-        return min(self._nodes, key=lambda node: (node in job.avoid_nodes, used.count(node)))
+        return min(self._nodes, key=lambda node: (node in job.avoid_nodes, self._used[node]))
 
 
 def _holds(holder: Thing, job: NewJob) -> CreateResult:
