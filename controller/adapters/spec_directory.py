@@ -22,16 +22,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from controller.adapters.spec_directory_files import why
 from controller.adapters.spec_directory_lane import Lane
 from controller.adapters.spec_directory_names import key_of, path_of
 from controller.adapters.spec_directory_status import render, write_status
 from controller.adapters.spec_directory_watch import Round, Watch
 from controller.ports import SpecFile, Unavailable
+from controller.telemetry.logs import get_logger
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 class SpecDirectory:

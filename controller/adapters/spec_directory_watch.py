@@ -16,12 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-import structlog
-
 from controller.adapters.spec_directory_files import Found, Listing, find, folder, read, walk, why
 from controller.adapters.spec_directory_looks import Look, Looks
 from controller.adapters.spec_directory_names import key_of, named_path
 from controller.ports import NamedFile, SpecFile, Unavailable
+from controller.telemetry.logs import get_logger
 
 SPEC_LIMIT = 256 * 1024
 """Bytes of a spec; of a larger one, one byte more is handed out."""
@@ -33,7 +32,7 @@ BUDGET = 64 * 2**20
 LITTER_AFTER = 3600.0
 """Seconds after which a status that is still being written never will be."""
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

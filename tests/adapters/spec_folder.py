@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from controller.adapters import spec_directory, spec_directory_watch
+from controller.telemetry.logs import get_logger
 
 
 class Opens:
@@ -38,6 +38,6 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
     """What the spec folder logs, however logging was set up (and its loggers cached) before."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (spec_directory, spec_directory_watch):
-            patch.setattr(module, "_log", structlog.get_logger())
+            patch.setattr(module, "_log", get_logger(module.__name__))
         with capture_logs() as logs:
             yield logs
