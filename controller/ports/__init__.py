@@ -1,0 +1,35 @@
+"""The ports: what the engine needs from the world, and the errors that the world may raise.
+
+The engine imports this package and never an adapter. Each port has one contract suite under
+``tests/contract`` that the in-memory adapter and every real one must pass.
+
+Three outcomes of a write: it returns (applied), raises ``Rejected`` (it was refused, for good), or
+raises ``Unavailable`` (unknown: it may or may not have been applied). Reads are complete or raise
+``Unavailable``: "I could not see" is never "there is nothing".
+"""
+
+from controller.ports.clock import Clock
+from controller.ports.cluster import Cluster, Created, CreateResult, NewJob
+from controller.ports.errors import BatchkeeperError, Conflict, Rejected, StaleEpoch, Unavailable
+from controller.ports.journal import Journal
+from controller.ports.source import NamedFile, SpecFile, SpecSource
+from controller.ports.store import JobFilter, Store
+
+__all__ = [
+    "BatchkeeperError",
+    "Clock",
+    "Cluster",
+    "Conflict",
+    "CreateResult",
+    "Created",
+    "JobFilter",
+    "Journal",
+    "NamedFile",
+    "NewJob",
+    "Rejected",
+    "SpecFile",
+    "SpecSource",
+    "StaleEpoch",
+    "Store",
+    "Unavailable",
+]

@@ -1,0 +1,69 @@
+"""What the engine tells people and machines, as a port."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from controller.core.change import Change
+from controller.core.model import (
+    Attempt,
+)
+
+
+class Journal(Protocol):
+    """What the engine tells people and machines: one log line and its metrics per thing that happened.
+
+    Never an env value, never a secret. Every method returns at once and never raises.
+    """
+
+    def moved(self, before: Attempt, after: Attempt, change: Change) -> None:
+        """One record's change was written."""
+        ...
+
+    def skipped(self, job: Attempt, change: Change) -> None:
+        """A guarded change matched nothing: the record has moved on since it was read."""
+        ...
+
+    def said(self, event: str, **facts: object) -> None:
+        """Anything else worth one line: a batch's move, a claim, a repair, who leads."""
+        ...
+
+    def quarantined(self, item: str, error: BaseException, seconds: float, **facts: object) -> None:
+        """An item failed in an unforeseen way and is left alone for that long."""
+        ...
+
+    def trouble(self, where: str, error: BaseException, **facts: object) -> None:
+        """Something is unavailable: nothing was decided."""
+        ...
+
+    def submitted(self, outcome: str) -> None:
+        """A create was answered: created, exists, refused, throttled or unknown."""
+        ...
+
+    def unknown_outcome(self, call: str) -> None:
+        """A write to the cluster has no definite answer."""
+        ...
+
+    def refilled(self, seconds: float) -> None:
+        """A free place was taken again after that long."""
+        ...
+
+    def retried(self, child: Attempt, outcome: str) -> None:
+        """A retry was recorded (``recorded``), succeeded (``succeeded``) or failed (``failed``)."""
+        ...
+
+    def repaired(self, step: str, n: int) -> None:
+        """The repair pass redid a step of that many lifecycles."""
+        ...
+
+    def violated(self, invariant: str, **facts: object) -> None:
+        """An invariant was found broken: an alarm."""
+        ...
+
+    def gauge(self, name: str, value: float, batch: str = "") -> None:
+        """The present value of one of the contract's gauges."""
+        ...
+
+    def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
+        """A pass ended: ``kind`` full, batch, repair, specs; ``result`` ok, nothing, unavailable, …"""
+        ...
