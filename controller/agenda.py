@@ -59,10 +59,9 @@ class Agenda:
     async def changed_or(self, seconds: float | None, clock: Clock) -> None:
         """Wait until the next alarm, or until an earlier one is set."""
         self._alarm_set.clear()
-        alarm = asyncio.ensure_future(self._alarm_set.wait())
-        tasks = [alarm]
+        tasks: list[asyncio.Future[object]] = [asyncio.ensure_future(self._alarm_set.wait())]
         if seconds is not None:
-            tasks.append(asyncio.ensure_future(_sleep(clock, seconds)))
+            tasks.append(asyncio.ensure_future(clock.sleep(max(0.0, seconds))))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -86,8 +85,3 @@ class Agenda:
         """The batch's pass is over; what came meanwhile may be taken."""
         self._in_hand.discard(batch_id)
         self._ready.set()
-
-
-async def _sleep(clock: Clock, seconds: float) -> bool:
-    await clock.sleep(max(0.0, seconds))
-    return True

@@ -13,8 +13,10 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from controller import reconcile
+from controller.allowance import allowance_of
 from controller.adapters.local_processes import LocalProcesses
 from controller.adapters.mongo import open_store
 from controller.adapters.mongod import running_mongod
@@ -146,7 +148,7 @@ async def view_of(parts: Parts, batch: Batch, gate: Gate | None = None) -> View:
     observation = await engine.cluster.observe([batch.namespace])
     engine.seen = engine.seen if engine.epoch else observation
     scene = await reconcile.scene_of(engine, await reconcile.open_batches(engine))
-    allowance = await reconcile.allowance_of(engine, batch, gate)
+    allowance = await allowance_of(engine, batch, gate)
     return await look(engine, batch, gate, replace(scene, observation=observation), allowance, records)
 
 
@@ -321,7 +323,8 @@ async def _until(
         ready(running)
     ended = asyncio.create_task(stop.wait(), name="stop")
     try:
-        await asyncio.wait({ended, events, timetable.fatal}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [ended, events, timetable.fatal]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             return 0
         _raise_why(events, timetable)

@@ -224,8 +224,8 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
         step for step in steps if isinstance(step, (CountForeign, CheckForeign, HoldBatch, WithdrawWaiting))
     ]
     after = [step for step in steps if isinstance(step, (Retry, Leave, Claim, MoveBatch))]
-    for step in before:
-        changed |= await _one(engine, view, step, trial)
+    for first in before:
+        changed |= await _one(engine, view, first, trial)
     changed |= await _side_by_side(engine, view, moves, trial)
     for step in after:
         if trial.unavailable:

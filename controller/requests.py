@@ -153,7 +153,7 @@ def _preflight(
         return Answer(job_id, job.name, error=_not_yours(caller, job.name, job.user), stage="preflight"), None
     chain = scene.chains.get(job.root_id, ())
     if done := _same_request(chain, request_id):
-        return _recorded(job, done, ""), None
+        return _recorded(job.id, job.name, done, ""), None
     if job.root_id in roots:
         error = f"{job.name} and an earlier id of this request are attempts of one task: retry one of them"
         return Answer(job_id, job.name, error=error, stage="preflight"), None
@@ -189,30 +189,24 @@ def _not_yours(caller: Caller, name: str, owner: str) -> str:
     return f"{name} belongs to {owner}, and you are {caller.user}: ask its owner, or an admin with --as-admin"
 
 
-def _recorded(job: Attempt, child: Attempt, warning: str) -> Answer:
+def _recorded(job_id: str, name: str, child: Attempt, warning: str) -> Answer:
     did = f"attempt {child.attempt} of task {child.task_id} stands in line as {child.name}"
-    return Answer(job.id, job.name, retry_id=child.id, did=did, warning=warning, retry_toggle=True)
+    return Answer(job_id, name, retry_id=child.id, did=did, warning=warning, retry_toggle=True)
 
 
 async def _record(
     people: People, planned: dict[str, tuple[Answer, Attempt | None]], request_id: str | None
 ) -> None:
     """Step 1 in bulk, then steps 2–4 in bulk; an id that lost a race names who won it."""
-    asked = [(job_id, answer, child) for job_id, (answer, child) in planned.items() if child]
-    children = [child for _, _, child in asked if child]
+    asked = [(job_id, answer, child) for job_id, (answer, child) in planned.items() if child is not None]
+    children = [child for _, child in planned.values() if child is not None]
     added = await people.store.add_jobs(children) if children else ()
     recorded: list[Attempt] = []
     for (job_id, answer, child), new in zip(asked, added, strict=True):
-        if child is None:
-            continue
         winner = child if new else await _winner(people, child, request_id)
         if winner and (new or (request_id and winner.request_id == request_id)):
             recorded.append(winner)
-            did = f"attempt {winner.attempt} of task {winner.task_id} stands in line as {winner.name}"
-            done = Answer(
-                job_id, answer.name, retry_id=winner.id, did=did, warning=answer.warning, retry_toggle=True
-            )
-            planned[job_id] = (done, winner)
+            planned[job_id] = (_recorded(job_id, answer.name, winner, answer.warning), winner)
         else:
             name = f"{winner.name} ({winner.id})" if winner else "another one"
             error = f"another retry of this task was recorded at the same moment: {name} is in line"
