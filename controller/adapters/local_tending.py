@@ -39,12 +39,13 @@ class Tender:
     def strays(self, job_id: str) -> int:
         """Whether processes of a job whose folder is gone are left: 1 or 0.
 
-        Its supervisor clears them away; without one they are killed here.
+        Its supervisor clears them away and goes last; without one they are killed here.
         """
         found = local_proc.marked(f"BATCHKEEPER_JOB={job_id}")
-        if found and not any(_is_supervisor(proc) for proc in found):
+        supervised = any(_is_supervisor(proc) for proc in found)
+        if not supervised:
             _kill(found)
-        return 1 if found else 0
+        return int(len(found) > supervised)
 
     def _collect(self, record: Record) -> Record | None:
         """A finished object goes when it was asked to, or when its time has come."""
