@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller import reconcile
-from controller.allowance import allowance_of
 from controller.adapters.local_processes import LocalProcesses
 from controller.adapters.mongo import open_store
-from controller.adapters.mongod import running_mongod
+from controller.adapters.mongod import database_uri
 from controller.adapters.spec_directory import SpecDirectory
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
+from controller.allowance import allowance_of
 from controller.config import Settings
 from controller.core.decide import Lifecycle
 from controller.core.model import Batch, Gate
@@ -99,22 +99,13 @@ async def open_parts(settings: Settings, *, journal: Journal | None = None) -> A
     Raises ``BatchkeeperError`` with one clear line when a part can't be had.
     """
     async with contextlib.AsyncExitStack() as stack:
-        uri = await stack.enter_async_context(mongodb_of(settings))
+        mongod = settings.store.mongod
+        configured = settings.store.uri.get_secret_value()
+        own = database_uri(configured, settings.state_dir, mongod.binary, mongod.cache_mb)
+        uri = await stack.enter_async_context(own)
         store = await open_store(uri, settings.store.database, settings.store.timeout)
         stack.push_async_callback(store.close)
         yield await _parts(settings, store, journal or TelemetryJournal(Metrics()), stack)
-
-
-@contextlib.asynccontextmanager
-async def mongodb_of(settings: Settings) -> AsyncIterator[str]:
-    """The connection string: the operator's, or that of a mongod of our own in the state folder."""
-    uri = settings.store.uri.get_secret_value()
-    if uri:
-        yield uri
-        return
-    mongod = settings.store.mongod
-    async with running_mongod(settings.state_dir, binary=mongod.binary, cache_mb=mongod.cache_mb) as uri:
-        yield uri
 
 
 async def _parts(

@@ -6,6 +6,7 @@ Used by ``app`` for the daemon's spec pass and by the command line for ``validat
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,11 +56,14 @@ async def read_spec_file(settings: Settings, path: Path, *, user: str) -> Readin
 
     Raises ``OSError`` when the file can't be read.
     """
-    folder = path.absolute().parent
-    with path.open("rb") as source:
-        content = source.read(LIMIT + 1)
+    folder, content = await asyncio.to_thread(_load, path)
     file = SpecFile(key=str(path), content=content, folder=str(folder), user=user)
     return await _read(settings, file, folder, folder)
+
+
+def _load(path: Path) -> tuple[Path, bytes]:
+    with path.open("rb") as source:
+        return path.absolute().parent, source.read(LIMIT + 1)
 
 
 LIMIT = 256 * 1024

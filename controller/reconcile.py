@@ -282,6 +282,12 @@ async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
         case Leave(_, jobs):
             await engine.store.leave(view.batch.id, [job.id for job in jobs])
             return True
+        case _:
+            return await _take_for_batch(engine, view, step)
+
+
+async def _take_for_batch(engine: Engine, view: View, step: Step) -> bool:
+    match step:
         case CountForeign(reason, objects):
             await engine.store.enter_foreign(view.batch.id, objects)
             engine.journal.said(reason.value, batch=view.batch.name, names=[thing.name for thing in objects])
