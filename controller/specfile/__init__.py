@@ -5,15 +5,19 @@ from controller.core.settings import rules_of, settings_of
 from controller.specfile.changes import changed_fields
 from controller.specfile.reader import ReadSpec, SpecDefaults, content_hash, read_spec
 from controller.specfile.schema import json_schema
+from controller.specfile.worker import Limits, SpecReader, read_spec_safely
 
 __all__ = [
+    "Limits",
     "Problem",
     "ReadSpec",
     "SpecDefaults",
+    "SpecReader",
     "changed_fields",
     "content_hash",
     "json_schema",
     "read_spec",
+    "read_spec_safely",
     "rules_of",
     "settings_of",
 ]

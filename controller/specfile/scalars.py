@@ -87,7 +87,9 @@ def _positive_duration(value: Any) -> timedelta:
 
 
 def _cpu(value: Any) -> int:
-    return parse_cpu(text(value))
+    if millicores := parse_cpu(text(value)):
+        return millicores
+    raise ValueError(f"{shown(value)} is no CPU at all: write cores or millicores, as 12, 0.5 or 500m")
 
 
 def _memory(value: Any) -> int:
@@ -264,9 +266,7 @@ Duration = Annotated[
 Wait = Annotated[
     timedelta, BeforeValidator(_duration), PlainSerializer(format_duration), WithJsonSchema(_DURATION_SCHEMA)
 ]
-Cpu = Annotated[
-    int, BeforeValidator(_cpu), Field(ge=1), PlainSerializer(format_cpu), WithJsonSchema(_CPU_SCHEMA)
-]
+Cpu = Annotated[int, BeforeValidator(_cpu), PlainSerializer(format_cpu), WithJsonSchema(_CPU_SCHEMA)]
 Memory = Annotated[
     int, BeforeValidator(_memory), PlainSerializer(format_memory), WithJsonSchema(_MEMORY_SCHEMA)
 ]
