@@ -49,9 +49,6 @@ class Looks:
     def __init__(self) -> None:
         self._files: dict[str, _Standing] = {}
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._files
-
     def suffices(self, path: str, stat: Stat, now: float) -> bool:
         """Whether this ``stat`` alone tells that the file is as it was; otherwise it must be read.
 

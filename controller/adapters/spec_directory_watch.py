@@ -26,8 +26,10 @@ SPEC_LIMIT = 256 * 1024
 """Bytes of a spec; of a larger one, one byte more is handed out."""
 BESIDE_LIMIT = 32 * 2**20
 """The same for a file that a spec names."""
-BUDGET = 64 * 2**20
-"""Bytes read for looks in one round, and again for handing out: the rest has its turn in the next."""
+LOOK_BUDGET = 64 * 2**20
+"""Bytes read for looks in one round: the rest has its turn in the next."""
+HAND_OUT_BUDGET = 64 * 2**20
+"""Bytes handed out by one round, and so held in memory; likewise."""
 
 LITTER_AFTER = 3600.0
 """Seconds after which a status that is still being written never will be."""
@@ -160,7 +162,7 @@ class Watch:
         for one in due[start:] + due[:start]:
             if one.found.stat is not None and one.looks.suffices(one.path, one.found.stat, now):
                 continue
-            if spent >= BUDGET:
+            if spent >= LOOK_BUDGET:
                 break
             look, size = self._look_at(one)
             spent += size
@@ -190,7 +192,7 @@ class Watch:
             looks = self._settled(path, names[path])
             if looks is None or _same(looks, self._given.get(path)):
                 continue
-            if spent >= BUDGET:
+            if spent >= HAND_OUT_BUDGET:
                 break
             file = self._file(path, looks, names[path])
             if file is not None:

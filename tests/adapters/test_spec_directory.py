@@ -133,20 +133,44 @@ class TestCost:
         assert {name for name in opens.names if name.endswith(".yaml")} == {"7.yaml"}
 
     async def test_one_scan_reads_a_bounded_number_of_bytes(
-        self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
+        self, world: FolderWorld, opens: Opens, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A folder that is too much for one scan is handed out in several, all of it."""
-        monkeypatch.setattr(spec_directory_watch, "BUDGET", 10 * len(SPEC))
+        """A folder that is too much for one scan is looked at in several, each file in its turn."""
+        monkeypatch.setattr(spec_directory_watch, "LOOK_BUDGET", 10 * len(SPEC))
         for n in range(35):
             world.put(f"{n}.yaml", SPEC)
-        scans = [len(await world.source.scan()) for _ in range(12)]
-        assert (sum(scans), max(scans)) == (35, 10)
+        assert list(await world.source.scan()) == []
+        assert len([name for name in opens.names if name.endswith(".yaml")]) == 10
+        assert sum([len(await world.source.scan()) for _ in range(12)]) == 35
+
+    async def test_one_scan_hands_out_a_bounded_number_of_bytes(
+        self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What has settled all at once is handed out over several scans, all of it."""
+        monkeypatch.setattr(spec_directory_watch, "HAND_OUT_BUDGET", 10 * len(SPEC))
+        for n in range(35):
+            world.put(f"{n}.yaml", SPEC)
+        assert [len(await world.source.scan()) for _ in range(6)] == [0, 10, 10, 10, 5, 0]
+
+    async def test_what_is_gone_is_forgotten(self, world: FolderWorld) -> None:
+        """A folder that is used for years costs no more memory than what lies in it."""
+        for n in range(5):
+            world.put(f"{n}.yaml", SPEC)
+        await world.settle()
+        await world.source.depends("0.yaml", ["t.csv"])
+        await world.settle()
+        for n in range(5):
+            world.remove(f"{n}.yaml")
+        await world.settle()
+        watch = world.source._watch
+        assert (watch._specs._files, watch._named._files, watch._given) == ({}, {}, {})
+        assert (world.source._wanted, world.source._beside) == ({}, {})
 
     async def test_files_that_always_change_starve_no_other(
         self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The budget starts where it ended: the last file by name has its turn in spite of busy ones."""
-        monkeypatch.setattr(spec_directory_watch, "BUDGET", 2 * len(SPEC))
+        monkeypatch.setattr(spec_directory_watch, "LOOK_BUDGET", 2 * len(SPEC))
         world.put("z.yaml", SPEC)
         found: list[SpecFile] = []
         for turn in range(12):
@@ -286,12 +310,16 @@ class TestTrouble:
         opens.faults.clear()
         assert await world.settle() == []
 
-    async def test_a_removed_subfolder_takes_its_keys_along(self, world: FolderWorld) -> None:
+    async def test_a_removed_subfolder_takes_its_keys_along(self, world: FolderWorld, opens: Opens) -> None:
         """Gone is not unlistable."""
+        world.put("bob/b.yaml", SPEC)
         world.put("alice/a.yaml", SPEC)
         await world.settle()
         world.remove("alice/a.yaml")
         (world.folder / "alice").rmdir()
+        await world.source.scan()
+        assert await world.source.keys() == {"bob/b.yaml"}
+        opens.faults["bob"] = errno.ENOENT  # it goes between listing and entering
         await world.source.scan()
         assert await world.source.keys() == frozenset()
 

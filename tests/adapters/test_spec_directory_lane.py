@@ -155,9 +155,14 @@ class TestTell:
         assert len(logs) == 1
         assert gate.started == 1
         gate.open()
-        while world.status("b.yaml") != {"turn": 9}:
-            await world.source.tell("b.yaml", {"turn": 9})
-        assert world.status("a.yaml") == {"turn": 4}
+        while (world.status("a.yaml"), world.status("b.yaml")) != ({"turn": 4}, {"turn": 4}):
+            await asyncio.sleep(0.01)
+        late = world.source._writing._under_way
+        assert late is not None
+        await asyncio.wait({late})
+        world.source._writing._bound = 30.0
+        await world.source.tell("b.yaml", {"turn": 5})
+        assert world.status("b.yaml") == {"turn": 5}
 
     async def test_many_at_once_are_all_told(self, world: FolderWorld) -> None:
         """None is lost between two that are being written."""
@@ -177,6 +182,17 @@ class TestLane:
         with pytest.raises(ZeroDivisionError):
             await lane.run(lambda: 1 // 0)
         assert await lane.run(lambda: 7) == 7
+
+    async def test_late_work_is_waited_for_only_once(self, gate: Gate) -> None:
+        """Whoever comes while it is late is told so at once."""
+        lane: Lane[None] = Lane("test", SHORT)
+        with pytest.raises(TimeoutError):
+            await lane.run(gate.hang)
+        lane._bound = 3600.0
+        late = asyncio.create_task(lane.run(gate.hang))
+        done, _ = await asyncio.wait({late}, timeout=30)
+        assert done
+        assert isinstance(late.exception(), TimeoutError)
 
     async def test_it_keeps_no_program_from_ending(self) -> None:
         """A thread that hangs on a dead share must not hold the exit up."""

@@ -107,6 +107,19 @@ class TestWriting:
         assert victim.read_bytes() == b"precious"
         assert names(world) == ["a.yaml", "a.yaml.status.yaml"]
 
+    async def test_nothing_is_written_into_a_file_that_was_there_first(
+        self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who puts another name of a file there, just after it was tidied, does that file no harm."""
+        monkeypatch.setattr("controller.adapters.spec_directory_status._writer", lambda: "00000000-1")
+        victim = world.folder.parent / "victim"
+        victim.write_bytes(b"precious")
+        (world.folder / ".a.yaml.status.yaml.00000000-1.tmp").hardlink_to(victim)
+        monkeypatch.setattr(os, "unlink", lambda *args, **options: None)
+        await world.source.tell("a.yaml", RUNNING)
+        assert victim.read_bytes() == b"precious"
+        assert world.status("a.yaml") is None
+
     async def test_a_folder_swapped_for_a_link_is_not_entered(self, world: FolderWorld) -> None:
         """A status is written below the watched folder or nowhere."""
         world.put("x/a.yaml", SPEC)
@@ -118,7 +131,17 @@ class TestWriting:
         assert [path.name for path in elsewhere.iterdir()] == ["a.yaml"]
 
     @pytest.mark.parametrize(
-        "key", ["../a.yaml", "x/../../a.yaml", "/etc/a.yaml", "%2e%2e/a.yaml", "a.txt", "a.yaml%00", "", "."]
+        "key",
+        [
+            "../a.yaml",
+            "x/../../a.yaml",
+            "/etc/a.yaml",
+            "%2e%2e/a.yaml",
+            "a.txt",
+            "a.yaml%00",
+            "x%00/a.yaml",
+            "",
+        ],
     )
     async def test_what_is_no_key_is_told_nothing(self, world: FolderWorld, key: str) -> None:
         """A record may name a source that is no file of this folder."""
