@@ -354,3 +354,8 @@ async def tell_gauges(running: Running, metrics: Metrics) -> None:
         metrics.batch_gauge("waiting_jobs", batch.id, waiting)
     if engine.seen:
         metrics.cache_age("jobs", now - engine.seen.asked)
+
+
+def daemon_is_there(settings: Settings) -> bool:
+    """Whether a daemon holds this state folder now; for commands that leave something to it."""
+    return StateLock(settings.state_dir).held()
