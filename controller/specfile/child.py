@@ -41,6 +41,8 @@ class Kind(Enum):
     """A list of (id, parameters)."""
     RESULT = b"r"
     """The ``ReadSpec``, without its tasks: the last frame."""
+    SPENT = b"s"
+    """The same, and the process should be ended: it has grown, and would refuse what a fresh one can do."""
     BUG = b"b"
     """One line: which exception, where; no values. The process ends with it."""
 
@@ -102,7 +104,7 @@ def _answer(request: Request, answers: BinaryIO, start: int) -> Iterator[tuple[K
         while chunk := list(islice(pairs, CHUNK)):
             yield Kind.TASKS, chunk
         result = replace(result, spec=replace(result.spec, tasks=()))
-    yield Kind.RESULT, result
+    yield (Kind.SPENT if _address_space() > start + request.memory // 2 else Kind.RESULT), result
 
 
 def _send(answers: BinaryIO, kind: Kind, payload: object) -> None:

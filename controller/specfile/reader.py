@@ -53,7 +53,9 @@ class ReadSpec:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     csv: str = ""
-    """The csv file that it names, as an absolute path: when that changes, the spec's content has."""
+    """The path, as written, of the csv file that it names, readable or not: when that file changes, the
+    spec's content has.
+    """
     lines: Mapping[str, int] = field(default_factory=dict)
     """The line of each field outside ``tasks``, by its path."""
 
@@ -155,8 +157,8 @@ def _table(
         content = fetched(target)
     except Unreadable as error:
         problems.add(("tasks", "csv", "path"), str(error))
-        return "", None
-    return str(target), parsed(written, content, tasks.MAX_TASKS, problems)
+        return written, None
+    return written, parsed(written, content, tasks.MAX_TASKS, problems)
 
 
 def _expanded(

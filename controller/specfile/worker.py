@@ -130,8 +130,8 @@ class SpecReader:
             await process.stdin.drain()
             while True:
                 kind, payload = await _frame(process)
-                if kind is Kind.RESULT:
-                    return _whole(payload, tasks)
+                if kind in (Kind.RESULT, Kind.SPENT):
+                    break
                 if kind is Kind.TASKS:
                     tasks += [Task(id_, len(tasks) + n, values) for n, (id_, values) in enumerate(payload)]
                     await asyncio.sleep(0)  # buffered frames would not let anybody else run
@@ -139,6 +139,9 @@ class SpecReader:
                     limit.reschedule(loop.time() + self._limits.csv_wall)
                 else:
                     raise _BugError(payload)
+        if kind is Kind.SPENT:
+            await self._end()
+        return _whole(payload, tasks)
 
     async def _death(self, process: Process) -> str:
         code = await process.wait()
