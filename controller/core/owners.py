@@ -59,7 +59,7 @@ def _applies(rule: OwnerRule, origin: Provenance) -> bool:
         return rule.uid == origin.uid
     if rule.namespace:
         return rule.namespace == origin.namespace
-    return _is_below(posixpath.dirname(origin.key), posixpath.normpath(rule.folder))
+    return bool(rule.folder) and _is_below(posixpath.dirname(origin.key), posixpath.normpath(rule.folder))
 
 
 def _is_below(folder: str, above: str) -> bool:

@@ -38,8 +38,15 @@ def test_the_map_names_the_user(origin: Provenance, user: str) -> None:
 
 
 def test_uid_zero_is_a_uid() -> None:
-    """Root's files can be mapped; zero is no missing value."""
-    assert ownership((OwnerRule("root-is-alice", uid=0),), provenance(uid=0)).user == "root-is-alice"
+    """Root's files can be mapped, and only they are; zero is no missing value."""
+    rules = (OwnerRule("alice", uid=0),)
+    assert ownership(rules, provenance(uid=0)).user == "alice"
+    assert ownership(rules, provenance(uid=500)).user == "local:carol"
+
+
+def test_a_line_without_a_condition_gives_nobody_anything() -> None:
+    """The settings refuse it; if one came through, it must not own every spec."""
+    assert ownership((OwnerRule("mallory"),), provenance("x/a.yaml")).user == "local:carol"
 
 
 def test_the_first_line_that_applies_decides() -> None:
