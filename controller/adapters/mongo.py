@@ -36,8 +36,10 @@ class MongoStore(MongoMeta, MongoBatches, MongoAttempts, MongoLineage, MongoList
     """``ports.Store`` on one database. Safe for concurrent use by the tasks of one event loop."""
 
     async def close(self) -> None:
-        """Let go of connections."""
-        await self._client.close()
+        """Let go of connections; closing twice is no error."""
+        if not self._closed:
+            self._closed = True
+            await self._client.close()
 
 
 def connect(uri: str, patience: timedelta) -> AsyncMongoClient[Document]:

@@ -102,6 +102,7 @@ class MongoPart:
         self._meta: AsyncCollection[Document] = self._db["meta"]
         self._refused: AsyncCollection[Document] = self._db["quarantine"]
         self._unreadable: dict[str, str] = {}
+        self._closed = False
 
     def _attempt(self, document: Mapping[str, Any]) -> Attempt | None:
         """The attempt of a document; one that cannot be read is quarantined and left out (O2)."""

@@ -5,22 +5,18 @@ A hint makes the next pass sooner, never right: losing one costs a few seconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
 import pymongo
-from bson import ObjectId
-from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 
 from controller.adapters.mongo_edge import MongoPart, translated
 from controller.adapters.mongo_shapes import Document
+from controller.ports import Unavailable
 
 AWAIT_MS = 1000
 """How long the server holds a question without an answer; a silence is no error."""
 ANSWER_SECONDS = 10.0
 """A question unanswered for that long is an error: the connection is half open, or the server hangs."""
-AT_ONCE = 1000
-"""Events folded into one round of hints."""
 
 WATCHED: Mapping[str, tuple[str, ...]] = {
     "jobs": ("stop", "no_retry", "not_before"),
@@ -60,13 +56,17 @@ PIPELINE: list[Document] = [
     {"$match": _asked()},
     {
         "$project": {
-            "ns": 1,
-            "operationType": 1,
-            "documentKey": 1,
-            "batch": {"$ifNull": ["$fullDocument.batch_id", "$fullDocument._id"]},
+            "batch": {
+                "$cond": [
+                    {"$eq": ["$ns.coll", "meta"]},
+                    None,
+                    {"$ifNull": ["$fullDocument.batch_id", "$documentKey._id"]},
+                ]
+            }
         }
     },
 ]
+"""What is sent for a request: its batch, or none when it concerns them all."""
 
 
 class MongoRequests(MongoPart):
@@ -80,40 +80,14 @@ class MongoRequests(MongoPart):
         """
         with translated("requests"):
             with pymongo.timeout(ANSWER_SECONDS):
-                stream = await self._db.watch(PIPELINE, max_await_time_ms=AWAIT_MS)
+                stream = await self._db.watch(
+                    PIPELINE, full_document="updateLookup", max_await_time_ms=AWAIT_MS
+                )
             async with stream:
                 yield ""
                 while stream.alive:
-                    for batch_id in await self._batches(await _events(stream)):
-                        yield batch_id
-
-    async def _batches(self, events: Iterable[Mapping[str, Any]]) -> list[str]:
-        """The batches of these events, each once; an update of a record must be asked for its batch."""
-        found: dict[str, None] = {}
-        records: list[ObjectId] = []
-        for event in events:
-            match event["ns"]["coll"], event["operationType"]:
-                case "jobs", "insert":
-                    found[str(event["batch"])] = None
-                case "jobs", _:
-                    records.append(event["documentKey"]["_id"])
-                case "gates", _:
-                    found[str(event["documentKey"]["_id"])] = None
-                case _:
-                    found[""] = None
-        if records:
-            for batch_id in await self._jobs.distinct("batch_id", {"_id": {"$in": records}}):
-                found[str(batch_id)] = None
-        return list(found)
-
-
-async def _events(stream: AsyncDatabaseChangeStream[Document]) -> list[Document]:
-    """The events that are there now, at most a round of them; none after a silence."""
-    events: list[Document] = []
-    while len(events) < AT_ONCE:
-        with pymongo.timeout(ANSWER_SECONDS):
-            event = await stream.try_next()
-        if event is None:
-            break
-        events.append(event)
-    return events
+                    with pymongo.timeout(ANSWER_SECONDS):
+                        event = await stream.try_next()
+                    if event is not None:
+                        yield str(event["batch"] or "")
+        raise Unavailable("mongodb: requests: the stream has ended")

@@ -54,7 +54,7 @@ class MemoryBatches:
     def __init__(self, clock: Clock, seed: int = 0) -> None:
         """``clock`` is the store's own; ``seed`` begins the ids, so that two stores' never meet."""
         self.oplog: list[Write] = []
-        self._clock = clock
+        self.clock = clock
         self._seed = seed
         self._ids = 0
         self._attempts = Attempts()
@@ -70,7 +70,7 @@ class MemoryBatches:
         self._listeners: list[asyncio.Queue[str | None]] = []
 
     def _now(self) -> datetime:
-        now: datetime = kept(self._clock.now())
+        now: datetime = kept(self.clock.now())
         return now
 
     def _log(self, collection: str, item: str, before: Any, after: Any) -> None:
