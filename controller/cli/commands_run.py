@@ -1,0 +1,54 @@
+"""The command ``run``: its words. What it does is in ``run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.cli.commands_specs import SpecPath, read_good
+from controller.cli.expectation import read_expectation
+from controller.cli.options import Config, Output
+from controller.cli.output import Format
+from controller.cli.run import Wanted, run_batch
+from controller.cli.session import go, settings_for
+from controller.cli.starting_over import start_over
+from controller.config import Settings
+
+
+def run(
+    spec: SpecPath,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect",
+            metavar="FILE",
+            show_default=False,
+            help="How it must end, task by task (report -o yaml writes one); exit code 1 if it differs.",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="If it has ended here before, forget that run and run it again."),
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Let the daemon go on after the batch's end, until Ctrl-C.")
+    ] = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Run one batch to its end on this machine, with live progress and a report."""
+    go(_run(settings_for(config), spec, expect, fresh, keep, output))
+
+
+async def _run(
+    settings: Settings, path: Path, expect: Path | None, fresh: bool, keep: bool, form: Format
+) -> int:
+    expected = read_expectation(expect) if expect else None
+    spec = await read_good(settings, path)
+    if spec is None:
+        return 1
+    if fresh:
+        await start_over(settings, spec)
+    return await run_batch(settings, Wanted(path, spec, expected, keep, form))

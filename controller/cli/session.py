@@ -1,0 +1,85 @@
+"""What every command starts with: the settings, the parts, who asks; and how its work is run.
+
+``parts_of`` and ``controller`` are the only doors to ``controller.app``. It is imported when it is
+needed: without it ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from controller.config import Settings, load
+from controller.ports import BatchkeeperError
+from controller.requests import Caller
+from controller.telemetry import set_up_logs
+
+if TYPE_CHECKING:
+    from controller.app import Parts
+
+
+def go(work: Coroutine[Any, Any, int]) -> None:
+    """Run a command's work; its exit code becomes the program's."""
+    if code := asyncio.run(work):
+        raise typer.Exit(code)
+
+
+def settings_for(config: Path | None) -> Settings:
+    """The settings; of the logs, a command shows errors only. Raises ``ConfigError``."""
+    settings = load(config)
+    set_up_logs("text", "error")
+    return settings
+
+
+def caller(as_admin: bool) -> Caller:
+    """Whoever types: the user of this machine, an operator only when they say so (E9)."""
+    return Caller(local_user(), admin=as_admin)
+
+
+def local_user() -> str:
+    """``local:<name>`` of the user of this process; one without a name goes by number."""
+    uid = os.geteuid()
+    try:
+        return f"local:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"local:{uid}"
+
+
+@contextlib.asynccontextmanager
+async def parts_of(settings: Settings, *, create: bool = False) -> AsyncIterator[Parts]:
+    """Store, cluster and engine for one command. ``create``: it may be the first one in this place.
+
+    Raises ``BatchkeeperError`` when there is nothing to work with.
+    """
+    if os.environ.get("BATCHKEEPER_URL"):
+        raise BatchkeeperError(
+            "BATCHKEEPER_URL is set, but this version speaks to the store only: unset it, and give "
+            "MONGODB_URI or a configuration with --config"
+        )
+    if not create and not _was_here(settings):
+        raise BatchkeeperError(
+            f"nothing was ever run from here: there is no state folder {settings.state_dir}; name the "
+            "configuration of the batches with --config, or begin with 'batchkeeper run SPEC'"
+        )
+    async with application().open_parts(settings) as parts:
+        yield parts
+
+
+def _was_here(settings: Settings) -> bool:
+    """A command that only looks must not leave a database behind in a folder it was typed in by mistake."""
+    return bool(settings.store.uri.get_secret_value()) or settings.state_dir.is_dir()
+
+
+def application() -> ModuleType:
+    """``controller.app``, with every adapter."""
+    from controller import app
+
+    return app

@@ -1,0 +1,74 @@
+"""``run --fresh``: forget a batch that has ended here, so that the same spec may run again.
+
+A batch's name is its own for ever, in one store. Where the store is a database of our own in the state
+folder and holds nothing but this batch, the folder's content can go; anything else is somebody's records,
+and stays.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller.cli.output import note
+from controller.cli.select import full_name
+from controller.cli.session import application, parts_of
+from controller.config import Settings
+from controller.core.spec import BatchSpec
+from controller.ports import BatchkeeperError
+
+if TYPE_CHECKING:
+    from controller.app import Parts
+
+OURS = ("mongo", "mongod.log", "cluster")
+"""What the database and the local cluster leave in a state folder. Secrets and the lock are not among it."""
+DATABASE_IN_USE = "mongod.json"
+"""There while somebody uses the database."""
+
+
+async def start_over(settings: Settings, spec: BatchSpec) -> None:
+    """Remove the records of an earlier run of this batch if it has ended; one that has not goes on.
+
+    Raises ``BatchkeeperError`` when that would lose anything else.
+    """
+    if settings.store.uri.get_secret_value():
+        raise BatchkeeperError(
+            "--fresh removes a database of our own, and this one is yours (store.uri): "
+            "give the spec another name"
+        )
+    if application().daemon_is_there(settings):
+        raise BatchkeeperError(
+            f"--fresh can't empty {settings.state_dir} under the daemon that uses it: end that daemon first"
+        )
+    if not settings.state_dir.is_dir():
+        return
+    async with parts_of(settings) as parts:
+        ended = await _has_ended(parts, spec)
+    if ended:
+        _remove(settings.state_dir)
+        note(f"--fresh: what the earlier run of {spec.name} left in {settings.state_dir} is removed")
+
+
+async def _has_ended(parts: Parts, spec: BatchSpec) -> bool:
+    batches = await parts.store.batches()
+    mine = f"{spec.namespace}/{spec.name}"
+    if others := [full_name(batch) for batch in batches if full_name(batch) != mine]:
+        raise BatchkeeperError(
+            f"--fresh would also lose the records of {', '.join(others[:3])} in {parts.settings.state_dir}: "
+            "give this run a state_dir of its own in its configuration"
+        )
+    return bool(batches) and all(batch.status.closed for batch in batches) and not await parts.store.active()
+
+
+def _remove(state: Path) -> None:
+    if (state / DATABASE_IN_USE).exists():
+        raise BatchkeeperError(
+            f"--fresh can't empty {state}: another command still uses its database; end that one first"
+        )
+    for name in OURS:
+        path = state / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
