@@ -1,0 +1,84 @@
+"""From the in-memory store's oplog and the in-memory cluster's history to the oracle's entries.
+
+Call ``drain`` before and after each port call: both logs are then read in the order of their effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from controller.adapters.local_history import CREATE, DELETE, END, START, TOMBSTONE
+from controller.adapters.local_history import Entry as Line
+from controller.core.model import Batch, Halts
+from tests.fakes.memory_batches import Write
+from tests.fakes.memory_cluster import MemoryCluster
+from tests.fakes.memory_store import MemoryStore
+from tests.oracle.history import Deed, Document, Entry, Happened, Parent, Written
+
+_DEEDS = {
+    CREATE: Deed.CREATED,
+    TOMBSTONE: Deed.BURIED,
+    START: Deed.STARTED,
+    END: Deed.ENDED,
+    DELETE: Deed.GONE,
+}
+
+
+class Logs:
+    """Reads on where it stopped. ``succeeds`` tells by uid whether an object's script ends with 0."""
+
+    def __init__(self, store: MemoryStore, cluster: MemoryCluster, succeeds: Callable[[str], bool]) -> None:
+        self._succeeds = succeeds
+        self._store = store
+        self._cluster = cluster
+        self._written = 0
+        self._happened = 0
+        self._parents: dict[str, Parent] = {}
+
+    def drain(self, writer: int | None = None, ours: bool = False) -> Iterator[Entry]:
+        """What happened and was written since the last time; ``ours``: the program asked for it just now."""
+        self._cluster.next_due()  # lets everything happen that is due by now
+        while self._happened < len(self._cluster.history):
+            line = self._cluster.history[self._happened]
+            self._happened += 1
+            yield self._event(line, ours)
+        while self._written < len(self._store.oplog):
+            write = self._store.oplog[self._written]
+            self._written += 1
+            document = self._document(write)
+            if document is not None:
+                yield Written(write.at, document, writer)
+
+    def _event(self, line: Line, ours: bool) -> Happened:
+        success = self._success(line) if line.kind == END else None
+        deed = _DEEDS[line.kind]
+        asked = ours and deed in (Deed.CREATED, Deed.BURIED)
+        return Happened(line.time, deed, line.uid, line.name, line.namespace, line.job_id, asked, success)
+
+    def _success(self, line: Line) -> bool:
+        """Whether the program came to its own end with 0: what a deletion cuts short did not."""
+        cut = any(
+            later.kind == DELETE and later.uid == line.uid
+            for later in self._cluster.history[line.revision : line.revision + 1]
+        )
+        return not cut and self._succeeds(line.uid)
+
+    def _document(self, write: Write) -> Document | None:
+        match write.collection, write.after:
+            case "batches", Batch() as batch:
+                known = self._parents.get(batch.id)
+                return self._parent(Parent(batch, known.child_jobs if known else ()))
+            case "child_jobs", tuple() as new:
+                known = self._parents[write.id]
+                return self._parent(Parent(known.batch, (*known.child_jobs, *new)))
+            case "meta", Halts() as halts:
+                return halts
+            case "jobs" | "gates", after:
+                document: Document = after
+                return document
+            case _:
+                return None
+
+    def _parent(self, parent: Parent) -> Parent:
+        self._parents[parent.batch.id] = parent
+        return parent

@@ -1,0 +1,102 @@
+"""Rules about one revision of a gate: places, foreign objects, and whose hand it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from controller.core.model import Gate, Holder
+from tests.oracle.history import Side, Written
+from tests.oracle.invariants import Broken, Invariant
+from tests.oracle.state import State
+
+
+def judge_gate(state: State, entry: Written) -> Iterator[Broken]:
+    """One revision of a gate, before it is taken in."""
+    after = entry.after
+    assert isinstance(after, Gate)
+    before = state.gates.get(after.batch_id)
+    if before is None:
+        return
+    held = {holder.job for holder in before.holders}
+    stay = {holder.job for holder in after.holders}
+    if new := [holder for holder in after.holders if holder.job not in held]:
+        yield from _claimed(state, before, after, new, entry)
+    for gone in held - stay:
+        if not (gone in state.jobs and state.jobs[gone].status.terminal):
+            name = state.jobs[gone].name if gone in state.jobs else gone
+            yield Invariant.PLACES, f"{name} left the gate before it was recorded terminal"
+    yield from _dropped(state, before, after)
+    if after.epoch < before.epoch:
+        yield Invariant.EPOCH, f"a gate's epoch went from {before.epoch} to {after.epoch}"
+    if before.cancel and not after.cancel and state.active[after.batch_id]:
+        names = sorted(state.jobs[job].name for job in state.active[after.batch_id])
+        yield Invariant.CANCEL_LOST, f"the cancel was lifted while {names} were active"
+
+
+def _claimed(
+    state: State, before: Gate, after: Gate, new: Sequence[Holder], entry: Written
+) -> Iterator[Broken]:
+    names = [state.jobs[holder.job].name for holder in new if holder.job in state.jobs]
+    yield from _bounded(state, after, names, entry.at)
+    if before.paused or before.hold or before.cancel:
+        shut = f"paused={before.paused} hold={before.hold!r} cancel={before.cancel}"
+        yield Invariant.GATE_SHUT, f"{names} took places although {shut}"
+    slots = [holder.slot for holder in after.holders]
+    jobs = [holder.job for holder in after.holders]
+    if len(set(slots)) < len(slots) or len(set(jobs)) < len(jobs):
+        yield Invariant.SLOT, f"a job or slot is in the gate twice: {after.holders}"
+    if entry.writer is not None and entry.writer < before.epoch:
+        yield Invariant.EPOCH, f"epoch {entry.writer} took places in a gate stamped {before.epoch}"
+    yield from _by_the_leader(state, after, names, new, entry.at)
+
+
+def _bounded(state: State, after: Gate, names: Sequence[str], at: datetime) -> Iterator[Broken]:
+    """Invariant 1, counted thrice: by the gate, by the records, by the objects that are there."""
+    if after.free < 0:
+        n, m = len(after.holders), len(after.foreign)
+        yield Invariant.PLACES, f"{names} started: {n} places and {m} foreign, max {after.max}"
+    held = {holder.job for holder in after.holders}
+    if outside := state.active[after.batch_id] - held:
+        yield (
+            Invariant.PLACES,
+            f"{sorted(state.jobs[job].name for job in outside)} are active without a place",
+        )
+    since = at - state.facts.list_age - state.facts.patience
+    uids = {foreign.uid for foreign in after.foreign}
+    uncounted = [thing.name for thing in state.foreign(after.batch_id, since) if thing.uid not in uids]
+    if uncounted and len(after.holders) + len(uids) + len(uncounted) > after.max:
+        yield Invariant.FOREIGN_COUNTED, f"{names} started beside {uncounted}, which nobody counted"
+
+
+def _by_the_leader(
+    state: State, after: Gate, names: Sequence[str], new: Sequence[Holder], at: datetime
+) -> Iterator[Broken]:
+    """What only the leader's plan holds back: halts, limits over batches, an outage."""
+    facts = state.facts
+    halted = state.halted.get("submissions")
+    if halted is not None and at - halted > facts.patience:
+        yield Invariant.GATE_SHUT, f"{names} took places {at - halted} after submissions were halted"
+    retries = state.halted.get("retries")
+    if retries is not None and at - retries > facts.patience:
+        auto = [
+            state.jobs[h.job].name for h in new if h.job in state.jobs and state.jobs[h.job].origin == "auto"
+        ]
+        if auto:
+            yield Invariant.GATE_SHUT, f"{auto} took places {at - retries} after retries were halted"
+    since = state.out.get(Side.CLUSTER)
+    if since is not None and at - since > facts.list_age + facts.patience:
+        yield Invariant.OUTAGE, f"{names} took places {at - since} into an outage of the cluster"
+    if facts.total is not None:
+        others = sum(len(gate.holders) for gate in state.gates.values() if gate.batch_id != after.batch_id)
+        if others + len(after.holders) > facts.total:
+            n = others + len(after.holders)
+            yield Invariant.PLACES, f"{names} started: {n} in all batches, the limit is {facts.total}"
+
+
+def _dropped(state: State, before: Gate, after: Gate) -> Iterator[Broken]:
+    counted = {foreign.uid for foreign in after.foreign}
+    for foreign in before.foreign:
+        thing = state.things.get(foreign.uid)
+        if foreign.uid not in counted and thing is not None and thing.live:
+            yield Invariant.FOREIGN_DROPPED, f"{foreign.name} is counted no more, and is active"

@@ -1,0 +1,132 @@
+"""Rules about one revision of a record: the table, slots, the one terminal write, who may write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from controller.core.model import Attempt, Status, TerminatedCode, Verdict
+from tests.oracle.history import Side, Written
+from tests.oracle.invariants import Broken, Invariant
+from tests.oracle.state import State
+
+_W, _C, _Q, _R = Status.WAITING, Status.CREATED, Status.QUEUED, Status.RUNNING
+_OK, _ERROR, _ENDED = Status.COMPLETED, Status.ERROR, Status.TERMINATED
+EDGES = frozenset(
+    {(_W, _C), (_W, _ENDED), (_C, _Q), (_Q, _R)}
+    | {(active, end) for active in (_C, _Q, _R) for end in (_OK, _ERROR, _ENDED)}
+)
+"""Every lawful move of a record's status."""
+FROZEN = ("status", "exit_code", "verdict", "finished", "slot", "terminated_code", "stop")
+"""What never changes once a record is terminal."""
+ANYONES = frozenset({"stop", "no_retry", "retry_ids", "retry_toggle", "not_before", "updated", "reason"})
+"""What a request may change; everything else is a leader's decision."""
+IDENTITY = ("batch_id", "task_id", "attempt", "name", "namespace", "job_input", "origin", "retry_parent")
+
+
+def changed_fields(before: Attempt, after: Attempt) -> set[str]:
+    """The names of the fields that differ."""
+    return {name for name in Attempt.__slots__ if getattr(before, name) != getattr(after, name)}
+
+
+def judge_record(state: State, entry: Written) -> Iterator[Broken]:
+    """One revision of an attempt, before it is taken in."""
+    after = entry.after
+    assert isinstance(after, Attempt)
+    before = state.jobs.get(after.id)
+    yield from _slot(state, after)
+    if before is None:
+        return
+    changed = changed_fields(before, after)
+    yield from _table(before, after, changed)
+    yield from _epoch(before, entry, changed)
+    if before.status is _W and after.status is _C:
+        yield from _claimed(state, before, after, entry.at)
+    if not before.status.terminal and after.status.terminal and before.status is not _W:
+        yield from _ended(state, before, after, entry.at)
+    if "stop" in changed and after.stop and after.stop.code is TerminatedCode.AUTOMATION:
+        yield from _reaped(state, before, entry.at)
+
+
+def _slot(state: State, after: Attempt) -> Iterator[Broken]:
+    if (after.slot is not None) is not after.status.active:
+        yield Invariant.SLOT, f"{after.name} is {after.status} with slot {after.slot}"
+    if after.slot is None:
+        return
+    for other in state.active[after.batch_id]:
+        if other != after.id and state.jobs[other].slot == after.slot:
+            yield Invariant.SLOT, f"{after.name} and {state.jobs[other].name} both have slot {after.slot}"
+
+
+def _table(before: Attempt, after: Attempt, changed: set[str]) -> Iterator[Broken]:
+    if before.status is not after.status and (before.status, after.status) not in EDGES:
+        yield Invariant.TABLE, f"{after.name} went {before.status} → {after.status}"
+    if moved := changed.intersection(IDENTITY):
+        yield Invariant.TABLE, f"{after.name}: {sorted(moved)} changed"
+    if before.status.terminal and (moved := changed.intersection(FROZEN)):
+        now = {name: str(getattr(after, name)) for name in sorted(moved)}
+        yield Invariant.IMMUTABLE, f"{after.name} had ended as {before.status}, and now {now}"
+
+
+def _epoch(before: Attempt, entry: Written, changed: set[str]) -> Iterator[Broken]:
+    """Once a record was stamped by a new leader, an older one decides nothing about it (R12)."""
+    if entry.writer is None or not before.status.active or entry.writer >= before.epoch:
+        return
+    if decided := changed - ANYONES:
+        what = f"{before.name} is stamped {before.epoch}; epoch {entry.writer} changed {sorted(decided)}"
+        yield Invariant.EPOCH, what
+
+
+def _claimed(state: State, before: Attempt, after: Attempt, at: datetime) -> Iterator[Broken]:
+    gate = state.gates.get(after.batch_id)
+    place = {holder.job: holder.slot for holder in gate.holders} if gate else {}
+    if place.get(after.id) != after.slot:
+        yield Invariant.PLACES, f"{after.name} took slot {after.slot}; its place is {place.get(after.id)}"
+    if before.not_before and at < before.not_before:
+        yield Invariant.BACK_OFF, f"{after.name} was claimed {before.not_before - at} too early"
+    previous = state.before(after)
+    if previous and not previous.status.terminal:
+        yield Invariant.ORDER, f"{after.name} was claimed while {previous.name} is {previous.status}"
+    if previous and after.origin == "auto":
+        since = state.forbidden.get(previous.id)
+        if since is not None and at - since > state.facts.patience:
+            yield (
+                Invariant.FORBIDDEN,
+                f"{after.name} starts; {previous.name} says no retry since {at - since}",
+            )
+
+
+def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Iterator[Broken]:
+    """The one terminal write of an active attempt (R4, R5)."""
+    things = state.by_job[after.id]
+    if alive := [thing.uid for thing in things if thing.live]:
+        yield Invariant.SLOT_FREED, f"{after.name} ended as {after.status} while {alive} live"
+    still_open = [token for token in before.open_creates if at - token.at < state.facts.hold]
+    occupant = state.names.get((after.namespace, after.name))
+    if still_open and (occupant is None or occupant.job_id != after.id):
+        taken = "is free" if occupant is None else "is somebody else's"
+        yield Invariant.NAME_FREE, f"{after.name} ended with {len(still_open)} open creates; its name {taken}"
+    yield from _truth(before, after, any(thing.success for thing in things))
+    since = state.out.get(Side.CLUSTER)
+    if since is not None and at - since > state.facts.patience:
+        yield Invariant.OUTAGE, f"{after.name} was judged {at - since} into an outage of the cluster"
+
+
+def _truth(before: Attempt, after: Attempt, succeeded: bool) -> Iterator[Broken]:
+    if after.status is _OK and not succeeded:
+        yield Invariant.TRUTH, f"{after.name} is completed, and no object of it succeeded"
+    if (after.status is _OK) is not (after.verdict is Verdict.SUCCEEDED):
+        yield Invariant.TRUTH, f"{after.name} is {after.status} with verdict {after.verdict}"
+    coded = before.stop is not None and before.stop.code is not None
+    if after.status is _ENDED and not coded:
+        yield Invariant.TRUTH, f"{after.name} is terminated, and nobody ordered it"
+    if after.status is _ERROR and coded:
+        yield Invariant.TRUTH, f"{after.name} is an error although {before.stop} was ordered"
+
+
+def _reaped(state: State, before: Attempt, at: datetime) -> Iterator[Broken]:
+    limit = state.facts.limits.get(before.status)
+    if limit is None:
+        yield Invariant.REAPED, f"{before.name} is reaped although {before.status} has no limit"
+    elif at - state.entered[before.id] < limit:
+        yield Invariant.REAPED, f"{before.name} was {before.status} for {at - state.entered[before.id]} only"

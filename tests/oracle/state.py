@@ -1,0 +1,214 @@
+"""The world as the entries so far leave it, and the story of each task and batch."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from controller.core.model import Attempt, Gate, Halts, Status, Verdict
+from tests.oracle.history import Deed, Entry, Happened, Parent, Side, Written
+
+STORY = 60
+"""Entries kept per task and batch for the story of a violation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How often automation may retry a verdict, and after how many seconds at least: base · factorⁿ⁻¹."""
+
+    limit: int
+    base: float
+    factor: float = 2.0
+    longest: float = 300.0
+
+    def least_delay(self, n: int) -> timedelta:
+        """The shortest lawful wait before retry ``n`` (from 1)."""
+        return timedelta(seconds=min(self.base * self.factor ** (n - 1), self.longest))
+
+
+BUILTIN: Mapping[Verdict, Budget] = {
+    Verdict.MOUNT_FAILURE: Budget(3, 30),
+    Verdict.DISRUPTED: Budget(5, 10),
+    Verdict.START_TIMEOUT: Budget(2, 60),
+    Verdict.IMAGE_PULL: Budget(2, 60),
+    Verdict.LOST: Budget(2, 60),
+    Verdict.UNKNOWN: Budget(1, 60),
+}
+"""Lifecycle section 4, written down a second time on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the judge is told about the run: the operator's figures and how slow the world may be."""
+
+    hold: timedelta = timedelta(hours=24)
+    limits: Mapping[Status, timedelta] = field(
+        default_factory=lambda: {Status.CREATED: timedelta(hours=1), Status.QUEUED: timedelta(days=14)}
+    )
+    """After how long in a status the reaper may stop an attempt."""
+    budgets: Mapping[str, Mapping[Verdict, Budget]] = field(default_factory=dict)
+    """By batch name: what the spec's rules change about the built-in budgets."""
+    most_auto: int = 6
+    list_age: timedelta = timedelta(seconds=22.5)
+    """How old a foreign list may be when a place is taken (R2)."""
+    patience: timedelta = timedelta(seconds=10)
+    """Between a fact and the last act of somebody who could not know it yet: the slowest calls, a pause."""
+    total: int | None = None
+    """The operator's limit over all batches."""
+
+    def budget(self, batch: str, verdict: Verdict) -> Budget | None:
+        """The budget of a verdict in a batch; None: automation never retries it."""
+        return self.budgets.get(batch, {}).get(verdict) or BUILTIN.get(verdict)
+
+
+@dataclass(slots=True)
+class Thing:
+    """One object of the cluster, by uid."""
+
+    uid: str
+    name: str
+    namespace: str
+    job_id: str
+    created: datetime
+    tombstone: bool = False
+    started: bool = False
+    ended: bool = False
+    success: bool | None = None
+    gone: bool = False
+    touched: bool = False
+    """A third party deleted it."""
+    expires: datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs, or may come to run."""
+        return not (self.tombstone or self.ended or self.gone)
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that the rules look at; they never change it."""
+
+    facts: Facts
+    jobs: dict[str, Attempt] = field(default_factory=dict)
+    gates: dict[str, Gate] = field(default_factory=dict)
+    parents: dict[str, Parent] = field(default_factory=dict)
+    halts: Halts = field(default_factory=Halts)
+    halted: dict[str, datetime] = field(default_factory=dict)
+    entered: dict[str, datetime] = field(default_factory=dict)
+    """By job id: when it entered its status, by the store's clock and nobody else's."""
+    forbidden: dict[str, datetime] = field(default_factory=dict)
+    """By job id: when ``no_retry`` was set."""
+    things: dict[str, Thing] = field(default_factory=dict)
+    names: dict[tuple[str, str], Thing] = field(default_factory=dict)
+    """What is under a name now."""
+    by_job: defaultdict[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
+    by_task: defaultdict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Job ids of a task, in the order of insertion."""
+    active: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By batch id: attempts that are created, queued or running."""
+    live: dict[str, Thing] = field(default_factory=dict)
+    """By uid: every live object, foreign ones included."""
+    out: dict[Side, datetime] = field(default_factory=dict)
+    """Which sides are out of reach, and since when."""
+    stories: defaultdict[str, deque[Entry]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=STORY))
+    )
+
+    def task(self, job: Attempt) -> list[Attempt]:
+        """All attempts of the job's task, in the order of insertion."""
+        return [self.jobs[job_id] for job_id in self.by_task[job.batch_id, job.task_id]]
+
+    def before(self, job: Attempt) -> Attempt | None:
+        """The attempt before this one."""
+        return next((other for other in self.task(job) if other.attempt == job.attempt - 1), None)
+
+    def foreign(self, batch_id: str, known_since: datetime) -> Iterator[Thing]:
+        """Live foreign objects that this batch must count: under its prefix, since then or longer."""
+        mine = self.parents[batch_id].batch
+        names = [
+            parent.batch.name
+            for parent in self.parents.values()
+            if parent.batch.namespace == mine.namespace
+            and (not parent.batch.status.closed or parent.batch.id == batch_id)
+        ]
+        for thing in self.live.values():
+            if thing.job_id or thing.namespace != mine.namespace or thing.created > known_since:
+                continue
+            owners = [name for name in names if thing.name.startswith(f"{name}-")]
+            if owners and max(owners, key=len) == mine.name:
+                yield thing
+
+    # -- taking an entry in, after the rules have looked at it
+
+    def take(self, entry: Entry) -> None:
+        """Bring the world up to this entry."""
+        if isinstance(entry, Written):
+            self._write(entry)
+        elif isinstance(entry, Happened):
+            self._happen(entry)
+        elif entry.out:
+            self.out.setdefault(entry.side, entry.at)
+        else:
+            self.out.pop(entry.side, None)
+
+    def _write(self, entry: Written) -> None:
+        match entry.after:
+            case Attempt() as job:
+                self._record(job, entry.at)
+            case Gate() as gate:
+                self.gates[gate.batch_id] = gate
+            case Parent() as parent:
+                self.parents[parent.batch.id] = parent
+            case Halts() as halts:
+                self.halts = halts
+                for what in ("submissions", "retries"):
+                    if getattr(halts, what):
+                        self.halted.setdefault(what, entry.at)
+                    else:
+                        self.halted.pop(what, None)
+
+    def _record(self, job: Attempt, at: datetime) -> None:
+        old = self.jobs.get(job.id)
+        if old is None:
+            self.by_task[job.batch_id, job.task_id].append(job.id)
+        if old is None or old.status is not job.status:
+            self.entered[job.id] = at
+        if job.no_retry:
+            self.forbidden.setdefault(job.id, at)
+        self.jobs[job.id] = job
+        if job.status.active:
+            self.active[job.batch_id].add(job.id)
+        else:
+            self.active[job.batch_id].discard(job.id)
+
+    def _happen(self, entry: Happened) -> None:
+        if entry.deed in (Deed.CREATED, Deed.BURIED):
+            thing = Thing(entry.uid, entry.name, entry.namespace, entry.job_id, entry.at)
+            thing.tombstone = entry.deed is Deed.BURIED
+            self.things[thing.uid] = thing
+            self.names[thing.namespace, thing.name] = thing
+            if thing.job_id:
+                self.by_job[thing.job_id].append(thing)
+        found = self.things.get(entry.uid)
+        if found is None:
+            return
+        match entry.deed:
+            case Deed.STARTED:
+                found.started = True
+            case Deed.ENDED:
+                found.ended, found.success = True, entry.success
+            case Deed.DELETE if not entry.ours:
+                found.touched = True
+            case Deed.GONE:
+                found.gone = True
+                if self.names.get((found.namespace, found.name)) is found:
+                    del self.names[found.namespace, found.name]
+            case _:
+                pass
+        if found.live:
+            self.live[found.uid] = found
+        else:
+            self.live.pop(found.uid, None)

@@ -1,0 +1,220 @@
+"""Faults of single calls: which there are, how often they strike, and the proxy in which they do."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from controller.core.sight import Live, Observation
+from controller.ports import NewJob, Unavailable
+from tests.simulation.process import Process, hearing
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Fault(StrEnum):
+    """What may go wrong at one port call."""
+
+    FAILED = "failed"
+    """Not applied, and the caller is told ``Unavailable``."""
+    REPLY_LOST = "reply-lost"
+    """Applied, and the caller is told ``Unavailable``."""
+    LATE = "late"
+    """The caller is told ``Unavailable``; a create, burial or delete lands later all the same."""
+    CRASH_BEFORE = "crash-before"
+    CRASH_AFTER = "crash-after"
+    SLOW = "slow"
+    """The answer takes seconds."""
+    STALE = "stale"
+    """A list that was asked for earlier is served again, and says honestly how old it is."""
+    PAUSE_BEFORE = "pause-before"
+    PAUSE_AFTER = "pause-after"
+    """The whole process stands still, between the decision and the write, or after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that struck; its number says which one to leave out when a schedule is shrunk."""
+
+    number: int
+    at: float
+    fault: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.at:9.3f} fault {self.number}: {self.fault} at {self.where}"
+
+
+@dataclass(slots=True)
+class Faults:
+    """Draws faults from the seed. ``rates``: chance per call; ``without``: numbers to leave out."""
+
+    rng: random.Random
+    rates: Mapping[Fault, float]
+    slow: float = 8.0
+    late: float = 120.0
+    pause: float = 60.0
+    without: frozenset[int] = frozenset()
+    most: int = 40
+    healed: bool = False
+    struck: list[Struck] = field(default_factory=list)
+    drawn: int = 0
+
+    def draw(self, process: Process, side: str, name: str) -> Fault | None:
+        """The fault that strikes this call, if any."""
+        if self.healed or self.drawn >= self.most:
+            return None
+        chance = self.rng.random()
+        for fault, rate in self.rates.items():
+            chance -= rate
+            if chance < 0:
+                return self._strike(fault, process, side, name)
+        return None
+
+    def _strike(self, fault: Fault, process: Process, side: str, name: str) -> Fault | None:
+        if not _fits(fault, process, side, name):
+            return None
+        return fault if self.note(fault, f"{process.name} {side}.{name}") else None
+
+    def note(self, fault: str, where: str, at: float | None = None) -> bool:
+        """Count a fault; False when it is to be left out."""
+        self.drawn += 1
+        if self.drawn in self.without:
+            return False
+        when = asyncio.get_running_loop().time() if at is None else at
+        self.struck.append(Struck(self.drawn, when, fault, where))
+        return True
+
+
+_LANDS_LATER = frozenset({"create", "bury", "delete"})
+_LISTS = frozenset({"observe"})
+
+
+def _fits(fault: Fault, process: Process, side: str, name: str) -> bool:
+    match fault:
+        case Fault.LATE:
+            return side == "cluster" and name in _LANDS_LATER
+        case Fault.STALE:
+            return name in _LISTS
+        case Fault.PAUSE_BEFORE | Fault.PAUSE_AFTER:
+            return process.name.startswith("replica")
+        case _:
+            return True
+
+
+class Faulty:
+    """A port as one process reaches it. Stands in for ``Store`` and ``Cluster``."""
+
+    def __init__(self, world: World, process: Process, side: str, target: Any) -> None:
+        self._world = world
+        self._process = process
+        self._side = side
+        self._target = target
+        self._last: dict[str, Observation] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._target, name)
+        if not inspect.iscoroutinefunction(attribute):
+            return attribute
+
+        async def call(*args: Any, **more: Any) -> Any:
+            return await self._call(name, attribute, args, more)
+
+        setattr(self, name, call)
+        return call
+
+    def changes(self) -> Any:
+        """The cluster's hints, some lost, some twice."""
+        return hearing(self._process, self._target.changes(), self._spoil)
+
+    def requests(self) -> Any:
+        """The store's hints, some lost, some twice."""
+        return hearing(self._process, self._target.requests(), self._spoil)
+
+    def _spoil(self) -> int:
+        return self._world.spoil()
+
+    async def _call(self, name: str, bound: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+        process, world = self._process, self._world
+        await process.breathe()
+        asked = process.monotonic()
+        await asyncio.sleep(world.delay(process))
+        await process.breathe()
+        fault = world.faults.draw(process, self._side, name)
+        if fault is not None:
+            await self._before(fault, name, args)
+        world.reach(self._side)
+        answer = await world.apply(process, self._side, name, bound, args, more)
+        if name == "observe":
+            answer = self._listed(answer, asked, stale=fault is Fault.STALE)
+        elif isinstance(answer, Live):
+            answer = replace(answer, asked=asked)
+        if fault is not None:
+            await self._after(fault, name)
+        await asyncio.sleep(world.delay(process))
+        await process.breathe()
+        return answer
+
+    async def _before(self, fault: Fault, name: str, args: tuple[Any, ...]) -> None:
+        process, faults = self._process, self._world.faults
+        match fault:
+            case Fault.CRASH_BEFORE:
+                await process.die_here()
+            case Fault.PAUSE_BEFORE:
+                process.paused_until = process.monotonic() + faults.rng.uniform(5, faults.pause)
+                await process.breathe()
+            case Fault.FAILED:
+                raise Unavailable(f"{self._side}.{name} failed")
+            case Fault.LATE:
+                self._world.reach(self._side)
+                self._land_later(name, args, faults.rng.uniform(0.5, faults.late))
+                await asyncio.sleep(faults.rng.uniform(0, 2))
+                await process.breathe()
+                raise Unavailable(f"{self._side}.{name} has no answer")
+            case _:
+                pass
+
+    def _land_later(self, name: str, args: tuple[Any, ...], delay: float) -> None:
+        cluster = self._world.cluster
+        if name == "delete":
+            namespace, object_name, uid = args
+            self._world.recorder.delete_asked(namespace, object_name, uid, delay)
+            cluster.delete_later(namespace, object_name, uid, delay)
+            return
+        job: NewJob = args[0]
+        if name == "create":
+            cluster.apply_later(job, delay)
+        else:
+            cluster.bury_later(job, args[1], delay)
+
+    async def _after(self, fault: Fault, name: str) -> None:
+        process, faults = self._process, self._world.faults
+        match fault:
+            case Fault.CRASH_AFTER:
+                await process.die_here()
+            case Fault.PAUSE_AFTER:
+                process.paused_until = process.monotonic() + faults.rng.uniform(5, faults.pause)
+                await process.breathe()
+            case Fault.SLOW:
+                await asyncio.sleep(faults.rng.uniform(0.5, faults.slow))
+                await process.breathe()
+            case Fault.REPLY_LOST:
+                raise Unavailable(f"the reply of {self._side}.{name} was lost")
+            case _:
+                pass
+
+    def _listed(self, seen: Observation, asked: float, *, stale: bool) -> Observation:
+        """The list, stamped with the instant it was asked for; or the one before it, with its own."""
+        key = ",".join(sorted(seen.namespaces))
+        fresh = replace(seen, asked=asked)
+        earlier = self._last.get(key)
+        if stale and earlier is not None:
+            return earlier
+        self._last[key] = fresh
+        return fresh

@@ -1,0 +1,134 @@
+"""Playing one schedule: the storm, the healing, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+from tests.simulation.faults import Faults
+from tests.simulation.loop import VirtualLoop, run
+from tests.simulation.mishaps import Mishaps
+from tests.simulation.people import Intake, Person, put_right
+from tests.simulation.process import owned_tasks
+from tests.simulation.replica import Replica
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import World
+
+LOOK_EVERY = 20.0
+QUIET_WITHIN = 4 * 3600.0
+"""Virtual seconds after the healing by which everything has come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a schedule. ``story`` tells what was wrong, and after which faults."""
+
+    seed: int
+    violations: tuple[str, ...]
+    invariants: tuple[str, ...]
+    faults: tuple[str, ...]
+    trace: tuple[str, ...]
+    virtual: float
+    wall: float
+    calls: int
+    entries: int
+    explained: int
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.violations
+
+    @property
+    def story(self) -> str:
+        """What went wrong, as text."""
+        again = f"again: python -m tests.simulation --seed {self.seed} --story"
+        return "\n".join((f"seed {self.seed} ({again})", *self.faults, *self.violations))
+
+
+def play(scenario: Scenario, *, tracing: bool = False, without: frozenset[int] = frozenset()) -> Played:
+    """Play the schedule of this scenario, leaving out the faults of these numbers."""
+    rng = random.Random(f"{scenario.seed} loop")
+    return run(lambda loop: _play(loop, scenario, tracing, without), rng)
+
+
+async def _play(loop: VirtualLoop, scenario: Scenario, tracing: bool, without: frozenset[int]) -> Played:
+    began = time.perf_counter()
+    loop.set_task_factory(owned_tasks)
+    faults = Faults(
+        random.Random(f"{scenario.seed} faults"),
+        scenario.rates,
+        late=scenario.late,
+        pause=scenario.pause,
+        without=without,
+        most=scenario.most_faults,
+    )
+    world = World(scenario, loop, faults, random.Random(f"{scenario.seed} world"))
+    world.recorder.tracing = tracing
+    await _storm_and_calm(world)
+    return _played(world, time.perf_counter() - began)
+
+
+async def _storm_and_calm(world: World) -> None:
+    replicas = [Replica(number, world) for number in range(world.scenario.replicas)]
+    intake = Intake(world)
+    person = Person(world)
+    mishaps = Mishaps(world, replicas)
+    guards = [asyncio.ensure_future(one.watch_over()) for one in (*replicas, intake)]
+    storm = asyncio.ensure_future(mishaps.strike())
+    await asyncio.sleep(world.scenario.duration)
+    storm.cancel()
+    person.process.kill()
+    world.faults.healed = True
+    mishaps.heal()
+    await _until_quiet(world, intake)
+    world.recorder.catch_up()
+    world.oracle.finish()
+    for guard in guards:
+        guard.cancel()
+    for process in (intake.process, *(replica.process for replica in replicas)):
+        process.kill()
+
+
+async def _until_quiet(world: World, intake: Intake) -> None:
+    """Until nothing is left to do, or for so long that something must be wrong."""
+    await asyncio.sleep(LOOK_EVERY)
+    until = world.loop.time() + QUIET_WITHIN
+    while world.loop.time() < until:
+        await put_right(world)
+        if len(intake.accepted) == len(world.scenario.batches) and await _is_quiet(world):
+            return
+        if len(world.oracle.violations) + len(world.trouble) > 0:
+            return
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _is_quiet(world: World) -> bool:
+    store = world.store
+    batches = await store.batches()
+    gates = await store.gates([batch.id for batch in batches])
+    return (
+        all(batch.status.closed for batch in batches)
+        and not any(gate.holders or gate.foreign for gate in gates.values())
+        and not await store.batches_with_live_jobs()
+        and not await store.unfinished_lifecycles(world.clock.now(), 1)
+        and not any(thing.job_id for thing in world.oracle.state.live.values())
+    )
+
+
+def _played(world: World, wall: float) -> Played:
+    oracle, scenario = world.oracle, world.scenario
+    return Played(
+        seed=scenario.seed,
+        violations=(*world.trouble, *map(str, oracle.violations)),
+        invariants=(*("trouble" for _ in world.trouble), *(v.invariant.value for v in oracle.violations)),
+        faults=tuple(map(str, world.faults.struck)),
+        trace=tuple(world.recorder.trace),
+        virtual=world.loop.time(),
+        wall=wall,
+        calls=world.calls,
+        entries=oracle.entries,
+        explained=world.explainer.asked,
+    )

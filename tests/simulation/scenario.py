@@ -1,0 +1,146 @@
+"""A scenario: every figure of one schedule, drawn from its seed, and nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.model import Verdict
+from tests.oracle.state import Budget
+from tests.simulation.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """One batch of a scenario."""
+
+    name: str
+    tasks: int
+    max: int
+    priority: int = 0
+    retry: tuple[Mapping[str, object], ...] = ()
+    """The spec's rules, in their canonical form."""
+    budgets: Mapping[Verdict, Budget] = field(default_factory=dict)
+    """The same for the judge."""
+    at: float = 0.0
+    """When its spec is dropped, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One schedule's figures; durations in seconds, chances per call or per task."""
+
+    seed: int
+    batches: tuple[BatchPlan, ...]
+    replicas: int = 1
+    split_brain: bool = False
+    duration: float = 240.0
+    """How long faults strike; then everything heals."""
+    interval: float = 15.0
+    repair_after: float = 20.0
+    latency: float = 0.05
+    rate: float = 0.0
+    total: int | None = None
+    hold: float = 600.0
+    ttl: float = 120.0
+    created_after: float = 120.0
+    queued_after: float = 150.0
+    running_after: float = 0.0
+    start_deadline: float = 60.0
+    longest_run: float = 30.0
+    ends: Mapping[str, float] = field(default_factory=dict)
+    """Weights of how attempts end, by the names in ``scripts``."""
+    rates: Mapping[Fault, float] = field(default_factory=dict)
+    most_faults: int = 40
+    hints_lost: float = 0.1
+    skews: tuple[float, ...] = ()
+    requests: int = 0
+    """How many things people ask for."""
+    mishaps: int = 0
+    """How many things happen around the engine: outages, hands, foreign objects, lost nodes, clock steps."""
+    pause: float = 60.0
+    late: float = 120.0
+    patience: float = 90.0
+    explain_every: int = 41
+
+
+_ENDS = {"ok": 10.0, "mount": 2.0, "config": 0.7, "oom": 0.7, "disrupted": 0.7}
+_ODD_ENDS = {"never-starts": 0.8, "killed": 0.4, "crash": 0.5, "no-pull": 0.4, "refused": 0.3, "lies": 0.3}
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    rng = random.Random(f"scenario {seed}")
+    replicas = rng.choice((1, 1, 2, 2, 3))
+    pause = rng.uniform(20, 90)
+    return Scenario(
+        seed=seed,
+        batches=_batches(rng),
+        replicas=replicas,
+        split_brain=replicas > 1 and rng.random() < 0.5,
+        duration=rng.uniform(60, 240),
+        interval=rng.choice((5.0, 10.0, 15.0)),
+        latency=rng.choice((0.002, 0.05, 0.4)),
+        rate=rng.choice((0.0, 0.0, 5.0, 1.0)),
+        total=rng.choice((None, None, None, 3, 5)),
+        hold=rng.choice((240.0, 600.0)),
+        ttl=rng.choice((5.0, 60.0, 300.0)),
+        created_after=rng.uniform(60, 200),
+        queued_after=rng.uniform(60, 200),
+        running_after=rng.choice((0.0, 0.0, 100.0)),
+        start_deadline=rng.choice((30.0, 60.0, 400.0)),
+        longest_run=rng.choice((5.0, 30.0, 60.0)),
+        ends=_ENDS | (_ODD_ENDS if rng.random() < 0.5 else {}),
+        rates=_rates(rng),
+        most_faults=rng.randint(5, 40),
+        hints_lost=rng.choice((0.0, 0.1, 0.5, 1.0)),
+        skews=tuple(rng.choice((0.0, 0.0, 5.0, -5.0, 3600.0, -3600.0)) for _ in range(replicas)),
+        requests=rng.choice((0, 4, 12)),
+        mishaps=rng.choice((0, 3, 8)),
+        pause=pause,
+        late=rng.uniform(10, 150),
+        patience=pause + 30,
+    )
+
+
+def _batches(rng: random.Random) -> tuple[BatchPlan, ...]:
+    names = rng.choice((("scan",), ("scan",), ("scan", "scan-iron"), ("scan", "scan-iron", "leaf")))
+    return tuple(_batch(rng, name) for name in names)
+
+
+def _batch(rng: random.Random, name: str) -> BatchPlan:
+    retry, budgets = _rules(rng)
+    return BatchPlan(
+        name,
+        tasks=rng.randint(3, 14),
+        max=rng.randint(1, 5),
+        priority=rng.choice((0, 0, 5)),
+        retry=retry,
+        budgets=budgets,
+        at=rng.choice((0.0, rng.uniform(0, 30))),
+    )
+
+
+def _rules(rng: random.Random) -> tuple[tuple[Mapping[str, object], ...], Mapping[Verdict, Budget]]:
+    """Rules on verdicts only, so that the judge can count by verdict."""
+    rules, budgets = [], {}
+    for verdict in (Verdict.MOUNT_FAILURE, Verdict.OUT_OF_MEMORY, Verdict.LOST):
+        if rng.random() < 0.6:
+            limit, base = rng.randint(1, 4), rng.choice((2, 10))
+            rules.append(
+                {
+                    "on": {"verdict": [verdict.value]},
+                    "limit": limit,
+                    "backoff": {"base": f"{base}s", "factor": 2, "max": "20s"},
+                    "when": rng.choice(("now", "now", "batch-end")),
+                }
+            )
+            budgets[verdict] = Budget(limit, base, 2.0, 20.0)
+    return tuple(rules), budgets
+
+
+def _rates(rng: random.Random) -> Mapping[Fault, float]:
+    """Some kinds of faults, each with its own chance per call."""
+    kinds = [fault for fault in Fault if rng.random() < 0.6]
+    return {fault: rng.choice((0.002, 0.01, 0.03)) for fault in kinds}

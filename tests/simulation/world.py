@@ -1,0 +1,183 @@
+"""The simulated world: one store, one cluster, the weather, who holds the lock, and the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+from controller.core.decide import Lifecycle
+from controller.core.model import Attempt, Status
+from controller.core.reaping import Reaper
+from controller.core.sharing import Limits
+from controller.engine import EngineSettings
+from controller.ports import Cluster, Store, Unavailable
+from tests.fakes.memory_cluster import MemoryCluster
+from tests.fakes.memory_store import MemoryStore
+from tests.oracle.history import Side
+from tests.oracle.oracle import Oracle
+from tests.oracle.state import Facts
+from tests.simulation.explaining import Explainer
+from tests.simulation.faults import Faults, Faulty
+from tests.simulation.process import Process, TrueClock
+from tests.simulation.recorder import Recorder
+from tests.simulation.scenario import Scenario
+from tests.simulation.scripts import end_of, refusal_of, time_to_delete
+
+LEASE = 12.0
+"""Seconds after which a lock whose holder is dead or paused may be taken by another."""
+
+
+@dataclass(slots=True)
+class Lock:
+    """Who may lead. For efficiency only: safety must not rest on it, and split brain shows that."""
+
+    holder: Process | None = None
+
+    def take(self, process: Process, now: float) -> bool:
+        """Take the lock, or keep it."""
+        if self.holder is None or self.holder is process or self._lost(now):
+            self.holder = process
+            return True
+        return False
+
+    def _lost(self, now: float) -> bool:
+        holder = self.holder
+        assert holder is not None
+        if holder.dead:
+            return now - holder.died_at > LEASE
+        return holder.paused_until - now > LEASE
+
+
+def settings_of(scenario: Scenario) -> EngineSettings:
+    """The engine's figures in this scenario: as in life, only shorter."""
+    reaper = Reaper(
+        created_after=timedelta(seconds=scenario.created_after),
+        queued_after=timedelta(seconds=scenario.queued_after),
+        running_after=timedelta(seconds=scenario.running_after) if scenario.running_after else None,
+    )
+    life = Lifecycle(
+        hold=timedelta(seconds=scenario.hold), ttl=timedelta(seconds=scenario.ttl), reaper=reaper
+    )
+    return EngineSettings(
+        life=life,
+        interval=timedelta(seconds=scenario.interval),
+        repair_after=timedelta(seconds=scenario.repair_after),
+        limits=Limits(total=scenario.total),
+        rate=scenario.rate,
+        burst=10,
+        concurrency=4,
+    )
+
+
+def facts_of(scenario: Scenario) -> Facts:
+    """What the judge is told about this scenario."""
+    life = settings_of(scenario).life
+    limits = {
+        status: limit
+        for status in (Status.CREATED, Status.QUEUED, Status.RUNNING)
+        if (limit := life.reaper.limit(status))
+    }
+    return Facts(
+        hold=life.hold,
+        limits=limits,
+        budgets={batch.name: batch.budgets for batch in scenario.batches},
+        list_age=timedelta(seconds=scenario.interval * 1.5),
+        patience=timedelta(seconds=scenario.patience),
+        total=scenario.total if scenario.replicas == 1 or not scenario.split_brain else None,
+    )
+
+
+@dataclass(slots=True)
+class World:
+    """Everything outside the processes. ``trouble``: what must not happen, beside the oracle's finds."""
+
+    scenario: Scenario
+    loop: asyncio.AbstractEventLoop
+    faults: Faults
+    rng: random.Random
+    clock: TrueClock = field(init=False)
+    store: MemoryStore = field(init=False)
+    cluster: MemoryCluster = field(init=False)
+    oracle: Oracle = field(init=False)
+    recorder: Recorder = field(init=False)
+    explainer: Explainer = field(init=False)
+    lock: Lock = field(default_factory=Lock)
+    out: set[Side] = field(default_factory=set)
+    trouble: list[str] = field(default_factory=list)
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.clock = TrueClock(self.loop)
+        self.store = MemoryStore(self.clock, seed=1)
+        self.cluster = MemoryCluster(
+            self.clock,
+            lambda job: end_of(self.scenario, job),
+            deletion=lambda job: time_to_delete(self.scenario, job),
+            refuse=lambda job: refusal_of(self.scenario, job),
+            nodes=("node-1", "node-2", "node-3"),
+        )
+        self.oracle = Oracle(facts_of(self.scenario))
+        self.recorder = Recorder(self.clock, self.store, self.cluster, self.oracle)
+        settings = settings_of(self.scenario)
+        self.explainer = Explainer(self.store, self.cluster, self.clock, settings, self.trouble)
+
+    def ports(self, process: Process) -> tuple[Cluster, Store]:
+        """The world as this process reaches it."""
+        cluster = Faulty(self, process, "cluster", self.cluster)
+        store = Faulty(self, process, "store", self.store)
+        return cast(Cluster, cluster), cast(Store, store)
+
+    def delay(self, process: Process) -> float:
+        """How long a call is under way, in seconds."""
+        return process.rng.uniform(0.0005, self.scenario.latency)
+
+    def spoil(self) -> int:
+        """How often a hint is heard: mostly once."""
+        if self.faults.healed:
+            return 1
+        chance = self.rng.random()
+        return 0 if chance < self.scenario.hints_lost else 2 if chance > 0.97 else 1
+
+    def reach(self, side: str) -> None:
+        """Raise ``Unavailable`` while this side is out of reach."""
+        if Side(side) in self.out:
+            raise Unavailable(f"the {side} is out of reach")
+
+    def set_weather(self, side: Side, *, out: bool) -> None:
+        """Let a side go, or come back."""
+        self.recorder.weather(side, out=out)
+        if out:
+            self.out.add(side)
+        else:
+            self.out.discard(side)
+
+    async def apply(
+        self, process: Process, side: str, name: str, bound: Any, args: tuple[Any, ...], more: dict[str, Any]
+    ) -> Any:
+        """One call takes effect, in one instant; the judge sees what was before and what came of it."""
+        self.calls += 1
+        self.recorder.catch_up()
+        self.recorder.asked(name, args)
+        try:
+            answer = await bound(*args, **more)
+        finally:
+            self.recorder.catch_up(process.minted, ours=side == "cluster")
+        if name == "next_epoch":
+            process.minted = answer
+        if self.calls % self.scenario.explain_every == 0:
+            self.explainer.ask()
+        return answer
+
+    # -- what third parties see and do
+
+    def objects(self) -> list[tuple[str, str, str]]:
+        """Namespace, name and job id of everything in the cluster."""
+        things = self.cluster._things.values()
+        return [(thing.namespace, thing.name, thing.job_id) for thing in things]
+
+    def records(self) -> list[Attempt]:
+        """All records, in the order of their insertion."""
+        return list(self.store._attempts.by_id.values())
