@@ -70,8 +70,14 @@ def _key(step: Step) -> tuple[object, ...]:
             return ("retry", chain[-1].id)
         case Submit(_, job, _):
             return ("submit", job.id)
+        case Claim(_, places):
+            return ("claim", tuple(job.id for job, _ in places))
+        case Leave(_, jobs):
+            return ("leave", tuple(job.id for job in jobs))
+        case CountForeign(_, objects):
+            return ("count", tuple(thing.uid for thing in objects))
         case _:
-            return (type(step).__name__, repr(step) if not isinstance(step, Claim) else step.places)
+            return (type(step).__name__,)
 
 
 # ------------------------------------------------------------------------------------------ full pass
@@ -80,9 +86,13 @@ def _key(step: Step) -> tuple[object, ...]:
 async def all_batches(engine: Engine) -> int:
     """Every unfinished batch, from one complete look at the cluster; returns the steps taken.
 
-    Raises ``Unavailable`` when the store or the whole cluster can't be read: then nothing was decided.
+    Raises ``Unavailable`` when the store or the whole cluster can't be read: then nothing was decided,
+    and ``StaleEpoch`` when another controller has taken the lead since: its stamps refuse every write
+    of this one, so this one would go on for ever without effect.
     """
     engine.must_lead()
+    if (newest := await engine.store.epoch()) > engine.epoch:
+        raise StaleEpoch(f"epoch {newest} was minted after this controller's {engine.epoch}")
     batches = await open_batches(engine)
     gates = await engine.store.gates([batch.id for batch in batches])
     read_at = engine.clock.monotonic()
@@ -342,11 +352,15 @@ async def _check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool
 
 async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bool:
     """The batch is being cancelled: everything that waits ends, in portions."""
-    ids = await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE)
-    jobs = await engine.store.jobs(ids) if ids else ()
-    for job in jobs:
-        await engine.apply(job, withdrawal(job, view, Reason.CANCEL, step.stop))
-    return bool(jobs)
+    withdrawn = 0
+    while ids := await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE):
+        before = withdrawn
+        for job in await engine.store.jobs(ids):
+            change = withdrawal(job, view, Reason.CANCEL, step.stop)
+            withdrawn += await engine.apply(job, change) is not None
+        if withdrawn == before:
+            break
+    return withdrawn > 0
 
 
 async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
