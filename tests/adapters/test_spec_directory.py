@@ -15,11 +15,9 @@ from controller.adapters import spec_directory_files, spec_directory_watch
 from controller.adapters.spec_directory_files import Listing, walk
 from controller.adapters.spec_directory_looks import Stat
 from controller.ports import SpecFile, Unavailable
-from tests.adapters.spec_folder import Opens
+from tests.adapters.spec_folder import Opens, give_away
 from tests.contract.folder_world import FolderWorld
 from tests.contract.source_suite import OTHER, SPEC, contents
-
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
 
 
 @pytest.fixture
@@ -229,14 +227,13 @@ class TestPlaces:
         assert file.user == f"local:{pwd.getpwuid(os.geteuid()).pw_name}"
         assert file.uid == os.geteuid()
 
-    @ROOT_ONLY
     async def test_a_file_given_away_is_a_changed_one(self, world: FolderWorld) -> None:
         """Whose it is may decide what becomes of it. Who has no name here goes by number."""
         world.put("a.yaml", SPEC)
         await world.settle()
-        os.chown(world.folder / "a.yaml", 54321, -1)
+        uid = give_away(world.folder / "a.yaml")
         (file,) = await world.settle()
-        assert (file.user, file.uid) == ("local:54321", 54321)
+        assert (file.user, file.uid) == (f"local:{uid}", uid)
 
 
 class TestTrouble:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.spec_directory_files import MAX_LINKS, find, read, resolve
-from tests.adapters.spec_folder import Opens, logged
+from tests.adapters.spec_folder import Opens, give_away, logged
 from tests.contract.folder_world import FolderWorld
 from tests.contract.source_suite import OTHER, SPEC, contents
 
@@ -117,11 +117,10 @@ async def test_the_watched_folder_may_be_a_link_itself(world: FolderWorld, tmp_p
     assert other.status("a.yaml") == {"state": "running"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
 async def test_a_link_to_another_users_file_is_a_problem(world: FolderWorld) -> None:
     """Else whoever may write here could have another's spec run in the other's name."""
     world.put("real.txt", SPEC)
-    os.chown(world.folder / "real.txt", 54321, -1)
+    give_away(world.folder / "real.txt")
     link(world, "a.yaml", "real.txt")
     (file,) = await world.settle()
     assert (file.content, file.uid) == (b"", os.geteuid())
