@@ -118,13 +118,11 @@ class Folders:
         namespace, name, uid = job["namespace"], job["name"], job["uid"]
         draft = self._draft(uid)
         target = self.path(namespace, name)
-        os.makedirs(os.path.dirname(draft), mode=0o700, exist_ok=True)
         try:
             os.mkdir(draft, 0o700)
             local_files.write_new(os.path.join(draft, "job.json"), job)
             os.close(os.open(os.path.join(draft, "lock"), os.O_CREAT | os.O_WRONLY, 0o600))
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.dirname(target), 0o700)
+            _make_folder(os.path.dirname(target))
             self._step("drafted")
             tombstone = labels.TOMBSTONE in job["labels"]
             kind = local_history.TOMBSTONE if tombstone else local_history.CREATE
@@ -161,7 +159,6 @@ class Folders:
     def remove(self, record: Record) -> None:
         """Free the name and keep the log; nothing happens when it is gone or another object's already."""
         draft = self._draft(record.uid)
-        os.makedirs(os.path.dirname(draft), mode=0o700, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self.history.commit(
                 local_history.DELETE, self.identity(record), lambda: self._give_up_name(record, draft)
@@ -200,6 +197,7 @@ class Folders:
 
     def _draft(self, uid: str) -> str:
         me = local_proc.look(os.getpid())
+        _make_folder(os.path.join(self.root, _DRAFTS))
         return os.path.join(self.root, _DRAFTS, f"{os.getpid()}.{me.start if me else 0}.{uid}")
 
     @staticmethod
@@ -212,6 +210,12 @@ class Folders:
     def identity(record: Record) -> tuple[str, str, str, str]:
         """Namespace, name, uid and job id, as the history wants them."""
         return record.namespace, record.name, record.uid, record.labels.get(labels.JOB_ID, "")
+
+
+def _make_folder(path: str) -> None:
+    """One level only: a root that is away must not come into being elsewhere."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
 
 
 def _take_name(draft: str, target: str) -> None:

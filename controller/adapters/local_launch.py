@@ -53,7 +53,7 @@ class Launcher:
                 return
             tries = last.tries + 1 if last else 1
             errors = self._folders.path(record.namespace, record.name, "supervisor.err")
-            launch = _Launch(errors, 0, tries, now + min(2.0**tries, _LONGEST_PAUSE))
+            launch = _Launch(errors, 0, tries, now + min(2.0 ** (tries - 2), _LONGEST_PAUSE))
             try:
                 launch.pid = self._spawn(record, errors)
             except OSError as error:

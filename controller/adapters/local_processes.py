@@ -249,6 +249,7 @@ class LocalProcesses:
         self._look(namespace, name)
 
     def _look(self, namespace: str, name: str) -> Record | None:
+        self._launcher.collect()
         record = self._folders.read(namespace, name)
         return self._tended(record) if record else None
 

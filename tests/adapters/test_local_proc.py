@@ -1,0 +1,103 @@
+"""Processes are known by pid and start time: a pid that was given away is somebody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from controller.adapters import local_proc
+from controller.adapters.local_proc import Proc
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of ours that sleeps, with a child of its own."""
+    started = subprocess.Popen(
+        ["sh", "-c", "sleep 300 & echo; wait"], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert started.stdout
+    started.stdout.readline()
+    yield started
+    for process in local_proc.session_of(Proc(started.pid, 0)):
+        local_proc.send(process, signal.SIGKILL)
+    started.wait()
+    started.stdout.close()
+
+
+def test_a_reused_pid_is_another_process(child: subprocess.Popen[bytes]) -> None:
+    """A process with the pid but another start time is not alive as that one, and gets no signal."""
+    found = local_proc.look(child.pid)
+    assert found
+    former = Proc(found.pid, found.start - 1)
+    assert local_proc.alive(found)
+    assert not local_proc.alive(former)
+    assert not local_proc.send(former, signal.SIGKILL)
+    assert local_proc.alive(found)
+    assert local_proc.send(found, signal.SIGKILL)
+
+
+def test_a_session_has_no_older_members(child: subprocess.Popen[bytes]) -> None:
+    """A session is its members that started no earlier than its leader, which may be dead."""
+    found = local_proc.look(child.pid)
+    assert found
+    assert len(local_proc.session_of(found)) == 2
+    assert local_proc.session_of(Proc(found.pid, found.start + 10**6)) == []
+    local_proc.send(found, signal.SIGKILL)
+    child.wait()
+    assert len(local_proc.session_of(found)) == 1
+
+
+def test_the_dead_are_not_alive() -> None:
+    """A process that only waits to be collected is dead, and a signal to one that is gone says so."""
+    child = subprocess.Popen(["sleep", "300"])
+    found = local_proc.look(child.pid)
+    assert found
+    assert local_proc.send(found, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not local_proc.alive(found)
+    child.wait()
+    assert not local_proc.send(found, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["kernel's list", "by parent"])
+def test_descendants_are_found_at_any_depth(
+    child: subprocess.Popen[bytes], listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Children of children are found, whether or not the kernel keeps a list of children."""
+    if not listed:
+        monkeypatch.setattr(local_proc, "_KERNEL_LISTS_CHILDREN", False)
+    found = {proc.pid for proc in local_proc.descendants(os.getpid())}
+    inner = {proc.pid for proc in local_proc.descendants(child.pid)}
+    assert {child.pid} | inner <= found
+    assert len(inner) == 1
+
+
+def test_marks_are_whole_words(child: subprocess.Popen[bytes]) -> None:
+    """A process is found by a whole entry of its environment, never by a part of one."""
+    marked = subprocess.Popen(["sleep", "300"], env={"BATCHKEEPER_JOB": "f00ba4", "LAST": "1"})
+    try:
+        while local_proc.command_line(Proc(marked.pid, 0)) != b"sleep\000300\0":
+            pass
+        assert [proc.pid for proc in local_proc.marked("BATCHKEEPER_JOB=f00ba4")] == [marked.pid]
+        assert local_proc.marked("BATCHKEEPER_JOB=f00ba") == []
+    finally:
+        marked.kill()
+        marked.wait()
+
+
+def test_proportional_memory_is_no_more_than_resident() -> None:
+    """PSS counts a shared page in parts, RSS in full; both see what was touched."""
+    program = "kept = b'x' * (30 << 20); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as child:  # type: ignore[call-overload]
+        child.stdout.readline()
+        found = local_proc.look(child.pid)
+        assert found
+        pss, rss = local_proc.proportional([found]), local_proc.resident([found])
+        child.communicate(b"\n")
+    assert 30 << 20 < pss <= rss < 80 << 20
