@@ -7,6 +7,7 @@ Used by ``app`` for the daemon's spec pass and by the command line for ``validat
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,17 +73,29 @@ LIMIT = 256 * 1024
 
 async def _read(settings: Settings, file: SpecFile, folder: Path, root: Path) -> Reading:
     defaults = SpecDefaults(
-        max_concurrent=settings.max_concurrent, namespace=settings.namespace, user=file.user
+        max_concurrent=settings.max_concurrent,
+        namespace=settings.namespace,
+        user=file.user,
+        workdir=settings.local.workdir,
     )
     read = await read_spec_safely(file.content, name=file.key, folder=folder, root=root, defaults=defaults)
     warnings = tuple(str(warning) for warning in read.warnings)
+    names = (read.csv,) if read.csv else ()
     if read.spec is None:
-        return Reading(None, tuple(str(problem) for problem in read.problems), warnings)
+        return Reading(None, tuple(str(problem) for problem in read.problems), warnings, names)
     spec, problem = _owned(settings, file, read.spec)
     problems = (*breaches(spec, policy_of(settings)), *((problem,) if problem else ()))
     if problems:
-        return Reading(None, tuple(f"{file.key}: {problem}" for problem in problems), warnings)
-    return Reading(spec, (), warnings, _named_files(spec))
+        return Reading(None, tuple(f"{file.key}: {problem}" for problem in problems), warnings, names)
+    return Reading(spec, (), warnings, names, settled=_as_seen(file, spec))
+
+
+def _as_seen(file: SpecFile, spec: BatchSpec) -> bool:
+    """Whether the csv that was read is the one that two looks saw; it may have changed in between."""
+    csv = spec.document.get("tasks", {}).get("csv")
+    if not csv or csv["path"] not in file.beside:
+        return True
+    return hashlib.sha256(file.beside[csv["path"]].content).hexdigest() == csv["sha256"]
 
 
 def _owned(settings: Settings, file: SpecFile, spec: BatchSpec) -> tuple[BatchSpec, str]:
@@ -90,9 +103,3 @@ def _owned(settings: Settings, file: SpecFile, spec: BatchSpec) -> tuple[BatchSp
     origin = Provenance(file.key, spec.namespace, file.user, file.uid)
     owner = ownership(owner_rules(settings), origin, claimed)
     return replace(spec, owner=owner.user), owner.problem
-
-
-def _named_files(spec: BatchSpec) -> tuple[str, ...]:
-    tasks = spec.document.get("tasks", {})
-    csv = tasks.get("csv") if isinstance(tasks, dict) else None
-    return (str(csv["path"]),) if isinstance(csv, dict) and "path" in csv else ()

@@ -31,6 +31,9 @@ class Reading:
     problems: Sequence[str] = ()
     warnings: Sequence[str] = ()
     names_files: Sequence[str] = ()
+    """Files whose content belongs to the spec's, readable or not."""
+    settled: bool = True
+    """False: a named file is no longer what two looks saw; it will be handed out again."""
 
 
 Reader = Callable[[SpecFile], Awaitable[Reading]]
@@ -81,7 +84,7 @@ class SpecPass:
     async def _take_in(self, file: SpecFile) -> None:
         reading = await self.read(file)
         names = reading.names_files
-        if names and not await self.source.depends(file.key, names):
+        if names and not (await self.source.depends(file.key, names) and reading.settled):
             await self.source.tell(file.key, awaiting_status(list(names)))
             return
         if reading.spec is None:
@@ -122,7 +125,11 @@ class SpecPass:
         self.engine.journal.passed("specs", taken.outcome.value, 0.0, 1)
         if taken.outcome is not Outcome.SAME:
             self.engine.journal.said(
-                "spec", spec=key, batch=taken.batch.name, outcome=taken.outcome.value, what=list(taken.sentences)
+                "spec",
+                spec=key,
+                batch=taken.batch.name,
+                outcome=taken.outcome.value,
+                what=list(taken.sentences),
             )
         self.on_batch(taken.batch.id)
         await self._tell(key, taken.batch.id)

@@ -43,6 +43,8 @@ class SpecDefaults:
     max_concurrent: int = 50
     namespace: str = "default"
     user: str = ""
+    workdir: str = ""
+    """Folder at which a relative ``local.workdir`` starts; empty: the spec's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def _spec(
         namespace=header.namespace,
         owner=header.owner or defaults.user,
         max_concurrent=header.max_concurrent or defaults.max_concurrent,
-        job=job_input(whole.job, folder),
+        job=job_input(whole.job, Path(defaults.workdir) if defaults.workdir else folder),
         tasks=expanded,
         priority=header.priority,
         paused=header.paused,
