@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -95,8 +96,9 @@ def _amount(parse: Callable[[str], int], text: str | None, option: str) -> int |
 async def _retry_jobs(settings: Settings, who: Caller, names: Sequence[str], wish: Wish, form: Format) -> int:
     async with parts_of(settings) as parts:
         named = await named_jobs(parts, names)
-        answers = await retry_all(parts, who, named.ids, wish)
-    return told([*answers, *named.unknown], form, wish.dry_run)
+        answers = await retry_all(parts, who, list(named.ids), wish)
+    known = [replace(answer, name=answer.name or named.ids[answer.job_id]) for answer in answers]
+    return told([*known, *named.unknown], form, wish.dry_run)
 
 
 async def _retry_batch(

@@ -6,14 +6,13 @@ Called by ``run``. What a spec says relative to its own place would change its m
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from controller.core.spec import BatchSpec
 from controller.ports import BatchkeeperError
@@ -69,24 +68,17 @@ def _copy_csv(spec: BatchSpec, here: Path, there: Path) -> None:
 def _placed(source: Path, spec: BatchSpec) -> str:
     """The text of the copy: as written, but for a relative working directory."""
     text = source.read_text(encoding="utf-8-sig")
-    local = _local(spec)
-    workdir = spec.job.local.workdir
-    if not local.get("workdir") or Path(str(local["workdir"])).is_absolute():
+    written = _written_workdir(text)
+    if written is None or not written.value or Path(written.value).is_absolute():
         return text
-    if source.suffix == ".json":
-        document = json.loads(text)
-        document["job"]["local"]["workdir"] = workdir
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    yaml = YAML()  # keeps comments, quotes and the order of keys
-    yaml.preserve_quotes = True
-    yaml.width = 1_000_000
-    written = yaml.load(text)
-    written["job"]["local"]["workdir"] = workdir
-    out = io.StringIO()
-    yaml.dump(written, out)
-    return out.getvalue()
+    start, end = written.start_mark.index, written.end_mark.index
+    return text[:start] + json.dumps(spec.job.local.workdir, ensure_ascii=False) + text[end:]
 
 
-def _local(spec: BatchSpec) -> dict[str, Any]:
-    local = spec.document.get("job", {}).get("local", {})
-    return local if isinstance(local, dict) else {}
+def _written_workdir(text: str) -> ScalarNode | None:
+    """Where ``job.local.workdir`` stands, in YAML or in JSON, which is YAML too."""
+    node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    for key in ("job", "local", "workdir"):
+        fields = node.value if isinstance(node, MappingNode) else []
+        node = next((value for name, value in fields if name.value == key), None)
+    return node if isinstance(node, ScalarNode) else None

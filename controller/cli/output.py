@@ -62,9 +62,19 @@ def utf8_or_escaped() -> None:
 def show(form: Format, document: Any, draw: Callable[[], RenderableType]) -> None:
     """Print a result: ``document`` for programs, what ``draw`` makes for people."""
     if form is Format.TABLE:
-        stdout().print(draw())
+        _draw(stdout(), draw())
     else:
         sys.stdout.write(written(form, document))
+
+
+def _draw(console: Console, drawing: RenderableType) -> None:
+    """A table's columns are padded for the eye; in a pipe the blanks at the end of a line are a nuisance."""
+    if console.is_terminal:
+        console.print(drawing)
+        return
+    with console.capture() as captured:
+        console.print(drawing)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def written(form: Format, document: Any) -> str:

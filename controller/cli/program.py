@@ -74,7 +74,7 @@ def usage(error: typer.TyperException) -> str:
     """A usage error in one line: what is wrong, and where the right words stand."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "batchkeeper"
-    said = " ".join(error.format_message().split())
+    said = " ".join(error.format_message().replace("Value error, ", "").split())
     said = said[:1].lower() + said[1:].rstrip(".")
     stop = "" if said.endswith(("?", ")")) else ":"
     return f"{said}{stop} see '{path} --help'"

@@ -113,7 +113,7 @@ class Lines:
         """Say it, if it is time and there is something new."""
         milestone = 100 * standing.done // max(1, standing.total) // MILESTONE
         facts = f"{_tasks(standing)}, {_numbers(standing)}"
-        due = self._pace.elapsed() - self._said_at >= PLAIN_SECONDS
+        due = self._pace.elapsed() - self._said_at >= PLAIN_SECONDS or standing.batch.status.closed
         if facts == self._last or not (due or milestone > self._milestone):
             self._pace.left(standing)
             return

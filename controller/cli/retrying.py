@@ -5,7 +5,7 @@ Names that are none are answered like ids that are refused: they cost themselves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from controller import requests
 from controller.cli.select import Ambiguous, find_batch, find_job
 from controller.core.model import Attempt, Resources, Status, Verdict
 from controller.ports import JobFilter
-from controller.requests import Answer, Caller, NotFound
+from controller.requests import Answer, Caller, NotFound, Refused
 
 if TYPE_CHECKING:
     from controller.app import Parts
@@ -34,20 +34,28 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the words of a command stand for: ids in their order, and answers to what is nothing."""
+    """What the words of a command stand for: each id with its word, and answers to what is nothing."""
 
-    ids: Sequence[str]
+    ids: Mapping[str, str]
     unknown: Sequence[Answer]
 
 
 async def named_jobs(parts: Parts, names: Sequence[str]) -> Named:
-    """The jobs of these names and ids; a batch's name gives its id, which is refused as one."""
-    ids, unknown = [], []
+    """The jobs of these names and ids; a batch's name gives its id, which is refused as one.
+
+    Raises ``Refused`` when one is named twice.
+    """
+    ids: dict[str, str] = {}
+    unknown = []
     for name in names:
         try:
-            ids.append(await _job_or_parent(parts, name))
+            job_id = await _job_or_parent(parts, name)
         except (NotFound, Ambiguous) as error:
             unknown.append(Answer(name, error=str(error), stage="preflight"))
+            continue
+        if job_id in ids:
+            raise Refused(f"{ids[job_id]} and {name} are one job: name each job once; nothing was done")
+        ids[job_id] = name
     return Named(ids, unknown)
 
 

@@ -191,6 +191,7 @@ async def _to_its_end(parts: Parts, batch: Batch) -> Batch:
             try:
                 standing = await standing_of(parts.store, batch.id, parts.clock.now())
                 if standing is not None and standing.batch.status.closed:
+                    progress.show(standing)
                     return standing.batch
                 if looks % EXPLAIN_EVERY == 0:
                     why = (
