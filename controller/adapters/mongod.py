@@ -83,9 +83,11 @@ class Mongod:
                 try:
                     fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    return
-                await stop(self._running.proc)
-                _clear(self._state, self._running)
+                    return  # somebody else uses it still
+                # Another user may have had to start a new one meanwhile.
+                running = _read(self._state) or self._running
+                await stop(running.proc)
+                _clear(self._state, running)
 
 
 @contextlib.asynccontextmanager
@@ -116,12 +118,27 @@ async def acquire(
         users = (state / "mongod.users").open("ab")
         try:
             fcntl.flock(users, fcntl.LOCK_SH)
-            running = _read(state) or await _start(state, binary, cache_mb)
-            await _ready(state, running, patience)
+            running = _read(state)
+            # One that was found may be dying at this very moment: then there is none.
+            if not running or not await _ready(state, running, patience):
+                running = await _started(state, binary, cache_mb, patience)
         except BaseException:
             users.close()
             raise
     return Mongod(state, running, users)
+
+
+async def _started(state: Path, binary: str, cache_mb: int, patience: timedelta) -> Running:
+    """A new one, ready; one that is not ready in time is stopped again."""
+    running = await _start(state, binary, cache_mb)
+    try:
+        if await _ready(state, running, patience):
+            return running
+        raise BatchkeeperError(explained(state))
+    except BaseException:
+        await stop(running.proc)
+        _clear(state, running)
+        raise
 
 
 async def stop(proc: Proc) -> None:
@@ -280,14 +297,15 @@ def _spawn(command: list[str], log: Path) -> Proc:
     return look(pid) or Proc(pid, 0)
 
 
-async def _ready(state: Path, running: Running, patience: timedelta) -> None:
-    """Wait until it is primary, and make it a replica set where it is none yet."""
+async def _ready(state: Path, running: Running, patience: timedelta) -> bool:
+    """Wait until it is primary, and make it a replica set where it is none yet; False when it ended."""
     try:
         async with asyncio.timeout(patience.total_seconds()), _client(running) as client:
             while not await _is_primary(client, running.socket):
                 if not _lives(running.proc):
-                    raise BatchkeeperError(explained(state))
+                    return False
                 await asyncio.sleep(POLL)
+            return True
     except TimeoutError as error:
         raise BatchkeeperError(
             f"mongod (pid {running.proc.pid}) was not ready after {patience.total_seconds():g} s; "
@@ -296,10 +314,13 @@ async def _ready(state: Path, running: Running, patience: timedelta) -> None:
 
 
 def _client(running: Running) -> AsyncMongoClient[dict[str, Any]]:
-    return AsyncMongoClient(running.uri, serverSelectionTimeoutMS=100, timeoutMS=2000)
+    return AsyncMongoClient(running.uri, serverSelectionTimeoutMS=200, socketTimeoutMS=2000)
 
 
 async def _is_primary(client: AsyncMongoClient[dict[str, Any]], socket: str) -> bool:
+    """Whether it accepts writes. Asked before it listens, the driver would look again only much later."""
+    if not _listens(socket):
+        return False
     try:
         if (await client.admin.command("hello"))["isWritablePrimary"]:
             return True
@@ -307,6 +328,10 @@ async def _is_primary(client: AsyncMongoClient[dict[str, Any]], socket: str) -> 
     except PyMongoError:
         return False
     return False
+
+
+def _listens(socket: str) -> bool:
+    return Path(socket).exists()
 
 
 async def _configure(client: AsyncMongoClient[dict[str, Any]], socket: str) -> None:
