@@ -101,7 +101,7 @@ def new_job(view: View, job: Attempt) -> NewJob:
 async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
     """A place is taken: record it with the create's token, then ask the cluster (R1, R5)."""
     token = engine.new_token()
-    fields = {"slot": slot, "created": engine.clock.now(), "epoch": engine.epoch}
+    fields = {"slot": slot, "epoch": engine.epoch}
     claimed = Change(job.id, Event.CLAIMED, Reason.PLACE_FREE, fields=fields, add_token=token)
     record = await engine.apply(job, claimed)
     if record is None:
@@ -134,7 +134,7 @@ async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
     else:
         engine.journal.submitted(answer.result.value)
         if answer.result in (CreateResult.CREATED, CreateResult.EXISTS_OURS):
-            change = accepted(job, answer.uid, engine.clock.now(), token=token)
+            change = accepted(job, answer.uid, token=token)
             if await engine.apply(job, change) is None:
                 await _close(engine, job, token)
         else:
@@ -167,7 +167,7 @@ async def _end(engine: Engine, view: View, job: Attempt, found: ClusterJob | Non
     assert found is not None
     log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
     matched = await matched_patterns(view.rules, log_tail)
-    after = await engine.apply(job, ended(job, found, log_tail, matched, engine.clock.now()))
+    after = await engine.apply(job, ended(job, found, log_tail, matched))
     if after is None:
         return False
     engine.freed.setdefault(job.batch_id, []).append(engine.clock.monotonic())

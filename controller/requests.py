@@ -305,7 +305,6 @@ def _cancelling(job: Attempt, stop: Stop) -> tuple[Change | None, str]:
     """The change that cancels an attempt in its present status, and what it does, or why there is none."""
     if job.status is Status.WAITING:
         fields = {
-            "finished": stop.at,
             "verdict": Verdict.CANCELLED,
             "terminated_code": stop.code,
             "error": f"withdrawn by {stop.by}: {stop.why}",

@@ -140,7 +140,7 @@ def next_move(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Mov
 
 def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
     if job.status is Status.CREATED:
-        return Move(Act.WRITE, Reason.ACCEPTED, accepted(job, found.uid, now, found))
+        return Move(Act.WRITE, Reason.ACCEPTED, accepted(job, found.uid, found))
     if found.uid != job.scheduler_id:
         if not sight.live:
             return Move(Act.LOOK, Reason.OTHER_UID)
@@ -151,24 +151,26 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
         # A pod that lingers after its finished job still runs the user's program: the slot is held.
         return None if found.pod_unfinished or sight.pods else Move(Act.END, Reason.FINISHED, uid=found.uid)
     if job.status is Status.QUEUED and found.started:
-        return Move(Act.WRITE, Reason.STARTED, _started(job, found, now))
+        return Move(Act.WRITE, Reason.STARTED, _started(job, found))
     if job.stop:
         return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
     return _too_late(job, found, sight, now, life)
 
 
-def accepted(
-    job: Attempt, uid: str, now: datetime, found: ClusterJob | None = None, token: str = ""
-) -> Change:
-    """The cluster has the object: created → queued. ``token``: the create that this definitely answers."""
-    fields = {"scheduler_id": uid, "queued": now}
+def accepted(job: Attempt, uid: str, found: ClusterJob | None = None, token: str = "") -> Change:
+    """The cluster has the object: created → queued. ``token``: the create that this definitely answers.
+
+    Like every change of status it leaves the instant to the store: a machine whose clock is wrong must
+    not make an attempt look older than it is (E11).
+    """
+    fields: dict[str, object] = {"scheduler_id": uid}
     if found and found.image_digest:
         fields["image_digest"] = found.image_digest
     return Change(job.id, Event.ACCEPTED, Reason.ACCEPTED, fields=fields, drop_token=token)
 
 
-def _started(job: Attempt, found: ClusterJob, now: datetime) -> Change:
-    fields: dict[str, object] = {"running": now, "node": found.node or None}
+def _started(job: Attempt, found: ClusterJob) -> Change:
+    fields: dict[str, object] = {"node": found.node or None}
     if found.image_digest:
         fields["image_digest"] = found.image_digest
     return Change(job.id, Event.STARTED, Reason.STARTED, fields=fields, uid=found.uid)
@@ -219,7 +221,7 @@ def _absent(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Move 
     if job.status is Status.CREATED:
         return _never_there(job, sight, now, life, taken=bool(sight.foreign_uid) or tombstone)
     if _settled(job, now, life):
-        return Move(Act.WRITE, Reason.LOST, _gone(job, Event.VANISHED, now, life))
+        return Move(Act.WRITE, Reason.LOST, _gone(job, Event.VANISHED, life))
     return None if sight.foreign_uid else Move(Act.BURY, Reason.BURYING)
 
 
@@ -227,7 +229,7 @@ def _never_there(job: Attempt, sight: Sight, now: datetime, life: Lifecycle, tak
     """A created attempt without an object: create it again, or end it if it is to stop."""
     if job.stop:
         if _settled(job, now, life):
-            return Move(Act.WRITE, Reason.STOPPED, _gone(job, Event.NEVER_CREATED, now, life))
+            return Move(Act.WRITE, Reason.STOPPED, _gone(job, Event.NEVER_CREATED, life))
         return None if sight.foreign_uid else Move(Act.BURY, Reason.BURYING)
     if taken:
         return Move(Act.WRITE, Reason.NAME_TAKEN, name_taken(job, now, life))
@@ -260,7 +262,7 @@ def _refusal(
         stop = Stop(why=verdict.value, by=BY_DAEMON, at=now)
         fields: dict[str, object] = {"stop": stop, "evidence": Evidence(message=message)}
         return Change(job.id, Event.GIVEN_UP, reason, fields=fields)
-    fields = {"finished": now, "verdict": verdict, "evidence": Evidence(message=message), "error": message}
+    fields = {"verdict": verdict, "evidence": Evidence(message=message), "error": message}
     return Change(job.id, event, reason, status=Status.ERROR, fields=fields, hold=life.hold)
 
 
@@ -290,12 +292,11 @@ def _after_the_end(
     return Move(Act.EXPIRE, Reason.RESULT_KEPT, uid=found.uid, ttl=ttl)
 
 
-def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ...], now: datetime) -> Change:
+def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ...]) -> Change:
     """The one terminal write for a finished object (R4). Success in spite of a stop is success."""
     ruling = judge(found, log_tail=log_tail, stop=job.stop, started=job.running is not None)
     evidence = evidence_of(found, log_tail, matched)
     fields: dict[str, object] = {
-        "finished": now,
         "exit_code": exit_code_of(found),
         "evidence": evidence,
         "error": "" if ruling.verdict is Verdict.SUCCEEDED else ruling.because,
@@ -310,7 +311,7 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     return Change(job.id, Event.ENDED, Reason.FINISHED, status=status, fields=fields)
 
 
-def _gone(job: Attempt, event: Event, now: datetime, life: Lifecycle) -> Change:
+def _gone(job: Attempt, event: Event, life: Lifecycle) -> Change:
     """The one terminal write for an attempt whose object is gone, or never was."""
     status, more = _as_ordered(job, Verdict.LOST)
     reason = Reason.STOPPED if job.stop else Reason.LOST
@@ -319,7 +320,7 @@ def _gone(job: Attempt, event: Event, now: datetime, life: Lifecycle) -> Change:
         if job.stop
         else "the object and its pods are gone, and nobody saw how it ended"
     )
-    fields = {"finished": now, "error": error, **more}
+    fields = {"error": error, **more}
     return Change(job.id, event, reason, status=status, fields=fields, uid=job.scheduler_id, hold=life.hold)
 
 
