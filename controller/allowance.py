@@ -6,7 +6,9 @@ leader's arithmetic, before the gate; the gate stays the safety argument.
 
 from __future__ import annotations
 
-from controller.core.model import Batch, Gate
+from collections.abc import Sequence
+
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, When
 from controller.core.sharing import Demand, Limits, share, why_not
 from controller.core.view import UNLIMITED, Allowance
 from controller.engine import Engine
@@ -22,6 +24,8 @@ async def allowance_of(engine: Engine, batch: Batch, gate: Gate) -> Allowance:
     if limits == Limits():
         return Allowance(paced) if paced < UNLIMITED.places else UNLIMITED
     demands = await demands_of(engine)
+    if all(demand.batch_id != batch.id for demand in demands):
+        demands.append(await _demand(engine, batch, gate))  # closed, and a retry is about to reopen it
     granted = share(demands, limits)
     places = granted.get(batch.id, 0)
     if places <= 0:
@@ -39,7 +43,7 @@ async def demands_of(engine: Engine) -> list[Demand]:
 
 async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
     room = max(gate.free, 0) if gate.open else 0
-    line = await engine.store.waiting(batch.id, room, engine.clock.now()) if room else ()
+    line = await _line(engine, batch.id, room) if room else ()
     held = {holder.job for holder in gate.holders}
     return Demand(
         batch_id=batch.id,
@@ -52,3 +56,13 @@ async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
         priority=int(batch.settings["priority"].value),
         age=batch.inserted,
     )
+
+
+async def _line(engine: Engine, batch_id: str, room: int) -> Sequence[Attempt]:
+    """What of the batch is due; its ``batch-end`` retries ask only once all else of it is over."""
+    store, now = engine.store, engine.clock.now()
+    if line := await store.waiting(batch_id, room, now):
+        return line
+    if await store.has(batch_id, LIVE, when=When.NOW) or await store.has(batch_id, ACTIVE):
+        return ()
+    return await store.waiting_for_end(batch_id, room, now)

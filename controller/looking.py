@@ -149,8 +149,8 @@ async def _with_line(engine: Engine, view: View) -> View:
 
 
 def _ends(view: View, done: bool) -> bool:
-    """Whether the batch is about to end: only then is it counted again."""
-    return done and not view.gate.holders and not view.batch.status.closed
+    """Whether the batch ends, or has ended and something still happened to it: its result is counted."""
+    return done and not view.gate.holders
 
 
 async def _with_chains(engine: Engine, view: View) -> View:

@@ -252,7 +252,6 @@ def withdrawal(job: Attempt, view: View, reason: Reason, stop: Stop) -> Change:
     """A waiting attempt ends before it ever held a place."""
     code = stop.code if stop.code is not None else TerminatedCode.USER
     fields = {
-        "finished": view.now,
         "verdict": Verdict.CANCELLED,
         "terminated_code": code,
         "error": f"withdrawn by {stop.by}: {stop.why}",
@@ -295,10 +294,10 @@ def block(view: View) -> tuple[Block, str]:
         return Block.BLIND, view.blind or "the cluster has not been listed within the last pass"
     if room(gate, view) <= 0:
         return Block.FULL, _full(gate)
-    if view.allowance.places <= 0:
-        return Block.LIMITED, view.allowance.why
     if not candidates(view):
         return Block.NOTHING_DUE, "nothing that waits is due"
+    if view.allowance.places <= 0:
+        return Block.LIMITED, view.allowance.why
     return Block.NONE, ""
 
 
