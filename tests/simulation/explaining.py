@@ -14,6 +14,7 @@ from controller.ports import Cluster, Journal, Store
 from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.process import TrueClock
+from tests.simulation.telling import told
 
 _T = TypeVar("_T")
 
@@ -71,8 +72,11 @@ class Explainer:
         )
 
     def ask(self) -> None:
-        """Ask about every batch and every attempt, as things stand."""
-        drive(self._ask())
+        """Ask about every batch and every attempt, as things stand; an error is trouble too."""
+        try:
+            drive(self._ask())
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is what the test looks for
+            self._trouble.append(f"explain failed: {told(error)}")
 
     async def _ask(self) -> None:
         batches = await self._store.batches()
