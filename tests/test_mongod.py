@@ -186,6 +186,38 @@ async def test_meanwhile(state: Path) -> None:
     assert not _runs(*pids)
 
 
+async def test_killed_under_its_users(state: Path) -> None:
+    """One that is killed while it is needed is there again, at the same address, within seconds."""
+    said: list[str] = []
+    async with database_uri("", state, say=said.append) as uri:
+        client = pymongo.MongoClient[dict[str, int]](uri, w="majority", timeoutMS=20_000)
+        with client:
+            pid = client.admin.command("serverStatus")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            written = await asyncio.to_thread(client["t"]["t"].insert_one, {"_id": 1})
+            assert written.acknowledged
+            again = client.admin.command("serverStatus")["pid"]
+    assert said == [f"mongod had ended by itself and was started again (pid {again})"]
+    assert again != pid
+    assert not _runs(again)
+
+
+def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket is never put into a temporary folder that others may open, or that is a link."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = mongod._private_folder(tmp_path / "state")
+    assert folder == mongod._private_folder(tmp_path / "state")
+    assert folder != mongod._private_folder(tmp_path / "other")
+    folder.chmod(0o755)
+    with pytest.raises(BatchkeeperError, match="not a private folder"):
+        mongod._private_folder(tmp_path / "state")
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    with pytest.raises(BatchkeeperError, match="not a private folder"):
+        mongod._private_folder(tmp_path / "state")
+
+
 # -------------------------------------------------------------------------------------- which mongod
 
 

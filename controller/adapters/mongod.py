@@ -15,12 +15,14 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import signal
+import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -40,6 +42,10 @@ LONGEST_SOCKET_PATH = 100
 ROOM = 600 * 2**20
 """Bytes that a new data folder needs: three journal files of 100 MiB and then some."""
 POLL = 0.02
+LOOK_SECONDS = 0.5
+"""How often a user looks whether it still runs."""
+LONGEST_WAIT_SECONDS = 30.0
+"""Between two tries to start one again that does not start."""
 STOPPING_SECONDS = 30.0
 
 _NOT_YET_INITIALIZED = 94
@@ -58,13 +64,18 @@ class Running(NamedTuple):
         return f"mongodb://{quote(self.socket, safe='')}/?directConnection=true"
 
 
+Starter = Callable[[], Awaitable[Running]]
+"""Finds the running one, or starts one; called under the lock."""
+
+
 class Mongod:
     """One user's hold on the mongod of a state folder."""
 
-    def __init__(self, state: Path, running: Running, users: IO[bytes]) -> None:
+    def __init__(self, state: Path, running: Running, users: IO[bytes], start: Starter) -> None:
         self._state = state
         self._running = running
         self._users = users
+        self._start = start
 
     @property
     def uri(self) -> str:
@@ -75,6 +86,18 @@ class Mongod:
     def pid(self) -> int:
         """Its process id."""
         return self._running.proc.pid
+
+    def runs(self) -> bool:
+        """Whether it still runs, as far as its process tells."""
+        return _lives(self._running.proc)
+
+    async def revive(self) -> None:
+        """Start it again after it has ended, unless another user has; the address stays the same.
+
+        Raises ``BatchkeeperError`` when it does not start.
+        """
+        async with _exclusive(self._state):
+            self._running = await self._start()
 
     async def release(self) -> None:
         """Let go of it; the last user stops it and waits until it is gone."""
@@ -92,17 +115,45 @@ class Mongod:
 
 @contextlib.asynccontextmanager
 async def database_uri(
-    configured: str, state: Path, binary: str = "", cache_mb: int = 256
+    configured: str,
+    state: Path,
+    binary: str = "",
+    cache_mb: int = 256,
+    say: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[str]:
-    """The address of the database: the configured one, else that of a mongod of our own meanwhile."""
+    """The address of the database: the configured one, else that of a mongod of our own meanwhile.
+
+    One of our own that is killed is started again at the same address; ``say`` gets one line each time.
+    """
     if configured:
         yield configured
         return
     mongod = await acquire(state, binary, cache_mb)
+    keeper = asyncio.create_task(_keep(mongod, say))
     try:
         yield mongod.uri
     finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
         await mongod.release()
+
+
+async def _keep(mongod: Mongod, say: Callable[[str], None]) -> None:
+    """Start it again whenever it has ended; what keeps it from starting is tried less and less often."""
+    wait = LOOK_SECONDS
+    while True:
+        await asyncio.sleep(wait)
+        if mongod.runs():
+            continue
+        try:
+            await mongod.revive()
+        except BatchkeeperError as error:
+            say(str(error))
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        else:
+            say(f"mongod had ended by itself and was started again (pid {mongod.pid})")
+            wait = LOOK_SECONDS
 
 
 async def acquire(
@@ -114,18 +165,23 @@ async def acquire(
     none can run here or it is not ready within ``patience``.
     """
     state = _folder(state)
+
+    async def find_or_start() -> Running:
+        running = _read(state)
+        # One that was found may be dying at this very moment: then there is none.
+        if running and await _ready(state, running, patience):
+            return running
+        return await _started(state, binary, cache_mb, patience)
+
     async with _exclusive(state):
         users = (state / "mongod.users").open("ab")
         try:
             fcntl.flock(users, fcntl.LOCK_SH)
-            running = _read(state)
-            # One that was found may be dying at this very moment: then there is none.
-            if not running or not await _ready(state, running, patience):
-                running = await _started(state, binary, cache_mb, patience)
+            running = await find_or_start()
         except BaseException:
             users.close()
             raise
-    return Mongod(state, running, users)
+    return Mongod(state, running, users, find_or_start)
 
 
 async def _started(state: Path, binary: str, cache_mb: int, patience: timedelta) -> Running:
@@ -254,12 +310,23 @@ async def _start(state: Path, configured: str, cache_mb: int) -> Running:
 
 
 def _socket(state: Path) -> str:
-    """A path for the socket: in the state folder, or where the path is short enough for one."""
+    """The path of the socket, always the same one: in the state folder, or where it is short enough."""
     path = state / "mongod.sock"
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        path = Path(tempfile.mkdtemp(prefix="batchkeeper-")) / "mongod.sock"
+        path = _private_folder(state) / "mongod.sock"
     path.unlink(missing_ok=True)
     return str(path)
+
+
+def _private_folder(state: Path) -> Path:
+    """A folder for temporary files that belongs to this state folder, and to nobody but us."""
+    digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"batchkeeper-{os.geteuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise BatchkeeperError(f"{folder} is not a private folder of ours: remove it, or set TMPDIR")
+    return folder
 
 
 def _command(binary: Path, state: Path, socket: str, cache_mb: int) -> list[str]:
