@@ -77,6 +77,9 @@ class Daemon:
         try:
             steps = await reconcile.all_batches(engine)
             await self._note_good_pass()
+            await self._set_alarms()
+            if self.after_pass:
+                await self.after_pass()
         except Unavailable as error:
             result, self.trouble = "unavailable", str(error)
             engine.journal.trouble("full pass", error)
@@ -85,10 +88,6 @@ class Daemon:
             self.step_down(str(error))
         finally:
             engine.journal.passed("full", result, engine.clock.monotonic() - started, steps)
-        if result == "ok":
-            await self._set_alarms()
-            if self.after_pass:
-                await self.after_pass()
         return steps
 
     def _clock_is_steady(self) -> bool:
