@@ -19,10 +19,6 @@ def judge_end(state: State) -> Iterator[Broken]:
         if gate.holders:
             names = [state.jobs[holder.job].name for holder in gate.holders if holder.job in state.jobs]
             yield Invariant.UNFINISHED, f"{names} still hold places"
-        for foreign in gate.foreign:
-            thing = state.things.get(foreign.uid)
-            if thing is None or not thing.live:
-                yield Invariant.UNFINISHED, f"{foreign.name} is gone and still counted"
     for thing in state.live.values():
         if thing.job_id:
             yield Invariant.UNFINISHED, f"{thing.name} ({thing.uid}) still lives"

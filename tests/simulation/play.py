@@ -111,7 +111,7 @@ async def _is_quiet(world: World) -> bool:
     gates = await store.gates([batch.id for batch in batches])
     return (
         all(batch.status.closed for batch in batches)
-        and not any(gate.holders or gate.foreign for gate in gates.values())
+        and not any(gate.holders for gate in gates.values())
         and not await store.batches_with_live_jobs()
         and not await store.unfinished_lifecycles(world.clock.now(), 1)
         and not any(thing.job_id for thing in world.oracle.state.live.values())
