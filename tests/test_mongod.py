@@ -20,7 +20,7 @@ import psutil
 import pymongo
 import pytest
 
-from controller.adapters import mongod, mongod_binary
+from controller.adapters import mongod_binary, mongod_folder
 from controller.adapters.mongod import Mongod, acquire, database_uri
 from controller.adapters.mongod_binary import find_binary
 from controller.ports import BatchkeeperError
@@ -161,7 +161,7 @@ async def test_a_record_of_another_process(state: Path) -> None:
     start = psutil.Process().pid
     for text in (f'{{"pid": {start}, "start": 1, "socket": "/nowhere"}}', '{"pid": 1', "[]", ""):
         (state / "mongod.json").write_text(text)
-        assert mongod._read(state) is None
+        assert mongod_folder.read_record(state) is None
 
 
 async def test_a_configured_address_wins(tmp_path: Path) -> None:
@@ -205,17 +205,17 @@ async def test_killed_under_its_users(state: Path) -> None:
 def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket is never put into a temporary folder that others may open, or that is a link."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = mongod._private_folder(tmp_path / "state")
-    assert folder == mongod._private_folder(tmp_path / "state")
-    assert folder != mongod._private_folder(tmp_path / "other")
+    folder = mongod_folder.private_folder(tmp_path / "state")
+    assert folder == mongod_folder.private_folder(tmp_path / "state")
+    assert folder != mongod_folder.private_folder(tmp_path / "other")
     folder.chmod(0o755)
     with pytest.raises(BatchkeeperError, match="not a private folder"):
-        mongod._private_folder(tmp_path / "state")
+        mongod_folder.private_folder(tmp_path / "state")
     folder.rmdir()
     folder.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     with pytest.raises(BatchkeeperError, match="not a private folder"):
-        mongod._private_folder(tmp_path / "state")
+        mongod_folder.private_folder(tmp_path / "state")
 
 
 # -------------------------------------------------------------------------------------- which mongod
