@@ -331,7 +331,8 @@ async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int
 
 async def _retry(engine: Engine, view: View, step: Retry) -> bool:
     """Step 1: the child's record. A duplicate key means that somebody else has recorded it: go on."""
-    child = new_child(step.chain, step.decision, id=engine.store.new_id(), now=engine.clock.now())
+    now = await engine.store.now()  # repair judges its age by that clock
+    child = new_child(step.chain, step.decision, id=engine.store.new_id(), now=now)
     (added,) = await engine.store.add_jobs([child])
     if not added:
         return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from controller import lifecycle
 from controller.core.change import Change
@@ -117,6 +118,8 @@ async def retry(
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
+    now: datetime
+    """By the store's clock, like everything that several machines write and compare."""
     jobs: Mapping[str, Attempt]
     chains: Mapping[str, Sequence[Attempt]]
     gates: Mapping[str, Gate]
@@ -133,7 +136,7 @@ async def _scene(people: People, job_ids: Sequence[str]) -> _Scene:
     gates = await store.gates(batch_ids) if jobs else {}
     batches = {batch_id: await store.batch(batch_id) for batch_id in batch_ids}
     known = {batch_id: batch for batch_id, batch in batches.items() if batch}
-    return _Scene(jobs, chains, gates, known, frozenset(parents))
+    return _Scene(await store.now(), jobs, chains, gates, known, frozenset(parents))
 
 
 def _preflight(
@@ -161,9 +164,7 @@ def _preflight(
     if not decision.child:
         return Answer(job_id, job.name, error=decision.sentence, stage="preflight"), None
     roots.add(job.root_id)
-    child = new_child(
-        chain, decision, id=people.store.new_id(), now=people.clock.now(), request_id=request_id
-    )
+    child = new_child(chain, decision, id=people.store.new_id(), now=scene.now, request_id=request_id)
     return Answer(job_id, job.name, did=decision.sentence, warning=decision.warning), child
 
 
@@ -341,7 +342,7 @@ async def pause(people: People, caller: Caller, batch: Batch, *, dry_run: bool =
     """Start nothing more; active jobs go on."""
     _must_be_open(caller, batch)
     if not dry_run:
-        await change_setting(people.store, batch, "paused", True, caller.user, people.clock.now())
+        await change_setting(people.store, batch, "paused", True, caller.user, await people.store.now())
     return "is paused: active jobs go on, nothing more starts"
 
 
@@ -349,7 +350,7 @@ async def resume(people: People, caller: Caller, batch: Batch, *, dry_run: bool 
     """Lift pause and hold; the tally of like failures starts anew (S7b)."""
     _must_be_open(caller, batch)
     if not dry_run:
-        now = people.clock.now()
+        now = await people.store.now()
         await people.store.set_batch(batch.id, [batch.status], {"resumed": now})
         await people.store.recount(batch.id)
         await people.store.set_gate(batch.id, {"hold": None})
@@ -365,7 +366,7 @@ async def scale(people: People, caller: Caller, batch: Batch, n: int, *, dry_run
             f"maxConcurrent must be at least 1, not {n}: to stop submissions use 'batchkeeper pause'"
         )
     if not dry_run:
-        await change_setting(people.store, batch, "maxConcurrent", n, caller.user, people.clock.now())
+        await change_setting(people.store, batch, "maxConcurrent", n, caller.user, await people.store.now())
     return f"at most {n} active jobs from now on"
 
 
