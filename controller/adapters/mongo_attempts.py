@@ -16,10 +16,10 @@ from pymongo.errors import BulkWriteError
 from controller.adapters.mongo_changes import guarded_update
 from controller.adapters.mongo_documents import attempt_document
 from controller.adapters.mongo_edge import DUPLICATE_KEY, PAGE, MongoPart, edge
-from controller.adapters.mongo_schema import ATTEMPTS, FAILED
+from controller.adapters.mongo_schema import ATTEMPTS, FAILED, HOLDING
 from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.change import Change
-from controller.core.model import ACTIVE, Attempt, Origin, Status, When
+from controller.core.model import Attempt, Origin, Status, When
 
 
 def _id_or_none(text: str) -> ObjectId | None:
@@ -164,11 +164,7 @@ class MongoAttempts(MongoPart):
     @edge
     async def active(self) -> Sequence[Attempt]:
         """All active records, through an index."""
-        active = {
-            "slot": {"$type": "number"},
-            "status": {"$in": sorted(status.value for status in ACTIVE)},
-        }
-        return await self._attempts(self._jobs.find(active).hint("active"))
+        return await self._attempts(self._jobs.find(HOLDING).hint("active"))
 
     @edge
     async def last_failures(self, batch_id: str, limit: int) -> Sequence[Attempt]:

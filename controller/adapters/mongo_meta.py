@@ -14,6 +14,7 @@ from pymongo import ReturnDocument
 
 from controller.adapters.mongo_documents import HALT
 from controller.adapters.mongo_edge import MongoPart, edge
+from controller.adapters.mongo_schema import HOLDING
 from controller.adapters.mongo_shapes import Document, text
 from controller.core.model import Halt, Halts
 from controller.ports import StaleEpoch
@@ -74,8 +75,8 @@ class MongoMeta(MongoPart):
         later = await self._gates.find_one({"epoch": {"$gt": epoch}}, {"epoch": 1})
         if later is not None:
             raise StaleEpoch(f"epoch {epoch} is over: a gate was stamped by epoch {later['epoch']}")
-        active = {"slot": {"$type": "number"}, "batch_job": {"$ne": True}}
-        await self._jobs.update_many({**active, **older}, [{"$set": {"epoch": epoch, "updated": "$$NOW"}}])
+        stamped = [{"$set": {"epoch": epoch, "updated": "$$NOW"}}]
+        await self._jobs.update_many({**HOLDING, **older}, stamped, hint="active")
 
     @edge
     async def halts(self) -> Halts:

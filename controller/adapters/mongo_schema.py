@@ -43,6 +43,9 @@ def _index(name: str, keys: str, partial: Document, *, unique: bool = False) -> 
     return IndexModel(directions, name=name, unique=unique, partialFilterExpression=partial)
 
 
+HOLDING: Document = {"slot": {"$type": "number"}, "status": {"$in": _values(ACTIVE)}}
+"""Active attempts, as the index of that name wants to be asked."""
+
 JOB_INDEXES = [
     _index("slot", "batch_id slot", {"slot": {"$type": "number"}}, unique=True),
     _index("attempt", "batch_id task_id attempt", ATTEMPTS, unique=True),
