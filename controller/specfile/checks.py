@@ -11,7 +11,8 @@ from typing import Any
 from controller.core.durations import parse_duration
 from controller.core.quantities import parse_cpu, parse_memory
 from controller.specfile.nodes import Empty, Path
-from controller.specfile.problems import Problems
+from controller.specfile.problems import Problems, nearest
+from controller.specfile.schema import known_keys
 from controller.specfile.secrecy import ADVICE, holds_secret
 
 KINDS_OF_TASKS = ("range", "list", "matrix", "csv")
@@ -44,7 +45,8 @@ def _exactly_one(value: Any, path: Path, names: tuple[str, ...], problems: Probl
         return
     given = [name for name in names if not isinstance(value.get(name, Empty()), Empty)]
     choice = f"exactly one of {', '.join(names)}"
-    if not given:
+    slips = [key for key in value if key not in known_keys(path) and nearest(key, names)]
+    if not given and not slips:  # a slip is told as the unknown key that it is
         problems.add(path, f"needs {choice}")
     for name in given[1:]:
         problems.add((*path, name), f"stands beside {given[0]}: write {choice}")

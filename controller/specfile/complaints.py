@@ -26,7 +26,11 @@ _REQUIRED = {
     "name": "give the batch a name, as name: gapit3-trait",
     "tasks": "say what to run, as tasks: {range: {name: INDEX, from: 1, to: 10}}",
     "job": "say what each task runs, as job: {image: …, command: […]}",
+    "tasks.csv.path": "name the file, as path: traits.csv",
     "job.image": "name the container image, as image: ghcr.io/example/tool:1.0",
+    "to": "write the last number, as to: 187",
+    "from": "write the first number, as from: 1",
+    "factor": "write factor: 2, say",
     "on": "say which failures, as on: {verdict: mount-failure}",
 }
 

@@ -67,7 +67,7 @@ def _mount(mount: models.Mount) -> Mount:
         config_map=mount.config_map,
         empty_dir=mount.empty_dir,
         read_only=mount.read_only,
-        propagation=mount.propagation,
+        propagation="" if mount.propagation == "None" else mount.propagation,
     )
 
 

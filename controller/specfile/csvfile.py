@@ -58,9 +58,10 @@ def fetched(target: Path) -> bytes:
         handle = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Unreadable(f"{shown(target.name)}: can't be opened: {_why(error)}") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Unreadable(f"{shown(target.name)} is not a file")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Unreadable(f"{shown(target.name)} is not a file")
         try:
             content = file.read(MAX_CSV_BYTES + 1)
         except OSError as error:

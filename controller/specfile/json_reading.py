@@ -46,9 +46,8 @@ class _Reader:
     def _value(self) -> Node:
         self._values += 1
         if self._values > MAX_VALUES:
-            raise self._error(
-                f"more than {MAX_VALUES} keys and values: move the tasks into a csv file (tasks.csv)"
-            )
+            advice = "move the tasks into a csv file (tasks.csv)"
+            raise Unreadable(f"more than {MAX_VALUES} keys and values: {advice}", self._line())
         char, line = self._peek(), self._line()
         if char == '"':
             return Scalar(self._string(), line)

@@ -95,6 +95,8 @@ class Resources(Part):
 
 def _empty_dir(value: Any) -> Any:
     """Kubernetes writes ``emptyDir: {}``."""
+    if isinstance(value, dict) and value:
+        raise ValueError("takes no settings: write emptyDir: true")
     return "true" if value == {} else value
 
 
@@ -117,21 +119,21 @@ class Mount(Part):
     """An empty folder that ends with the job."""
     read_only: s.Flag = False
     """Whether the job can't write to it."""
-    propagation: Literal["", "None", "HostToContainer"] = ""
-    """Whether mounts that the node makes later are seen in the job. Empty: `None`."""
+    propagation: Literal["None", "HostToContainer"] = "None"
+    """Whether mounts that the node makes later are seen in the job."""
 
 
 class Toleration(Part):
     """A node taint that the job's pod tolerates, as Kubernetes defines it."""
 
-    key: s.LabelKey = ""
-    """Key of the taint. Empty, with `operator: Exists`: every taint."""
+    key: s.LabelKey | None = None
+    """Key of the taint. Absent, with `operator: Exists`: every taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
     """`Exists`: any value; `Equal`: the same value."""
-    value: s.LabelValue = ""
+    value: s.LabelValue | None = None
     """Value of the taint."""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
-    """Effect of the taint. Empty: every effect."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint. Absent: every effect."""
     toleration_seconds: Annotated[s.Whole, Field(ge=0)] | None = None
     """With `NoExecute`: seconds until the pod is evicted. Absent: never."""
 

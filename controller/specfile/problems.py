@@ -68,7 +68,9 @@ class Problems:
             self._beyond += 1
 
     def _problem(self, path: Path, message: str, line: int, file: str) -> Problem:
-        return Problem(message, file or self.file, line or line_of(self.root, path), dotted(path))
+        if file:  # another file than the spec: the root knows nothing of its lines
+            return Problem(message, file, line, dotted(path))
+        return Problem(message, self.file, line or line_of(self.root, path), dotted(path))
 
 
 def shown(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -25,7 +26,8 @@ LONGEST_TEXT = 32 * 1024
 """Characters of one environment value; Linux takes 128 KiB in all."""
 LONGEST_PATTERN = 1000
 
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,15})")
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_MOST_DIGITS = 16
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 _QUALIFIED = re.compile(
@@ -42,6 +44,7 @@ _REFUSED = {
     Verdict.REAPED: "what the reaper ended is retried by people only",
     Verdict.CONFIGURATION_ERROR: "a configuration error (exit code 1) is never retried automatically",
 }
+_VERDICTS = [verdict.value for verdict in Verdict if verdict not in _REFUSED]
 
 
 def text(value: Any) -> str:
@@ -59,7 +62,9 @@ def kind_of(value: Any) -> str:
 def _whole(value: Any) -> int:
     written = text(value)
     if not _INTEGER.fullmatch(written):
-        raise ValueError(f"{shown(written)} is not a whole number: write digits only, as 50")
+        raise ValueError(f"{shown(written)} is not a whole number: write digits only, no zeros first, as 50")
+    if len(written) > _MOST_DIGITS:
+        raise ValueError(f"{shown(written)} is too large")
     return int(written)
 
 
@@ -180,10 +185,10 @@ def env_value(value: Any) -> str:
     return str(value)
 
 
-def _one_of(kind: type[StrEnum], value: Any) -> StrEnum:
+def _one_of(kind: type[StrEnum], value: Any, names: Sequence[str]) -> StrEnum:
+    """The member of this value; ``names`` are those to choose from, for the advice."""
     word = text(value)
-    names = [member.value for member in kind]
-    if word in names:
+    if word in {member.value for member in kind}:
         return kind(word)
     near = nearest(word, names)
     advice = f"did you mean {near}?" if near else f"one of {', '.join(names)}"
@@ -191,14 +196,14 @@ def _one_of(kind: type[StrEnum], value: Any) -> StrEnum:
 
 
 def _verdict(value: Any) -> Verdict:
-    verdict = Verdict(_one_of(Verdict, value))
+    verdict = Verdict(_one_of(Verdict, value, _VERDICTS))
     if reason := _REFUSED.get(verdict):
         raise ValueError(f"{verdict} can't be retried by a rule: {reason}")
     return verdict
 
 
 def _when(value: Any) -> When:
-    return When(_one_of(When, value))
+    return When(_one_of(When, value, [when.value for when in When]))
 
 
 def _exit_code(value: Any) -> int:
@@ -250,7 +255,6 @@ _CPU_SCHEMA = {
     "examples": [12, 0.5, "500m"],
 }
 _VALUE_SCHEMA = {"type": ["string", "number", "boolean", "null"]}
-_VERDICTS = [verdict.value for verdict in Verdict if verdict not in _REFUSED]
 
 Text = Annotated[str, BeforeValidator(text)]
 Word = Annotated[str, BeforeValidator(text), WithJsonSchema({"type": ["string", "number", "boolean"]})]

@@ -94,18 +94,21 @@ def _of_matrix(matrix: Mapping[str, list[str]], problems: Problems) -> Iterator[
         problems.add((*path, ID), "can't be a parameter: ids of a matrix are made from its values")
     for name in matrix:
         _check_name(name, (*path, name), problems)
-        _check_values(name, matrix[name], problems)
-    if _too_many(math.prod(len(values) for values in matrix.values()), path, problems):
+    twice = [_check_values(name, values, problems) for name, values in matrix.items()]
+    if any(twice) or _too_many(math.prod(len(values) for values in matrix.values()), path, problems):
         return
     for values in product(*matrix.values()):
         yield None, dict(zip(matrix, values, strict=True)), Place(path)
 
 
-def _check_values(name: str, values: list[str], problems: Problems) -> None:
-    first: dict[str, int] = {}
+def _check_values(name: str, values: list[str], problems: Problems) -> bool:
+    """Whether a value stands twice: its tasks could not be told apart."""
+    seen: set[str] = set()
     for number, value in enumerate(values):
-        if first.setdefault(value, number) != number:
+        if value in seen:
             problems.add(("tasks", "matrix", name, number), f"{shown(value)} stands twice: remove one")
+        seen.add(value)
+    return len(seen) < len(values)
 
 
 def _of_csv(csv: Csv, table: Table, problems: Problems) -> Iterator[Raw]:

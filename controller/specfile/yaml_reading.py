@@ -45,7 +45,7 @@ _ADVICE = (
     ("could not find expected ':'", "a key without its colon: check this line and the one above"),
     ("found unexpected end of stream", "a quote or bracket is not closed"),
     ("expected ',' or", "a bracket is not closed, or a comma is missing"),
-    ("expected <block end>", "check the indentation: it must match the lines above"),
+    ("expected <block end>", "check brackets and indentation: they must match the lines above"),
     ("unknown escape character", "a backslash in double quotes is an escape: use single quotes"),
 )
 
@@ -59,9 +59,8 @@ def read_yaml(text: str, problems: Problems) -> Node | None:
         return _Builder(problems).build(YAML(typ="safe", pure=True).parse(text))
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise Unreadable(
-            f"character U+{ord(_first(error.character)):04X} is not allowed: remove it", line
-        ) from None
+        code = error.character if isinstance(error.character, int) else ord(error.character[:1] or "?")
+        raise Unreadable(f"character U+{code:04X} is not allowed: remove it", line) from None
     except MarkedYAMLError as error:
         raise _syntax_error(error) from None
     except (YAMLError, ValueError, OverflowError, RecursionError) as error:
@@ -95,7 +94,7 @@ class _Builder:
         if self._documents > 1:
             raise Unreadable("a second document: put each batch into its own file", _line(event))
         if event.version or event.tags:
-            self._problems.whole("a YAML directive (%): remove this line", _line(event))
+            self._problems.whole("a YAML directive (%) above this line: remove it", _line(event))
 
     def _node(self, event: Event, events: Iterator[Event]) -> Node:
         self._values += 1
@@ -120,7 +119,8 @@ class _Builder:
         elif event.anchor:
             self._problems.whole(f"anchor &{event.anchor}: remove it, and write values out", _line(event))
         elif event.tag is not None:
-            self._problems.whole(f"tag {shown(event.tag)}: remove it; quotes keep a value text", _line(event))
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            self._problems.whole(f"tag {shown(tag)}: remove it; quotes keep a value text", _line(event))
 
     def _nested(self, event: Event, events: Iterator[Event]) -> Node:
         self._depth += 1
@@ -176,10 +176,6 @@ def fit_text(text: str, problems: Problems, line: int) -> str:
 
 def _line(event: Event) -> int:
     return int(event.start_mark.line) + 1
-
-
-def _first(character: object) -> str:
-    return character[0] if isinstance(character, str) and character else "\ufffd"
 
 
 def _syntax_error(error: MarkedYAMLError) -> Unreadable:
