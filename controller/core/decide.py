@@ -21,6 +21,8 @@ from controller.core.verdict import evidence_of, exit_code_of, judge, start_fail
 
 BY_DAEMON = "batchkeeper"
 """Who ordered a stop that no person ordered."""
+LAST_WORDS = 160
+"""Characters of a job's last log line that its record's ``error`` quotes."""
 
 
 class Reason(StrEnum):
@@ -299,7 +301,7 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     fields: dict[str, object] = {
         "exit_code": exit_code_of(found),
         "evidence": evidence,
-        "error": "" if ruling.verdict is Verdict.SUCCEEDED else ruling.because,
+        "error": "" if ruling.verdict is Verdict.SUCCEEDED else _in_a_line(ruling.because, evidence),
         "node": found.node or job.node or None,
     }
     status = Status.COMPLETED
@@ -309,6 +311,14 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     else:
         fields["verdict"] = Verdict.SUCCEEDED
     return Change(job.id, Event.ENDED, Reason.FINISHED, status=status, fields=fields)
+
+
+def _in_a_line(because: str, evidence: Evidence) -> str:
+    """What decided the verdict, and the job's own last words, which mostly say what to put right."""
+    words = next((line.strip() for line in reversed(evidence.log_tail.splitlines()) if line.strip()), "")
+    if not words:
+        return because
+    return f"{because}; its last words: {words if len(words) <= LAST_WORDS else words[:LAST_WORDS] + '…'}"
 
 
 def _gone(job: Attempt, event: Event, life: Lifecycle) -> Change:

@@ -285,7 +285,8 @@ def block(view: View) -> tuple[Block, str]:
     if gate.cancel:
         return Block.CANCELLING, f"cancelled by {gate.cancel.by}"
     if halts.submissions:
-        return Block.HALTED, f"by {halts.submissions.by}: {halts.submissions.why}"
+        halt = halts.submissions
+        return Block.HALTED, f"all submissions are halted by {halt.by}: {halt.why}"
     if gate.hold:
         return Block.HELD, gate.hold
     if gate.paused:

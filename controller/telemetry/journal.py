@@ -118,7 +118,13 @@ class TelemetryJournal:
 
 
 def _facts(job: Attempt) -> dict[str, Any]:
-    return {"job": job.name, "batch": job.batch_id, "task": job.task_id, "attempt": job.attempt}
+    return {"job": job.name, "batch": _batch(job), "task": job.task_id, "attempt": job.attempt}
+
+
+def _batch(job: Attempt) -> str:
+    """The batch's name, out of the job's: see ``core.naming.job_name``."""
+    root = job.name.removesuffix(f"-r{job.attempt}") if job.attempt else job.name
+    return f"{job.namespace}/{root.removesuffix('-' + job.task_id)}"
 
 
 def _when(job: Attempt) -> str:
