@@ -124,6 +124,8 @@ class Engine:
     """By batch id: monotonic instants at which places became free, for the refill latency."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By batch id: one pass of a batch at a time; for quiet, not for safety."""
+    claims: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Limits over several batches are arithmetic over all gates: one claim at a time (S13)."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -316,7 +316,14 @@ async def _take_for_batch(engine: Engine, view: View, step: Step) -> bool:
 
 async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int]], trial: Pass) -> bool:
     """One guarded update takes the places; each attempt then goes its own way."""
-    taken = await engine.store.claim(view.batch.id, [(job.id, slot) for job, slot in places], engine.epoch)
+    async with engine.claims:
+        # Another batch may have taken places since this one was planned.
+        places = places[: (await allowance_of(engine, view.batch, view.gate)).places]
+        if not places:
+            return False
+        taken = await engine.store.claim(
+            view.batch.id, [(job.id, slot) for job, slot in places], engine.epoch
+        )
     if not taken:
         engine.journal.said("claim-refused", batch=view.batch.name, asked=len(places))
         return True  # the gate moved on since it was read: look again
