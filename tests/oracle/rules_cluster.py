@@ -39,7 +39,7 @@ def _created(state: State, entry: Happened) -> Iterator[Broken]:
     others = [thing for attempt in task for thing in state.by_job[attempt.id] if thing.uid != entry.uid]
     if alive := [f"{thing.name} ({thing.uid})" for thing in others if thing.live]:
         yield Invariant.ONE_LIVE, f"{job.name} ({entry.uid}) started beside {alive}"
-    if any(thing.success for thing in others) and not kept:
+    if any(thing.success and not (thing.touched or thing.cut_short) for thing in others) and not kept:
         yield Invariant.COMPLETED_AGAIN, f"{job.name} started, and its task had succeeded already"
     for earlier in task:
         if earlier.attempt < job.attempt and not earlier.status.terminal:

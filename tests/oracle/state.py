@@ -79,7 +79,8 @@ class Thing:
     gone: bool = False
     touched: bool = False
     """A third party deleted it."""
-    expires: datetime | None = None
+    cut_short: bool = False
+    """Somebody asked for its deletion before it ended: nobody may get to see how it did."""
 
     @property
     def live(self) -> bool:
@@ -200,8 +201,9 @@ class State:
                 found.started = True
             case Deed.ENDED:
                 found.ended, found.success = True, entry.success
-            case Deed.DELETE if not entry.ours:
-                found.touched = True
+            case Deed.DELETE:
+                found.touched |= not entry.ours
+                found.cut_short |= not found.ended
             case Deed.GONE:
                 found.gone = True
                 if self.names.get((found.namespace, found.name)) is found:

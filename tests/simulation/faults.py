@@ -92,6 +92,8 @@ class Faults:
         return True
 
 
+DAWDLES = 0.2
+"""The share of answers that take their time as well, so that others get in between."""
 _LANDS_LATER = frozenset({"create", "bury", "delete"})
 _LISTS = frozenset({"observe"})
 
@@ -157,8 +159,9 @@ class Faulty:
             answer = replace(answer, asked=asked)
         if fault is not None:
             await self._after(fault, name)
-        await asyncio.sleep(world.delay(process))
-        await process.breathe()
+        if process.rng.random() < DAWDLES:
+            await asyncio.sleep(world.delay(process))
+            await process.breathe()
         return answer
 
     async def _before(self, fault: Fault, name: str, args: tuple[Any, ...]) -> None:

@@ -62,7 +62,7 @@ class Scenario:
     pause: float = 60.0
     late: float = 120.0
     patience: float = 90.0
-    explain_every: int = 41
+    explain_every: int = 61
 
 
 _ENDS = {"ok": 10.0, "mount": 2.0, "config": 0.7, "oom": 0.7, "disrupted": 0.7}
@@ -79,7 +79,7 @@ def draw(seed: int) -> Scenario:
         batches=_batches(rng),
         replicas=replicas,
         split_brain=replicas > 1 and rng.random() < 0.5,
-        duration=rng.uniform(60, 240),
+        duration=rng.uniform(60, 200),
         interval=rng.choice((5.0, 10.0, 15.0)),
         latency=rng.choice((0.002, 0.05, 0.4)),
         rate=rng.choice((0.0, 0.0, 5.0, 1.0)),
