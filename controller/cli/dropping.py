@@ -1,7 +1,8 @@
 """Dropping a spec into the watched folder: a copy that means the same there, all at once or not at all.
 
-Called by ``run``. What a spec says relative to its own place would change its meaning with the place:
-``local.workdir`` is made absolute in the copy, and a csv is copied along.
+Called by ``run``. What a spec says relative to its own place would change its meaning with the place: a
+csv is copied along, and ``local.workdir`` is made absolute in the copy, unless the configuration says
+where it starts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from controller.config import Settings
 from controller.core.spec import BatchSpec
 from controller.ports import BatchkeeperError
 
@@ -34,9 +36,9 @@ class Draft:
         self.path.unlink(missing_ok=True)
 
 
-def draft(source: Path, spec: BatchSpec, folder: Path) -> Draft:
+def draft(source: Path, spec: BatchSpec, settings: Settings) -> Draft:
     """Write the copy beside where it will appear. Raises ``BatchkeeperError``, one line."""
-    source, folder = source.absolute(), folder.absolute()
+    source, folder = source.absolute(), settings.specs.folder.absolute()
     target = folder / source.name
     if target == source:
         return Draft(folder / f".{source.name}", source)
@@ -44,7 +46,8 @@ def draft(source: Path, spec: BatchSpec, folder: Path) -> Draft:
         folder.mkdir(parents=True, exist_ok=True)
         _copy_csv(spec, source.parent, folder)
         path = folder / f".{source.name}"
-        path.write_text(_placed(source, spec), encoding="utf-8")
+        text = source.read_text(encoding="utf-8-sig")
+        path.write_text(text if settings.local.workdir else _placed(text, spec), encoding="utf-8")
     except OSError as error:
         reason = error.strerror or str(error)
         raise BatchkeeperError(
@@ -65,9 +68,8 @@ def _copy_csv(spec: BatchSpec, here: Path, there: Path) -> None:
     os.replace(unfinished, target)
 
 
-def _placed(source: Path, spec: BatchSpec) -> str:
+def _placed(text: str, spec: BatchSpec) -> str:
     """The text of the copy: as written, but for a relative working directory."""
-    text = source.read_text(encoding="utf-8-sig")
     written = _written_workdir(text)
     if written is None or not written.value or Path(written.value).is_absolute():
         return text

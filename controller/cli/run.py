@@ -132,7 +132,7 @@ async def _follow(running: Running, wanted: Wanted) -> int:
 async def _brought_in(running: Running, wanted: Wanted) -> Batch | None:
     """Drop the spec and wait until it is a batch; None: it was refused, and why was told."""
     parts = running.parts
-    copy = await asyncio.to_thread(draft, wanted.path, wanted.spec, parts.settings.specs.folder)
+    copy = await asyncio.to_thread(draft, wanted.path, wanted.spec, parts.settings)
     try:
         spec = await _as_dropped(parts, copy)
         if spec is None:

@@ -1,0 +1,47 @@
+"""Fixtures of the command line: a place in memory, and a shell in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller import app
+from controller.config import Settings, load
+from tests.cli.place import Place, Shell, behind
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
+    """A place without batches, in an empty folder, behind every command."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("BATCHKEEPER_CONFIG", "BATCHKEEPER_URL", "MAX_CONCURRENT", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MONGODB_URI", "mongodb://nobody.example")
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    here = Place(load())
+
+    async def one_pass(settings: Settings, *, once: bool = False) -> int:
+        assert once
+        here.passes_asked += 1
+        return 0
+
+    monkeypatch.setattr(app, "open_parts", behind(here))
+    monkeypatch.setattr(app, "daemon_is_there", lambda settings: here.daemon_there)
+    monkeypatch.setattr(app, "run_controller", one_pass)
+    return here
+
+
+@pytest.fixture
+def shell(place: Place, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Types commands there."""
+    return Shell(place, capsys)
+
+
+@pytest.fixture
+def sweep(place: Place) -> Place:
+    """With a batch on its way: good and last done, wrong failed, mount in back-off, long running."""
+    place.submit()
+    place.passes()
+    return place
