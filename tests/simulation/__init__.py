@@ -1,1 +1,1 @@
-"""The whole engine under a virtual clock: seeded faults between any two side effects, judged by the oracle."""
+"""The whole engine under a virtual clock: seeded faults at any side effect, judged by the oracle."""

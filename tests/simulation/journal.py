@@ -6,7 +6,6 @@ from typing import Any
 
 from tests.simulation.telling import told
 
-
 MOST = 20
 """Troubles kept; the first ones matter."""
 

@@ -24,9 +24,7 @@ def _portions() -> list[range]:
 
 
 @pytest.mark.parametrize("seeds", _portions(), ids=lambda seeds: f"{seeds.start}-{seeds.stop}")
-def test_no_schedule_breaks_an_invariant(
-    seeds: range, record_property: pytest.RecordProperty
-) -> None:
+def test_no_schedule_breaks_an_invariant(seeds: range, record_property: pytest.RecordProperty) -> None:
     """Whatever strikes, the invariants hold at every revision and everything comes to its right end."""
     began = time.process_time()
     bad = [played.story for seed in seeds if not (played := play(draw(seed))).good]
@@ -54,7 +52,9 @@ def test_a_seed_is_the_whole_truth() -> None:
     """The same seed gives byte for byte the same trace, in fresh processes with other hash seeds too."""
     one, other = _trace("1"), _trace("4711")
     here = [play(draw(seed), tracing=True) for seed in (1, 8, 23)]
-    assert one == other == "\n".join(line for played in here for line in (*played.trace, *played.faults)) + "\n"
+    assert (
+        one == other == "\n".join(line for played in here for line in (*played.trace, *played.faults)) + "\n"
+    )
 
 
 def test_faults_strike_and_explain_is_asked() -> None:
