@@ -102,9 +102,7 @@ class Place:
         """What ``open_parts`` gives."""
         engine = self.engine(self.store)
         people = People(self.store, self.clock, self.settings.max_retries)
-        return app.Parts(
-            self.settings, self.store, self.cluster, self.clock, engine, engine.journal, people
-        )
+        return app.Parts(self.settings, self.store, self.cluster, self.clock, engine, engine.journal, people)
 
     def engine(self, store: Store) -> Engine:
         """An engine of its own, as each process has one."""

@@ -1,0 +1,78 @@
+"""controller, repair, reap, halt, unhalt, adopt."""
+
+from __future__ import annotations
+
+import asyncio
+
+from controller.core.retry import decide_manual, new_child
+from tests.cli.place import Place, Shell
+from tests.fakes.memory_cluster import End
+
+
+def unfinished(place: Place) -> str:
+    """A retry whose bookkeeping was cut off after its first step, long ago; its name."""
+    job = place.job("sweep-wrong")
+    decision = decide_manual([job])
+    child = new_child([job], decision, id=place.store.new_id(), now=place.clock.now())
+    asyncio.run(place.store.add_jobs([child]))
+    place.clock.seconds += 60
+    return child.name
+
+
+def test_repair_finishes_what_was_cut_off(sweep: Place, shell: Shell) -> None:
+    """Dry: it is listed and stays as it is. Then it is completed, and there is nothing left."""
+    name = unfinished(sweep)
+    assert shell.json("repair", "--dry-run")[0]["retry_toggle"] is False
+    assert sweep.job(name).retry_toggle is False
+    answer = shell("repair")
+    assert answer.code == 0
+    assert name in answer.out
+    assert sweep.job(name).retry_toggle is True
+    assert "nothing to repair" in shell("repair").out
+
+
+def test_reap_shows_what_is_overdue_and_leaves_it_to_the_daemon(place: Place, shell: Shell) -> None:
+    """Only who leads may reap: a daemon that is there does it by itself."""
+    place.cluster.ends = lambda job: End(starts=None)
+    place.submit()
+    place.passes()
+    assert "no job is overdue" in shell("reap").out
+    place.clock.seconds += 15 * 24 * 3600
+    place.daemon_there = True
+    answer = shell("reap")
+    assert "the daemon reaps by itself" in answer.err
+    assert "sweep-good" in answer.out
+    assert place.passes_asked == 0
+    stuck = shell.json("reap", "--dry-run")
+    assert {one["status"] for one in stuck} == {"queued"}
+    place.daemon_there = False
+    assert shell("reap", "--dry-run").code == 0
+    assert place.passes_asked == 0
+    assert "one complete pass is made now" in shell("reap").err
+    assert place.passes_asked == 1
+
+
+def test_halt_and_unhalt(place: Place, shell: Shell) -> None:
+    """The kill switch keeps who and why, and can be lifted; what it says stands in explain."""
+    place.submit()
+    assert shell("halt", "submissions", "--why", "power cut").code == 0
+    place.passes()
+    assert asyncio.run(place.store.active()) == []
+    assert "power cut" in shell("explain", "sweep").out
+    assert shell("unhalt", "submissions").code == 0
+    assert asyncio.run(place.store.halts()).submissions is None
+    assert shell("halt", "everything").code == 2
+
+
+def test_adopt_says_when_it_comes(shell: Shell) -> None:
+    """One line, exit code 2."""
+    answer = shell("adopt", "sweep")
+    assert answer.code == 2
+    assert "comes with Kubernetes support" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_controller_once_is_one_pass(place: Place, shell: Shell) -> None:
+    """--once reaches the daemon; its exit code is the command's."""
+    assert shell("controller", "--once").code == 0
+    assert place.passes_asked == 1
