@@ -26,8 +26,8 @@ def job_input(job: models.Job, folder: Path) -> JobInput:
         start_deadline=job.start_deadline,
         node_selector=dict(job.node_selector),
         tolerations=tuple(_written(toleration) for toleration in job.tolerations),
-        priority_class=job.priority_class,
-        service_account=job.service_account,
+        priority_class=job.priority_class or "",
+        service_account=job.service_account or "",
         image_pull_secrets=tuple(job.image_pull_secrets),
         local=_local(job.local, folder),
     )
@@ -40,7 +40,7 @@ def document(
     retry: list[models.Retry],
     table: Table | None,
 ) -> dict[str, Any]:
-    """The spec as JSON data with every default filled in; equal meaning gives equal data.
+    """The spec as JSON data with every default filled in; equal meaning gives equal data, itself a spec.
 
     Tasks stay as written; of a csv it holds path, id column, SHA-256 and number of rows.
     """
@@ -62,10 +62,10 @@ def _written(part: models.Part) -> dict[str, Any]:
 def _mount(mount: models.Mount) -> Mount:
     return Mount(
         path=mount.path,
-        host_path=mount.host_path,
-        pvc=mount.pvc,
-        config_map=mount.config_map,
-        empty_dir=mount.empty_dir,
+        host_path=mount.host_path or "",
+        pvc=mount.pvc or "",
+        config_map=mount.config_map or "",
+        empty_dir=bool(mount.empty_dir),
         read_only=mount.read_only,
         propagation="" if mount.propagation == "None" else mount.propagation,
     )

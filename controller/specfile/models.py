@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from controller.core.model import When
@@ -107,15 +107,15 @@ class Mount(Part):
 
     path: s.AbsolutePath
     """Where it appears in the job. Absolute."""
-    host_path: s.AbsolutePath = ""
+    host_path: s.AbsolutePath | None = None
     """Folder of the node. Absolute; the operator may allow some only."""
-    pvc: s.ObjectName = ""
+    pvc: s.ObjectName | None = None
     """PersistentVolumeClaim in the batch's namespace."""
-    config_map: s.ObjectName = ""
+    config_map: s.ObjectName | None = None
     """ConfigMap in the batch's namespace."""
     empty_dir: Annotated[
-        s.Flag, BeforeValidator(_empty_dir), Field(json_schema_extra={"type": ["boolean", "object"]})
-    ] = False
+        s.Flag | None, BeforeValidator(_empty_dir), WithJsonSchema({"type": ["boolean", "object"]})
+    ] = None
     """An empty folder that ends with the job."""
     read_only: s.Flag = False
     """Whether the job can't write to it."""
@@ -172,9 +172,9 @@ class Job(Part):
     """Labels that the node must have."""
     tolerations: list[Toleration] = []
     """Node taints that are tolerated."""
-    priority_class: s.ObjectName = ""
+    priority_class: s.ObjectName | None = None
     """PriorityClass of the pods."""
-    service_account: s.ObjectName = ""
+    service_account: s.ObjectName | None = None
     """Service account of the pods; the operator allows them by name."""
     image_pull_secrets: list[s.ObjectName] = []
     """Secrets with which the image is pulled; the operator allows them by name."""
@@ -272,9 +272,9 @@ class Header(Part):
     """Always `Batch`."""
     name: s.BatchName
     """Name of the batch and prefix of its jobs' names; unique in its namespace, for ever."""
-    owner: s.Owner = ""
+    owner: s.Owner | None = None
     """User it belongs to; must agree with the operator's map where there is one."""
-    namespace: s.Label = ""
+    namespace: s.Label | None = None
     """Namespace of the jobs; the operator allows them by name. Absent: the daemon's default."""
     max_concurrent: Annotated[s.Whole, Field(ge=1, le=1_000_000)] | None = None
     """The most jobs active at any time. Absent: the daemon's default. May change while it runs."""

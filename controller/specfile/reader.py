@@ -208,7 +208,7 @@ def _spec(
     canonical = document(header, whole.tasks, whole.job, whole.retry, table)
     return BatchSpec(
         name=header.name,
-        namespace=header.namespace,
+        namespace=header.namespace or defaults.namespace,
         owner=header.owner or defaults.user,
         max_concurrent=header.max_concurrent or defaults.max_concurrent,
         job=job_input(whole.job, Path(defaults.workdir) if defaults.workdir else folder),

@@ -43,7 +43,7 @@ def test_what_may_change(old: str, new: str, changes: dict[str, object]) -> None
         (", B: y", "", ["job.env.B changed"]),
         ("image: a", "image: a, deadline: 1h", ["job.deadline was absent and is now '1h'"]),
         ("name: b", "name: b\nmaxAutoRetries: 2", ["maxAutoRetries was 6 and is now 2"]),
-        ("name: b", "name: b\nowner: me", ["owner was '' and is now 'me'"]),
+        ("name: b", "name: b\nowner: me", ["owner was absent and is now 'me'"]),
         (
             "{range: {name: I, from: 1, to: 3}}",
             "{list: [{id: a}]}",

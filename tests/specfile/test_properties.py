@@ -211,7 +211,7 @@ def test_valid_specs(spec: dict[str, Any]) -> None:
     document = json.loads(json.dumps(result.spec.document))
     assert rules_of(settings_of(result.spec)["retry"]) == result.spec.retry
     assert result.spec.job.env == spec["job"].get("env", {})
-    again = read(json.dumps(document | {"owner": document["owner"] or None}), HERE, "a.json").spec
+    again = read(json.dumps(document), HERE, "a.json").spec
     assert again is not None
     assert changed_fields(result.spec.document, again.document) == ({}, [])
     assert again.tasks == result.spec.tasks

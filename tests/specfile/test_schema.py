@@ -126,12 +126,10 @@ def test_defaults_are_valid_and_written_as_people_write() -> None:
                 assert list(faults(field["default"], field)) == [], f"{name}.{key}"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "examples").rglob("traits*.yaml")), ids=lambda path: path.name
-)
-def test_examples(path: Path) -> None:
+@pytest.mark.parametrize("path", ["gwas/traits.yaml"])
+def test_examples(path: str) -> None:
     """What we ship is green in an editor."""
-    assert list(faults(as_editors_see(path.read_text()), SCHEMA)) == []
+    assert list(faults(as_editors_see((ROOT / "examples" / path).read_text()), SCHEMA)) == []
 
 
 def test_a_full_spec() -> None:
