@@ -25,6 +25,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 START_ERROR, FAILED_MOUNT = "StartError", "FailedMount"
 START_ERROR_CODE = 128
 """What containerd gives a container whose command can't be started."""
+_LONGEST = 400
+"""Characters of a message: as JSON no more than 2,400 bytes, which a pipe takes at once (4,096)."""
 
 
 class Child(NamedTuple):
@@ -143,6 +145,9 @@ def _refusal(message: str) -> Json:
 
 
 def _tell(report: int, what: Json) -> None:
+    """One line that always fits into the pipe as a whole."""
+    if "message" in what:
+        what["message"] = what["message"][:_LONGEST]
     os.write(report, json.dumps(what).encode() + b"\n")
 
 

@@ -45,10 +45,11 @@ def out_of_memory(used: int, limit: int) -> Json:
     return {"stop": "memory", "reason": "OOMKilled", "exit_code": KILLED, "message": message}
 
 
-def node_lost(*, rebooted: bool) -> Json:
+def node_lost(*, rebooted: bool, last_words: str = "") -> Json:
     """The end of a job whose supervisor is gone without having recorded one."""
     what = "this machine restarted" if rebooted else "the job's supervisor was killed"
-    return {"succeeded": False, "pod_reason": "NodeLost", "message": f"{what} while the job ran"}
+    message = f"{what} while the job ran" + (f": {last_words}" if last_words else "")
+    return {"succeeded": False, "pod_reason": "NodeLost", "message": message}
 
 
 def end_of(code: int | None, report: Json | None, cause: Json) -> Json:

@@ -165,6 +165,11 @@ class Folders:
             )
         _remove_tree(draft)
 
+    def events(self) -> list[Entry]:
+        """The whole history, with the line of everything that could be seen before the call."""
+        self.history.settle()
+        return list(local_history.read_history(self.history.path))
+
     def tidy(self) -> None:
         """Remove the drafts of processes that died over them, and complete the history."""
         self.history.settle()

@@ -39,7 +39,10 @@ class Entry(NamedTuple):
 
 
 def read_history(path: str) -> Iterator[Entry]:
-    """The complete lines of a history file, oldest first; none when there is no file."""
+    """The complete lines of a history file, oldest first; none when there is no file.
+
+    An effect is seen a moment before its line: who wants all lines of what was seen calls ``settle`` first.
+    """
     with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
         for line in file:
             if line.endswith("\n"):

@@ -75,7 +75,9 @@ class Launcher:
                     del self._launches[uid]
                 elif code is not None:
                     launch.pid = 0
-                    launch.problem = f"the job's supervisor failed: {_last_line(launch.errors) or code}"
+                    launch.problem = (
+                        f"the job's supervisor failed: {local_output.last_line(launch.errors) or code}"
+                    )
 
     def _spawn(self, record: Record, errors: str) -> int:
         folder = self._folders.path(record.namespace, record.name)
@@ -105,11 +107,3 @@ def _exit_code(pid: int) -> int | None:
     except ChildProcessError:
         return 0
     return os.waitstatus_to_exitcode(status) if done else None
-
-
-def _last_line(path: str) -> str:
-    try:
-        lines = (local_output.tail(path, 4096) or b"").decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return lines[-1] if lines else ""

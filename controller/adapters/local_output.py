@@ -72,3 +72,11 @@ def tail(path: str, max_bytes: int) -> bytes | None:
             return file.read(max_bytes)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def last_line(path: str) -> str:
+    """The last line of a small text file; empty when there is none. Never raises."""
+    with contextlib.suppress(OSError):
+        lines = (tail(path, 4096) or b"").decode(errors="replace").splitlines()
+        return lines[-1] if lines else ""
+    return ""

@@ -118,7 +118,7 @@ class Supervision:
         found: Json = json.loads(line)
         if found:
             self._report = found
-        elif not self._cause and self._begin() and self._child:
+        elif self._code is None and not self._cause and self._begin() and self._child:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._child.go, b"!")
 
@@ -199,6 +199,8 @@ class Supervision:
             pause = min(2 * pause, 1.0)  # one that hangs in the kernel takes its time
         self._reap()
         if self._child:
+            with contextlib.suppress(BlockingIOError):
+                self._take_report(self._child.report)  # it may have died faster than it was heard
             while self._take_output(self._child.output):
                 pass
         self._output.close()

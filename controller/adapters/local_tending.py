@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from controller.adapters import local_ends, local_files, local_hints, local_history, local_proc
+from controller.adapters import local_ends, local_files, local_hints, local_history, local_output, local_proc
 from controller.adapters.local_folders import FINISHED, QUEUED, RUNNING, Folders, Record, process
 from controller.adapters.local_launch import Launcher
 from controller.adapters.local_proc import Proc
@@ -84,7 +84,9 @@ class Tender:
                 if not self._cleared(now):
                     return now
                 rebooted = now.status["boot"] != local_proc.boot_id()
-                end = {**local_ends.node_lost(rebooted=rebooted), "finished": local_files.mark()}
+                words = local_output.last_line(self._folders.path(now.namespace, now.name, "supervisor.err"))
+                lost = local_ends.node_lost(rebooted=rebooted, last_words=words)
+                end = {**lost, "finished": local_files.mark()}
                 now = now._replace(status={**now.status, **end, "phase": FINISHED})
                 self._folders.advance(now, local_history.END, now.status)
                 local_hints.notify(self._folders.root, now.namespace, now.name)

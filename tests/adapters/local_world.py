@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from controller.adapters import local_proc
-from controller.adapters.local_history import Entry, read_history
+from controller.adapters.local_folders import Folders
+from controller.adapters.local_history import Entry
 from controller.adapters.local_processes import LocalProcesses
 from controller.adapters.local_settings import LocalSettings
 from controller.adapters.system_clock import SystemClock
@@ -48,8 +49,8 @@ class LocalWorld:
         return self.state / "cluster" / self.namespace / name
 
     def history(self) -> Sequence[Entry]:
-        """The history file."""
-        return list(read_history(str(self.state / "cluster" / "history.jsonl")))
+        """The history, with all that could be seen so far."""
+        return Folders(str(self.state / "cluster")).events()
 
     def kinds(self, job: NewJob) -> list[str]:
         """What happened to this name."""

@@ -156,6 +156,7 @@ async def test_another_boot_is_another_world(world: LocalWorld) -> None:
     """After a reboot the pids of a status mean nothing: the job is lost with its node."""
     job = world.job("sweep-1", "sleep", "300")
     await world.running(job)
+    assert world.kinds(job) == ["create", "start"]  # and so nobody is stopped while it has the lock
     local_proc.send(world.supervisor(job), signal.SIGSTOP)
     path = str(world.folder("sweep-1") / "status.json")
     status = local_files.read(path)

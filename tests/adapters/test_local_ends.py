@@ -116,6 +116,23 @@ async def test_sigterm_can_be_ignored_for_the_grace_only(world: LocalWorld) -> N
     assert shown.finished_at - shown.started_at >= timedelta(seconds=0.8)
 
 
+async def test_a_second_order_does_not_prolong_the_first(tmp_path: Path) -> None:
+    """A job that is deleted while its deadline's grace runs is killed when that grace is over."""
+    local = LocalWorld(tmp_path, grace=timedelta(seconds=1.0))
+    try:
+        loop = "trap '' TERM; while :; do sleep 0.05; done"
+        job = local.job("sweep-1", "sh", "-c", loop, deadline=timedelta(seconds=0.2))
+        created = await local.running(job)
+        await asyncio.sleep(0.6)
+        await local.cluster.delete(job.namespace, job.name, created.uid)
+        while await local.shown(job):
+            await asyncio.sleep(0.03)
+        start, end = (entry.time for entry in local.history() if entry.kind in ("start", "end"))
+        assert timedelta(seconds=1.0) < end - start < timedelta(seconds=1.6)
+    finally:
+        await local.end()
+
+
 async def test_a_job_may_clean_up_at_sigterm(world: LocalWorld) -> None:
     """A job that is deleted gets SIGTERM first and can still write its last words."""
     job = world.job("sweep-1", "sh", "-c", "trap 'echo saved; exit 0' TERM; while :; do sleep 0.02; done")
