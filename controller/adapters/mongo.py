@@ -25,9 +25,13 @@ from controller.adapters.mongo_meta import MongoMeta
 from controller.adapters.mongo_requests import MongoRequests
 from controller.adapters.mongo_schema import prepare
 from controller.adapters.mongo_shapes import Document
-from controller.ports import BatchkeeperError
+from controller.ports import BatchkeeperError, Unavailable
 
 DATABASE = "batchkeeper"
+UNREADABLE_ADDRESS = (
+    "the MongoDB address (store.uri in config.yaml, or MONGODB_URI) cannot be read: write "
+    "mongodb://user:password@host:port/?replicaSet=name, with @ : / in a password as %40 %3A %2F"
+)
 OLDEST = (6, 0)
 """The oldest server that has what the partial indexes need (``$in`` in their filters)."""
 
@@ -60,8 +64,9 @@ def connect(uri: str, patience: timedelta) -> AsyncMongoClient[Document]:
             timeoutMS=milliseconds,
             connectTimeoutMS=min(5000, milliseconds),
         )
-    except (ConfigurationError, InvalidURI, ValueError, TypeError) as error:
-        raise BatchkeeperError(f"the MongoDB address cannot be read: {error}; see MONGODB_URI") from error
+    except (ConfigurationError, InvalidURI, ValueError, TypeError):
+        # The driver's own words may quote the address, and with it the password: not even as a cause.
+        raise BatchkeeperError(UNREADABLE_ADDRESS) from None
 
 
 async def open_store(
@@ -77,6 +82,9 @@ async def open_store(
         with translated("connecting"):
             await _check_server(client)
             await prepare(client[database])
+    except Unavailable as error:
+        await client.close()
+        raise Unavailable(f"{error}: is the server up, and the address right? (MONGODB_URI)") from error
     except BaseException:
         await client.close()
         raise

@@ -77,7 +77,10 @@ def _bulk(operation: str, error: BulkWriteError) -> BatchkeeperError:
 
 def _line(error: Exception) -> str:
     """The first line of an error, cut short: a topology description is a page long."""
-    return " ".join(str(error).split(", Timeout:")[0].split(", full error:")[0].split())[:300]
+    text = str(error)
+    for tail in (", Timeout:", ", full error:", " (configured timeouts"):
+        text = text.split(tail)[0]
+    return " ".join(text.split())[:300]
 
 
 def edge(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:

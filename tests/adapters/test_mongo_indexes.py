@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pymongo
 import pytest
@@ -46,16 +49,36 @@ class Full:
         return [entry for entry in self.database["system.profile"].find(mine) if "planSummary" in entry]
 
 
-@pytest.fixture
-async def full(mongo_uri: str, mongo_database: str) -> AsyncIterator[Full]:
-    """The database, filled."""
+@pytest.fixture(scope="module")
+def filled(mongo_uri: str) -> Iterator[Full]:
+    """The database, filled once; the calls below change little of it."""
     with pymongo.MongoClient[Document](mongo_uri) as client:
-        store = await open_store(mongo_uri, mongo_database)
+        database = client[f"test_{uuid4().hex}"]
+
+        async def fill() -> Full:
+            async with _world(mongo_uri, database.name) as world:
+                return await _filled(world, database)
+
         try:
-            world = StoreWorld(store, lambda: asyncio.sleep(0.006), await store.now())
-            yield await _filled(world, client[mongo_database])
+            yield asyncio.run(fill())
         finally:
-            await store.close()
+            client.drop_database(database)
+
+
+@pytest.fixture
+async def full(mongo_uri: str, filled: Full) -> AsyncIterator[Full]:
+    """The filled database, with a store of this test's own."""
+    async with _world(mongo_uri, filled.database.name) as world:
+        yield dataclasses.replace(filled, world=world)
+
+
+@contextlib.asynccontextmanager
+async def _world(uri: str, database: str) -> AsyncIterator[StoreWorld]:
+    store = await open_store(uri, database)
+    try:
+        yield StoreWorld(store, lambda: asyncio.sleep(0.006), await store.now())
+    finally:
+        await store.close()
 
 
 async def _filled(world: StoreWorld, database: Database[Document]) -> Full:
@@ -99,7 +122,7 @@ CALLS: dict[str, tuple[Call, int]] = {
     "gates": (lambda f: f.world.store.gates([f.batch_id]), 1),
     "claim": (lambda f: f.world.store.claim(f.batch_id, [(f.world.store.new_id(), 0)], 9), 1),
     "enter_foreign": (lambda f: f.world.store.enter_foreign(f.batch_id, [Foreign("u", "n", "Job")]), 1),
-    "stamp": (lambda f: f.world.store.stamp(9), 11 + 8),
+    "stamp": (lambda f: f.world.store.stamp(9), 10 + 2 * 8),
     "stamp (again)": (lambda f: f.world.store.stamp(9), 8),
     "job": (lambda f: f.world.store.job(f.root.id), 1),
     "jobs": (lambda f: f.world.store.jobs([job.id for job in f.active]), 8),
