@@ -103,7 +103,7 @@ async def test_nobody_there() -> None:
 )
 async def test_no_address(uri: str) -> None:
     """An address that can't be read is a matter for its author, not for another try."""
-    with pytest.raises(BatchkeeperError, match="address cannot be read") as caught:
+    with pytest.raises(BatchkeeperError, match="cannot be read: write") as caught:
         await open_store(uri)
     assert not isinstance(caught.value, Unavailable)
     assert "secret" not in str(caught.value)
