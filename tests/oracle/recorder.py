@@ -85,7 +85,10 @@ class Recorder:
             mark.insert_one({"_id": end})
             there = [{"$match": {"ns.coll": {"$in": [*WATCHED, MARK]}}}]
             with db.with_options(read_concern=ReadConcern("majority")).watch(
-                there, full_document="whenAvailable", start_at_operation_time=self._start, max_await_time_ms=50
+                there,
+                full_document="whenAvailable",
+                start_at_operation_time=self._start,
+                max_await_time_ms=50,
             ) as stream:
                 for change in stream:
                     collection = change["ns"]["coll"]
@@ -106,7 +109,9 @@ def _document(raw: Raw) -> Document | None:
         case {"collection": "gates"}:
             return GATE.decode(raw)
         case {"collection": "meta", "_id": "halts"}:
-            halts = {what: HALT.decode(raw[what]) if raw.get(what) else None for what in ("submissions", "retries")}
+            halts = {
+                what: HALT.decode(raw[what]) if raw.get(what) else None for what in ("submissions", "retries")
+            }
             return Halts(**halts)
         case _:
             return None
