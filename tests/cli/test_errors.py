@@ -1,0 +1,168 @@
+"""Whatever goes wrong is one line on stderr with what to do; exit codes mean what docs/cli.md says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from controller import app
+from controller.cli import program
+from controller.ports import Unavailable
+from tests.cli.place import Place, Shell
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("stauts",), "did you mean 'status'?"),
+        (("status",), "missing argument 'BATCH'"),
+        (("jobs", "sweep", "--sttus", "error"), "--status"),
+        (("jobs", "sweep", "--verdict", "oops"), "is not one of 'succeeded'"),
+        (("halt", "all"), "submissions"),
+        (("list", "-o", "xml"), "is not one of 'table', 'json', 'yaml'"),
+    ],
+)
+def test_a_slip_of_the_keyboard_is_answered_with_the_nearest(
+    shell: Shell, words: tuple[str, ...], says: str
+) -> None:
+    """Usage errors are exit code 2, one line, and name the right word and where to read on."""
+    answer = shell(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert says.lower() in answer.err.lower()
+    assert answer.err.startswith("error: ")
+    assert answer.err.rstrip().endswith("--help'")
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_misspelled_batch_is_answered_with_the_nearest(sweep: Place, shell: Shell) -> None:
+    """Exit code 1: the words were right, the name is none."""
+    for command in ("status", "jobs", "report", "pause"):
+        answer = shell(command, "sweeep")
+        assert answer.code == 1
+        assert answer.err == "error: there is no batch sweeep; did you mean sweep?\n"
+
+
+def test_every_complaint_about_the_configuration_has_its_line(place: Place, shell: Shell) -> None:
+    """All at once, each with the file and the line; --config names another file."""
+    Path("wrong.yaml").write_text("max_concurent: 3\nhttp:\n  port: many\n")
+    answer = shell("list", "--config", "wrong.yaml")
+    assert answer.code == 1
+    lines = sorted(answer.err.splitlines())
+    assert len(lines) == 2
+    assert "wrong.yaml:1: max_concurent: no such key: did you mean max_concurrent?" in lines[0]
+    assert "wrong.yaml:3: http.port" in lines[1]
+    assert "no such file" in shell("list", "--config", "nowhere.yaml").err
+
+
+def test_what_is_unavailable_is_one_line(place: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback for a store that is away."""
+
+    def away(settings: object) -> None:
+        raise Unavailable("the store does not answer: is it up?")
+
+    monkeypatch.setattr(app, "open_parts", away)
+    answer = shell("list")
+    assert (answer.code, answer.err) == (1, "error: the store does not answer: is it up?\n")
+
+
+def test_a_look_leaves_nothing_behind(place: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command typed in the wrong folder says so, and starts no database there."""
+    monkeypatch.delenv("MONGODB_URI")
+    answer = shell("list")
+    assert answer.code == 1
+    assert "nothing was ever run from here" in answer.err
+    assert "--config" in answer.err
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_the_api_is_not_quietly_passed_by(
+    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With BATCHKEEPER_URL set somebody means another place than this store."""
+    monkeypatch.setenv("BATCHKEEPER_URL", "http://example")
+    answer = shell("list")
+    assert answer.code == 1
+    assert "BATCHKEEPER_URL" in answer.err
+
+
+def test_a_name_that_stands_for_two_things_is_not_guessed(sweep: Place, shell: Shell) -> None:
+    """A batch and a job of one name: the ids tell them apart."""
+    sweep.submit("sweep-good")
+    answer = shell("explain", "sweep-good")
+    assert answer.code == 1
+    assert "is the name of several things" in answer.err
+    assert sweep.job("sweep-good").id in answer.err
+    assert shell("explain", sweep.job("sweep-good").id).code == 0
+    assert shell("explain", sweep.batch("sweep-good").id).code == 0
+
+
+def test_ctrl_c_is_clean(place: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """130, as shells have it, and not a word."""
+
+    def interrupted(settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "open_parts", interrupted)
+    answer = shell("list")
+    assert (answer.code, answer.out, answer.err) == (130, "", "")
+
+
+def test_a_bug_is_one_line_and_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What nobody foresaw: where its traceback is and how to report it; no credentials in either."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    try:
+        raise ValueError("mongodb://me:hunter2@db/ is odd")
+    except ValueError as error:
+        program.crashed(type(error), error, error.__traceback__)
+    said = capsys.readouterr().err
+    (file,) = tmp_path.iterdir()
+    assert len(said.splitlines()) == 1
+    assert str(file) in said
+    assert "please report it" in said
+    assert "--debug" in said
+    assert "ValueError" in file.read_text()
+    assert "hunter2" not in said + file.read_text()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_debug_shows_the_traceback(
+    place: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, debug: bool
+) -> None:
+    """--debug anywhere leaves Python's own hook in place; without it ours is."""
+    before = sys.excepthook
+    shell("list", *(["--debug"] if debug else []))
+    assert (sys.excepthook is before) is debug
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    """``batchkeeper … | head -1``: no traceback, no complaint."""
+    command = Path(sys.executable).with_name("batchkeeper")
+    environment = {**os.environ, "MONGODB_URI": ""}
+    ran = subprocess.run(
+        ["bash", "-c", f"{command} validate --schema | head -1; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    first, code = ran.stdout.splitlines()
+    assert first == "{"
+    assert code in ("0", "141")
+    assert ran.stderr == ""
+
+
+def test_the_version_and_the_help_are_there_without_a_command(shell: Shell) -> None:
+    """Bare words show the help, and it fits a narrow terminal."""
+    assert shell("--version").out.startswith("batchkeeper ")
+    bare = shell()
+    assert bare.code == 0
+    assert "Write and run" in bare.out
+    assert shell("-h").code == 0
