@@ -11,7 +11,8 @@ import pytest
 from controller.adapters.local_history import Entry
 from controller.ports import NewJob
 from tests.adapters.local_world import LocalWorld
-from tests.contract.cluster_suite import NS, ClusterSuite, Does, World
+from tests.contract.cluster_suite import ClusterSuite
+from tests.contract.cluster_world import NS, Does, World
 
 COMMANDS: dict[Does, Sequence[str]] = {
     Does.SUCCEED: ("sh", "-c", "echo first; echo last"),

@@ -12,7 +12,8 @@ import pytest
 from controller.adapters.local_history import Entry
 from controller.core.model import JobInput
 from controller.ports import CreateResult, NewJob, Rejected, Unavailable
-from tests.contract.cluster_suite import LONG, NS, ClusterSuite, Does, World
+from tests.contract.cluster_suite import ClusterSuite
+from tests.contract.cluster_world import LONG, NS, Does, World
 from tests.fakes.memory_cluster import End, MemoryCluster
 
 
