@@ -1,0 +1,1 @@
+"""Measurements, never tests: ``python -m tests.bench``. See ``docs/performance.md``."""
