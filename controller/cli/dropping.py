@@ -28,12 +28,14 @@ class Draft:
         self.target = target
 
     def drop(self) -> None:
-        """Let it appear."""
-        os.replace(self.path, self.target)
+        """Let it appear; a spec that lies in the watched folder already is there."""
+        if self.path != self.target:
+            os.replace(self.path, self.target)
 
     def discard(self) -> None:
         """Take it away again; nothing happens when it was dropped."""
-        self.path.unlink(missing_ok=True)
+        if self.path != self.target:
+            self.path.unlink(missing_ok=True)
 
 
 def draft(source: Path, spec: BatchSpec, settings: Settings) -> Draft:
@@ -41,7 +43,7 @@ def draft(source: Path, spec: BatchSpec, settings: Settings) -> Draft:
     source, folder = source.absolute(), settings.specs.folder.absolute()
     target = folder / source.name
     if target == source:
-        return Draft(folder / f".{source.name}", source)
+        return Draft(source, source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _copy_csv(spec, source.parent, folder)

@@ -90,7 +90,12 @@ def drawn(standing: Standing, pace: Pace, why: str) -> RenderableType:
     row.add_column(ratio=1, min_width=10)
     row.add_column(no_wrap=True)
     row.expand = True
-    bar = ProgressBar(total=max(1, standing.total), completed=standing.done)
+    bar = ProgressBar(
+        total=max(1, standing.total),
+        completed=standing.done,
+        complete_style="cyan",
+        finished_style="green",
+    )
     row.add_row(Text(standing.batch.name, style="bold"), bar, f"{_tasks(standing)}  {_time(standing, pace)}")
     parts: list[RenderableType] = [row, Text.assemble(styled(standing.state), f"  {_numbers(standing)}")]
     if failures := _failures(standing):
@@ -133,7 +138,7 @@ def _tasks(standing: Standing) -> str:
 
 def _numbers(standing: Standing) -> str:
     said = [
-        f"active jobs in batch: {standing.active} of {standing.gate.max}",
+        f"active jobs in batch: {standing.places} of {standing.gate.max}",
         f"waiting: {standing.waiting}",
         *([f"retries in back-off: {standing.back_off}"] if standing.back_off else []),
     ]

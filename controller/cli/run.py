@@ -24,6 +24,7 @@ from controller.cli.shapes import report_document
 from controller.cli.standing import standing_of
 from controller.cli.status_screen import explanation_of
 from controller.config import Settings
+from controller.core.explain import Explanation
 from controller.core.model import Batch, Result
 from controller.core.report import compare
 from controller.core.spec import BatchSpec
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 EXPLAIN_EVERY = 4
 """Looks at the store for one look at the cluster, which ``explain`` takes."""
+ALL_IS_WELL = frozenset({"expanding", "starting", "full", "all-started", "ending", "finished"})
 LOG = "run.log"
 INTERRUPTED = 130
 
@@ -154,8 +156,7 @@ async def _brought_in(running: Running, wanted: Wanted) -> Batch | None:
 
 async def _as_dropped(parts: Parts, copy: Draft) -> BatchSpec | None:
     """The spec as the daemon will read it at its new place."""
-    path = copy.path if copy.path.exists() else copy.target
-    reading = await read_spec_file(parts.settings, path, user=local_user())
+    reading = await read_spec_file(parts.settings, copy.path, user=local_user())
     complain(*reading.problems)
     return reading.spec
 
@@ -194,9 +195,9 @@ async def _to_its_end(parts: Parts, batch: Batch) -> Batch:
                     progress.show(standing)
                     return standing.batch
                 if looks % EXPLAIN_EVERY == 0:
-                    why = (
+                    why = _worth_saying(
                         await explanation_of(parts, batch if standing is None else standing.batch)
-                    ).sentence
+                    )
                 if standing is not None:
                     progress.show(standing, why)
             except Unavailable as error:
@@ -205,6 +206,11 @@ async def _to_its_end(parts: Parts, batch: Batch) -> Batch:
             await parts.clock.sleep(LOOK_SECONDS)
     finally:
         progress.close()
+
+
+def _worth_saying(explanation: Explanation) -> str:
+    """The sentence, unless it says no more than the numbers do: all is well."""
+    return "" if explanation.cause in ALL_IS_WELL else explanation.sentence
 
 
 # ------------------------------------------------------------------------------------- the report

@@ -1,7 +1,7 @@
 """How a batch stands at this moment, from the store alone: cheap enough to be asked every second.
 
-Read by ``list``, by ``status`` and by the progress of ``run``. Counted from the gate, which is the
-authority for what is active, and from the batch's cached counts, never by reading all of its records.
+Read by ``list``, by ``status`` and by the progress of ``run``. Counted from the batch's cached counts and
+its gate, never by reading all of its records.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MOST_LOOKED_AT = 500
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One batch in numbers of tasks. ``ended`` of them ended without success."""
+    """One batch in numbers of tasks. ``ended`` of them ended without success.
+
+    The numbers are those of one instant; ``places`` is newer by the moment since they were last counted.
+    """
 
     batch: Batch
     gate: Gate
@@ -34,6 +37,11 @@ class Standing:
     def total(self) -> int:
         """All tasks."""
         return self.batch.tasks
+
+    @property
+    def places(self) -> int:
+        """Active jobs in the batch, by the gate."""
+        return len(self.gate.holders)
 
     @property
     def done(self) -> int:

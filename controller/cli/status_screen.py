@@ -101,7 +101,7 @@ def _facts(screen: Screen) -> Iterator[tuple[str, str]]:
     standing, batch = screen.standing, screen.standing.batch
     yield "tasks", _tasks(standing)
     if not batch.status.closed:
-        yield "active jobs in batch", f"{standing.active} of {standing.gate.max}{_besides(screen)}"
+        yield "active jobs in batch", f"{standing.places} of {standing.gate.max}{_besides(screen)}"
         yield "waiting", f"{standing.waiting}{_in_back_off(standing)}"
     if standing.failures:
         yield "first attempts failed", verdicts(standing)

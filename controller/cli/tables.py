@@ -40,24 +40,24 @@ STYLES = {
 """Colours only repeat what the words say."""
 
 
-def table(*columns: str, right: Iterable[str] = (), title: str = "") -> Table:
-    """An empty table; the last column takes what room is left and folds, the others stay whole."""
+def table(*columns: str, right: Iterable[str] = (), cut: bool = False) -> Table:
+    """An empty table; the last column takes what room is left, the others stay whole.
+
+    ``cut``: one line per row, whatever its last column says; without it that column folds.
+    """
     made = Table(
         box=None,
         pad_edge=False,
         padding=(0, 2, 0, 0),
         header_style="bold",
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
     )
     for name in columns:
         last = name == columns[-1]
         made.add_column(
             name,
             justify="right" if name in right else "left",
-            no_wrap=not last,
-            overflow="fold",
+            no_wrap=cut or not last,
+            overflow="ellipsis" if cut and last else "fold",
         )
     return made
 
@@ -97,7 +97,7 @@ def batches_table(standings: Sequence[Standing], now: datetime) -> RenderableTyp
             styled(one.state),
             f"{one.done}/{one.total}",
             Text(str(one.ended), style="red" if one.ended else "dim"),
-            f"{one.active}/{one.gate.max}",
+            f"{one.places}/{one.gate.max}",
             str(one.waiting),
             span(now - batch.inserted),
         )
@@ -105,10 +105,10 @@ def batches_table(standings: Sequence[Standing], now: datetime) -> RenderableTyp
 
 
 def jobs_table(jobs: Sequence[Attempt], now: datetime) -> RenderableType:
-    """``jobs``, and the failures of ``status``."""
+    """``jobs``, and the failures of ``status``: a line each; ``explain`` and ``logs`` tell the rest."""
     if not jobs:
         return Text("no such jobs", style="dim")
-    made = table("JOB", "STATUS", "VERDICT", "EXIT", "TOOK", "WHY", right=("EXIT", "TOOK"))
+    made = table("JOB", "STATUS", "VERDICT", "EXIT", "TOOK", "WHY", right=("EXIT", "TOOK"), cut=True)
     for job in jobs:
         status = "terminating" if job.terminating else job.status.value
         made.add_row(

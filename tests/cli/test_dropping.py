@@ -1,0 +1,112 @@
+"""The copy that ``run`` drops means the same where it lies, and appears all at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from controller.cli.dropping import draft
+from controller.config import Settings
+from controller.core.spec import BatchSpec
+from controller.specfile import SpecDefaults, read_spec
+
+SPEC = """# my sweep
+apiVersion: batchkeeper/v1
+kind: Batch
+name: sweep
+tasks:
+  csv: {path: data/rows.csv, id: n}
+job:
+  image: example/none:1
+  local:
+    command: [work]
+    workdir: .   # here
+retry:
+- on: {exitCodes: [2]}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a spec and its csv."""
+    folder = tmp_path / "home"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "rows.csv").write_text("n,X\n1,a\n2,b\n")
+    (folder / "sweep.yaml").write_text(SPEC)
+    return folder
+
+
+def settings(tmp_path: Path, **local: str) -> Settings:
+    """Settings with a watched folder of the test's own."""
+    return Settings(specs={"folder": tmp_path / "watched"}, local=local)
+
+
+def read(path: Path, folder: Path) -> BatchSpec:
+    """A spec as it is read in a folder."""
+    content = path.read_bytes()
+    result = read_spec(content, name=path.name, folder=folder, root=folder, defaults=SpecDefaults())
+    assert result.spec, result.problems
+    return result.spec
+
+
+def test_the_copy_means_what_the_original_means(home: Path, tmp_path: Path) -> None:
+    """Same tasks, same working directory, though it lies elsewhere; comments and form stay."""
+    original = read(home / "sweep.yaml", home)
+    copy = draft(home / "sweep.yaml", original, settings(tmp_path))
+    copy.drop()
+    dropped = tmp_path / "watched" / "sweep.yaml"
+    there = read(dropped, dropped.parent)
+    assert there.tasks == original.tasks
+    assert there.job == original.job
+    assert dropped.read_text() == SPEC.replace("workdir: .", f'workdir: "{home}"')
+
+
+def test_the_same_spec_gives_the_same_copy(home: Path, tmp_path: Path) -> None:
+    """A second run drops the very bytes of the first, so it is the same batch."""
+    original = read(home / "sweep.yaml", home)
+    draft(home / "sweep.yaml", original, settings(tmp_path)).drop()
+    dropped = tmp_path / "watched" / "sweep.yaml"
+    before = dropped.read_bytes()
+    draft(home / "sweep.yaml", original, settings(tmp_path)).drop()
+    assert dropped.read_bytes() == before
+
+
+def test_nothing_is_rewritten_where_the_configuration_says_where_to_work(home: Path, tmp_path: Path) -> None:
+    """With local.workdir configured the text is copied byte by byte."""
+    original = read(home / "sweep.yaml", home)
+    draft(home / "sweep.yaml", original, settings(tmp_path, workdir=str(home))).drop()
+    assert (tmp_path / "watched" / "sweep.yaml").read_text() == SPEC
+
+
+def test_json_is_dropped_too(home: Path, tmp_path: Path) -> None:
+    """A JSON spec stays JSON."""
+    document = {
+        "apiVersion": "batchkeeper/v1",
+        "kind": "Batch",
+        "name": "sweep",
+        "tasks": {"range": {"name": "N", "from": 1, "to": 2}},
+        "job": {"image": "example/none:1", "local": {"command": ["work"], "workdir": "data"}},
+    }
+    (home / "sweep.json").write_text(json.dumps(document))
+    draft(home / "sweep.json", read(home / "sweep.json", home), settings(tmp_path)).drop()
+    dropped = json.loads((tmp_path / "watched" / "sweep.json").read_text())
+    assert dropped["job"]["local"]["workdir"] == str(home / "data")
+
+
+def test_a_draft_is_no_spec_until_it_is_dropped(home: Path, tmp_path: Path) -> None:
+    """Its name begins with a dot, which no watcher reads; discarded, nothing is left of it."""
+    copy = draft(home / "sweep.yaml", read(home / "sweep.yaml", home), settings(tmp_path))
+    assert [path.name for path in (tmp_path / "watched").glob("*.yaml") if path.name[0] != "."] == []
+    copy.discard()
+    assert list((tmp_path / "watched").glob("*.yaml")) == []
+
+
+def test_a_spec_that_lies_in_the_watched_folder_is_left_alone(tmp_path: Path, home: Path) -> None:
+    """Nothing is copied onto itself."""
+    inside = Settings(specs={"folder": home})
+    copy = draft(home / "sweep.yaml", read(home / "sweep.yaml", home), inside)
+    copy.drop()
+    copy.discard()
+    assert (home / "sweep.yaml").read_text() == SPEC
