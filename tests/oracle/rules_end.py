@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from controller.core.model import Attempt, BatchStatus, Result, Status
 from tests.oracle.history import Parent
 from tests.oracle.invariants import Broken, Invariant
-from tests.oracle.rules_retries import judge_lifecycles
+from tests.oracle.rules_retries import judge_lifecycles, owed
 from tests.oracle.state import State
 
 
@@ -38,6 +38,9 @@ def _batch(state: State, parent: Parent) -> Iterator[Broken]:
         yield Invariant.UNFINISHED, f"{batch.name} has {len(newest)} tasks of {batch.tasks}"
     if not batch.status.closed:
         yield Invariant.UNFINISHED, f"{batch.name} is {batch.status}: {batch.reason}"
+    for job in newest.values():
+        if batch.id not in state.cancelled and owed(state, job):
+            yield Invariant.UNFINISHED, f"{job.name} ended as {job.verdict}, and its retry was never recorded"
     completed = sum(job.status is Status.COMPLETED for job in newest.values())
     wanted = Result.COMPLETED if completed >= batch.tasks else Result.PARTIAL if completed else Result.FAILED
     if batch.status is BatchStatus.FINISHED and batch.result is not wanted:

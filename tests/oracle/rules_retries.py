@@ -77,6 +77,20 @@ def _within_budget(state: State, chain: Sequence[Attempt], child: Attempt) -> It
         yield Invariant.BACK_OFF, f"{child.name} waits {waits} after {failed.name}, at least {least} is asked"
 
 
+def owed(state: State, newest: Attempt) -> bool:
+    """Whether automation owes the task of this newest attempt another one, as far as the judge can tell."""
+    coded = newest.stop is not None and newest.stop.code is not None
+    if newest.status is not Status.ERROR or coded or newest.no_retry or newest.exit_code == 1:
+        return False
+    chain = state.task(newest)
+    start = max((at for at, attempt in enumerate(chain) if attempt.origin is Origin.USER), default=0)
+    since = chain[start:]
+    verdict = newest.verdict
+    budget = state.facts.budget(state.parents[newest.batch_id].batch.name, verdict) if verdict else None
+    like = [one for one in since if one.verdict is verdict and one.status is Status.ERROR]
+    return budget is not None and len(like) <= budget.limit and len(since) <= state.facts.most_auto
+
+
 def _toggled(state: State, child: Attempt) -> Iterator[Broken]:
     missing = [name for name, ids in _lists(state, child).items() if child.id not in ids]
     if missing:

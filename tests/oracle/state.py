@@ -102,6 +102,8 @@ class State:
     """By job id: when it entered its status, by the store's clock and nobody else's."""
     forbidden: dict[str, datetime] = field(default_factory=dict)
     """By job id: when ``no_retry`` was set."""
+    cancelled: set[str] = field(default_factory=set)
+    """Ids of batches that were ever cancelled: what failed meanwhile is owed no retry."""
     things: dict[str, Thing] = field(default_factory=dict)
     names: dict[tuple[str, str], Thing] = field(default_factory=dict)
     """What is under a name now."""
@@ -161,6 +163,8 @@ class State:
                 self._record(job, entry.at)
             case Gate() as gate:
                 self.gates[gate.batch_id] = gate
+                if gate.cancel:
+                    self.cancelled.add(gate.batch_id)
             case Parent() as parent:
                 self.parents[parent.batch.id] = parent
             case Halts() as halts:

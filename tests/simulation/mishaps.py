@@ -29,7 +29,7 @@ class Mishaps:
         instants = sorted(self.rng.uniform(3, scenario.duration) for _ in range(scenario.mishaps))
         for instant in instants:
             await asyncio.sleep(max(0.0, instant - self.world.loop.time()))
-            kind = self.rng.choice(sorted(_KINDS))
+            kind = self.rng.choice(sorted(scenario.mishap_kinds or _KINDS))
             if self.world.faults.note(kind, "the world"):
                 self._doings.append(asyncio.ensure_future(_KINDS[kind](self)))
 
@@ -68,6 +68,20 @@ class Mishaps:
             self.world.recorder.deleted_by_hand(space, name)
             lingers = self.rng.choice((0.0, 0.0, self.rng.uniform(1, 60)))
             self.world.cluster.delete_by_hand(space, name, pod_lingers=lingers)
+
+    async def replaced(self) -> None:
+        """A third party deletes an object of ours, and somebody else's takes its name at once."""
+        active = [job for job in self.world.records() if job.status.active]
+        taken = {name for _, name, job in self.world.objects() if job}
+        names = [job.name for job in active if job.name in taken]
+        if names:
+            name = self.rng.choice(names)
+            self.world.recorder.deleted_by_hand(NAMESPACE, name)
+            self.world.cluster.delete_by_hand(NAMESPACE, name)
+            self.world.cluster.add_foreign(NAMESPACE, name)
+            self._foreign.append(name)
+            await asyncio.sleep(self.rng.uniform(20, 60))
+            self._remove_foreign(name)
 
     async def foreign(self) -> None:
         """Others start objects under a batch's prefix, and end them."""
@@ -128,6 +142,7 @@ _KINDS: dict[str, Callable[[Mishaps], Awaitable[None]]] = {
     "outage of the store": Mishaps.outage_of_the_store,
     "outage of the cluster": Mishaps.outage_of_the_cluster,
     "hand": Mishaps.hand,
+    "replaced": Mishaps.replaced,
     "foreign": Mishaps.foreign,
     "squatter": Mishaps.squatter,
     "node": Mishaps.node,

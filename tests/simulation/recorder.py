@@ -43,6 +43,11 @@ class Recorder:
             if held is not None and held.uid == uid:
                 self._note(Deed.DELETE if name == "delete" else Deed.EXPIRE, held, ours=True)
 
+    def reached(self, name: str, held: Thing | None, uid: str) -> None:
+        """A delete that reached another object than the one that it was for."""
+        if name == "delete" and held is not None and held.uid != uid and held.deleting:
+            self._note(Deed.DELETE, held, ours=True)
+
     def delete_asked(self, namespace: str, name: str, uid: str, delay: float) -> None:
         """A delete will reach the cluster later; judged as asked for now."""
         held = self.held(namespace, name)

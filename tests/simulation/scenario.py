@@ -59,6 +59,8 @@ class Scenario:
     """How many things people ask for."""
     mishaps: int = 0
     """How many things happen around the engine: outages, hands, foreign objects, lost nodes, clock steps."""
+    mishap_kinds: tuple[str, ...] = ()
+    """Empty: all of them."""
     pause: float = 60.0
     late: float = 120.0
     patience: float = 90.0

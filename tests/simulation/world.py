@@ -161,9 +161,11 @@ class World:
         self.calls += 1
         self.recorder.catch_up()
         self.recorder.asked(name, args)
+        held = self.recorder.held(args[0], args[1]) if name == "delete" else None
         try:
             answer = await bound(*args, **more)
         finally:
+            self.recorder.reached(name, held, args[2] if held else "")
             self.recorder.catch_up(process.minted, ours=side == "cluster")
         if name == "next_epoch":
             process.minted = answer
