@@ -6,6 +6,7 @@ thousand finished records and over a million.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -84,12 +85,13 @@ class MongoAttempts(MongoPart):
     @edge
     async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
         """Several changes, a page in a round trip; returns how many applied."""
-        writes = [UpdateOne(*guarded_update(change, epoch)) for change in changes]
-        applied = 0
-        for first in range(0, len(writes), PAGE):
-            result = await self._jobs.bulk_write(writes[first : first + PAGE], ordered=False)
-            applied += result.matched_count
-        return applied
+        pages: list[list[UpdateOne]] = []
+        for first in range(0, len(changes), PAGE):
+            page = changes[first : first + PAGE]
+            pages.append([UpdateOne(*guarded_update(change, epoch)) for change in page])
+            await asyncio.sleep(0)  # ten thousand of them must not stall the loop
+        results = [await self._jobs.bulk_write(page, ordered=False) for page in pages]
+        return sum(result.matched_count for result in results)
 
     # ------------------------------------------------------------------------------- standing in line
 

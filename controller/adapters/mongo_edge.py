@@ -43,7 +43,7 @@ _REFUSALS = frozenset({2, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
 """The server's codes that say "this document or command, never": bad values, the validators of
 ``mongo_schema``, too large. Every other failure, also a missing permission or a full disk, may pass."""
 
-PAGE = 500
+PAGE = 200
 """Documents per round trip of a long list: each page leaves the event loop free again."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from bson import ObjectId
@@ -56,7 +57,7 @@ class Shape(Generic[T]):
             for f in dataclasses.fields(cls)  # type: ignore[arg-type]
         ]
         self._by_name = {field.name: field for field in self._fields}
-        self._by_key = {field.key: field for field in self._fields}
+        self._decoders = {field.key: (field.name, field.codec.decode) for field in self._fields}
 
     def encode(self, record: T) -> Document:
         """The document of a record; raises ``ValueError`` for a value that has no faithful form."""
@@ -83,12 +84,12 @@ class Shape(Generic[T]):
 
         Raises ``KeyError``, ``TypeError`` or ``ValueError``.
         """
-        by_key = self._by_key
+        decoders = self._decoders
         found: Document = {}
         for key, value in document.items():
-            field = by_key.get(key)
-            if field is not None and value is not None:
-                found[field.name] = field.codec.decode(value)
+            if key in decoders and value is not None:
+                name, decode = decoders[key]
+                found[name] = value if decode is as_is else decode(value)
         return self._cls(**found)
 
 
@@ -169,7 +170,8 @@ def _unescaped_key(key: str) -> str:
 def each(codec: Codec) -> Codec:
     """A tuple of such values, kept as a list."""
     encode, decode = codec
-    return Codec(lambda items: [encode(item) for item in items], lambda items: tuple(map(decode, items)))
+    to_tuple = tuple if decode is as_is else lambda items: tuple(map(decode, items))
+    return Codec(lambda items: [encode(item) for item in items], to_tuple)
 
 
 def nested(shape: Shape[Any]) -> Codec:
@@ -177,16 +179,26 @@ def nested(shape: Shape[Any]) -> Codec:
     return Codec(shape.encode, shape.decode)
 
 
-AS_TEXT_OR_IS = Codec(_plain, lambda value: value)
+def as_is(value: Any) -> Any:
+    """A value that the driver already decodes as we want it; lists of records never even call this."""
+    return value
+
+
+AS_TEXT_OR_IS = Codec(_plain, as_is)
 ID = Codec(object_id, str)
 IDS = each(ID)
-INSTANT = Codec(_instant, lambda value: value)
+INSTANT = Codec(_instant, as_is)
 SECONDS = Codec(timedelta.total_seconds, lambda seconds: timedelta(seconds=seconds))
 TEXTS = each(AS_TEXT_OR_IS)
 PAIRS = Codec(pairs, from_pairs)
 JSON = Codec(escaped, unescaped)
 
 
-def word(enum: Callable[[Any], Any]) -> Codec:
-    """A value of a closed enum, kept as its plain value."""
-    return Codec(lambda member: member.value, enum)
+def word(enum: type[Enum]) -> Codec:
+    """A value of a closed enum, kept as its plain value; an unheard-of one raises ``ValueError``."""
+    members = {member.value: member for member in enum}
+
+    def decode(value: Any) -> Enum:
+        return members[value] if value in members else enum(value)
+
+    return Codec(lambda member: member.value, decode)
