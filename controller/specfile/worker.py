@@ -160,18 +160,28 @@ class SpecReader:
         await process.wait()
 
 
+_warm: dict[asyncio.AbstractEventLoop, tuple[SpecReader, asyncio.Task[None]]] = {}
+"""The reader of each running loop, and the task that ends it with the loop."""
+
+
 async def read_spec_safely(
-    content: bytes,
-    *,
-    name: str,
-    folder: Path,
-    root: Path,
-    defaults: SpecDefaults,
-    limits: Limits = Limits(),
+    content: bytes, *, name: str, folder: Path, root: Path, defaults: SpecDefaults
 ) -> ReadSpec:
-    """Read one spec within the limits, in a process for it alone; whoever reads many has a ``SpecReader``."""
-    async with SpecReader(limits) as reader:
-        return await reader.read(content, name=name, folder=folder, root=root, defaults=defaults)
+    """``SpecReader.read`` by a reader with the usual limits, which stays warm until the loop ends."""
+    loop = asyncio.get_running_loop()
+    if loop not in _warm:
+        reader = SpecReader()
+        _warm[loop] = reader, loop.create_task(_keep(reader), name="spec reader")
+    return await _warm[loop][0].read(content, name=name, folder=folder, root=root, defaults=defaults)
+
+
+async def _keep(reader: SpecReader) -> None:
+    """Wait until the loop cancels what still runs, as it does at its end; then end the reader's process."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        del _warm[asyncio.get_running_loop()]
+        await reader.close()
 
 
 class _BugError(Exception):

@@ -200,7 +200,7 @@ specs = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(specs)
 def test_valid_specs(spec: dict[str, Any]) -> None:
     """Every valid spec is read, says what was written, and equals itself when written out again."""

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from controller.ports import Unavailable
-from controller.specfile import Limits, ReadSpec, SpecReader, read_spec_safely
+from controller.specfile import Limits, ReadSpec, SpecReader, read_spec_safely, worker
 from tests.specfile.reading import DEFAULTS, read
 
 SPEC = "apiVersion: batchkeeper/v1\nkind: Batch\nname: bad\njob: {image: a}\n"
@@ -129,9 +129,26 @@ async def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> Non
     """Then nothing is said about the spec: it is tried again later."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(Unavailable, match="no process to read specs can be started"):
-        await read_spec_safely(
-            SMALL.encode(), name="a", folder=Path("/"), root=Path("/"), defaults=DEFAULTS, limits=PATIENT
-        )
+        await read_spec_safely(SMALL.encode(), name="a", folder=Path("/"), root=Path("/"), defaults=DEFAULTS)
+
+
+def test_one_reader_for_each_loop() -> None:
+    """Many reads share one process, and with the loop it is gone."""
+
+    async def read_three() -> int:
+        for _ in range(3):
+            result = await read_spec_safely(
+                SMALL.encode(), name="a", folder=Path("/"), root=Path("/"), defaults=DEFAULTS
+            )
+            assert result.spec is not None
+        process = worker._warm[asyncio.get_running_loop()][0]._process
+        assert process is not None
+        return process.pid
+
+    first, second = asyncio.run(read_three()), asyncio.run(read_three())
+    assert first != second
+    assert not psutil.pid_exists(first)
+    assert not psutil.pid_exists(second)
 
 
 async def test_the_child_inherits_no_secret(reader: SpecReader, monkeypatch: pytest.MonkeyPatch) -> None:
