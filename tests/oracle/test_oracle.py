@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.oracle.invariants import Invariant
 
 ADAPTERS = frozenset({"from_memory.py", "recorder.py"})
 """Where logs are translated for the oracle; only they know where these come from."""
-ENDED = {"status": Status.ERROR, "verdict": Verdict.LOST, "slot": None}
+ENDED: dict[str, Any] = {"status": Status.ERROR, "verdict": Verdict.LOST, "slot": None}
 
 
 def lawful_success(tale: Tale) -> None:
@@ -48,7 +49,7 @@ def lawful_cancel(tale: Tale) -> None:
     tale.happen(Deed.DELETE, "a", ours=True)
     tale.happen(Deed.ENDED, "a", success=False)
     tale.happen(Deed.GONE, "a")
-    terminated = {"terminated_code": TerminatedCode.USER, "verdict": Verdict.CANCELLED}
+    terminated: dict[str, Any] = {"terminated_code": TerminatedCode.USER, "verdict": Verdict.CANCELLED}
     tale.change("a", status=Status.TERMINATED, slot=None, finished=tale.now, **terminated)
     tale.leave("a")
     tale.finish(Result.FAILED)
@@ -341,7 +342,7 @@ def stale_decision(tale: Tale) -> None:
     tale.run("a")
     tale.change("a", epoch=2, writer=2)
     tale.happen(Deed.ENDED, "a", success=True)
-    ended = {"status": Status.COMPLETED, "verdict": Verdict.SUCCEEDED, "slot": None}
+    ended: dict[str, Any] = {"status": Status.COMPLETED, "verdict": Verdict.SUCCEEDED, "slot": None}
     tale.change("a", writer=1, **ended, finished=tale.now)
 
 

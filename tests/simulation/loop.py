@@ -54,7 +54,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """The virtual instant."""
         return self.elapsed
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # asyncio's own types are stricter than any override can be
         self,
         when: float,
         callback: Callable[..., object],

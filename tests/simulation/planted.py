@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from controller import deeds, lifecycle, looking, reconcile
-from controller.core import decide, plan, retry, rules
+from controller.core import decide, plan, reaping, retry, rules
 from controller.core.change import Change
 from controller.core.machine import TABLE, Event, Guard
 from controller.core.model import Gate, Holder, Status, Verdict
 from controller.core.view import View
+from controller.ports import Rejected, Unavailable
 from tests.fakes import memory_changes
 from tests.fakes.memory_batches import MemoryBatches
 from tests.fakes.memory_cluster import MemoryCluster
@@ -61,7 +62,8 @@ def only_running_counts(patch: Patch) -> None:
 def _long_line(original: Any) -> Any:
     async def with_line(engine: Any, view: View) -> View:
         seen = await original(engine, replace(view, gate=replace(view.gate, holders=(), foreign=())))
-        return replace(seen, gate=view.gate)
+        shown: View = replace(seen, gate=view.gate)
+        return shown
 
     return with_line
 
@@ -135,8 +137,8 @@ def timeout_is_failure(patch: Patch) -> None:
     async def post(engine: Any, view: Any, job: Any, token: str) -> None:
         try:
             await original(engine, view, job, token)
-        except deeds.Unavailable as error:
-            await deeds._refused(engine, view.life, job, token, deeds.Rejected(str(error)))
+        except Unavailable as error:
+            await deeds._refused(engine, view.life, job, token, Rejected(str(error)))
 
     patch.setattr(deeds, "_post", post)
 
@@ -150,7 +152,7 @@ def counter_without_memory(patch: Patch) -> None:
 def reaper_without_entry(patch: Patch) -> None:
     """The reaper stops without comparing what it read, and by its own wrong clock."""
     _without(patch, Event.OVERDUE, Guard.SAME_ENTRY, Guard.PAST_LIMIT)
-    original = decide.overdue
+    original = reaping.overdue
 
     def overdue(job: Any, now: datetime, reaper: Any) -> Any:
         return original(job, now, replace(reaper, trusted=True))
@@ -201,7 +203,7 @@ def token_removed_on_timeout(patch: Patch) -> None:
     async def post(engine: Any, view: Any, job: Any, token: str) -> None:
         try:
             await original(engine, view, job, token)
-        except deeds.Unavailable:
+        except Unavailable:
             await deeds._close(engine, job, token)
             raise
 

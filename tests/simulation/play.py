@@ -76,7 +76,9 @@ async def _storm_and_calm(world: World) -> None:
     intake = Intake(world)
     person = Person(world)
     mishaps = Mishaps(world, replicas)
-    guards = [asyncio.ensure_future(one.watch_over()) for one in (*replicas, intake)]
+    guards = [
+        asyncio.ensure_future(watch) for watch in (*(r.watch_over() for r in replicas), intake.watch_over())
+    ]
     storm = asyncio.ensure_future(mishaps.strike())
     await asyncio.sleep(world.scenario.duration)
     storm.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ def _hunt(bug: Bug) -> Played | None:
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_planted_bug_is_caught(bug: Bug, record_property: pytest.RecordProperty) -> None:
+def test_a_planted_bug_is_caught(bug: Bug, record_property: Callable[[str, object], None]) -> None:
     """The oracle catches it, and the very same schedule is good without it."""
     caught = _hunt(bug)
     assert caught is not None, f"{bug.name}: not caught in {WITHIN} seeds"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ def _portions() -> list[range]:
 
 
 @pytest.mark.parametrize("seeds", _portions(), ids=lambda seeds: f"{seeds.start}-{seeds.stop}")
-def test_no_schedule_breaks_an_invariant(seeds: range, record_property: pytest.RecordProperty) -> None:
+def test_no_schedule_breaks_an_invariant(
+    seeds: range, record_property: Callable[[str, object], None]
+) -> None:
     """Whatever strikes, the invariants hold at every revision and everything comes to its right end."""
     began = time.process_time()
     bad = [played.story for seed in seeds if not (played := play(draw(seed))).good]
