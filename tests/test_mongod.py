@@ -197,6 +197,10 @@ async def test_killed_under_its_users(state: Path) -> None:
             written = await asyncio.to_thread(client["t"]["t"].insert_one, {"_id": 1})
             assert written.acknowledged
             again = client.admin.command("serverStatus")["pid"]
+        async with asyncio.timeout(60):
+            # It takes writes an instant before whoever started it has seen that it does.
+            while not said:  # noqa: ASYNC110 -- the one who says it knows no event
+                await asyncio.sleep(0.01)
     assert said == [f"mongod had ended by itself and was started again (pid {again})"]
     assert again != pid
     assert not _runs(again)
