@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 from controller.cli.output import clean
@@ -15,6 +16,9 @@ from controller.core.durations import format_duration
 from controller.core.model import Attempt
 from controller.core.quantities import format_cpu, format_memory
 from controller.requests import Answer
+
+GAP = 2
+"""Blanks between two columns."""
 
 STYLES = {
     "completed": "green",
@@ -45,12 +49,8 @@ def table(*columns: str, right: Iterable[str] = (), cut: bool = False) -> Table:
 
     ``cut``: one line per row, whatever its last column says; without it that column folds.
     """
-    made = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-    )
+    kind = OneLineRows if cut else Table
+    made = kind(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for name in columns:
         last = name == columns[-1]
         made.add_column(
@@ -60,6 +60,21 @@ def table(*columns: str, right: Iterable[str] = (), cut: bool = False) -> Table:
             overflow="ellipsis" if cut and last else "fold",
         )
     return made
+
+
+class OneLineRows(Table):
+    """A table whose last column is cut where the terminal ends; the others keep their width."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give the last column what the others leave."""
+        others = sum(self._widest(column, console, options) + GAP for column in self.columns[:-1])
+        self.columns[-1].max_width = max(1, options.max_width - others)
+        yield from super().__rich_console__(console, options)
+
+    @staticmethod
+    def _widest(column: Column, console: Console, options: ConsoleOptions) -> int:
+        cells = (column.header, *column.cells)
+        return max(Measurement.get(console, options, cell).maximum for cell in cells)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.place import Place, Shell
 
 
@@ -114,6 +116,19 @@ def test_jobs_are_in_spec_order_and_say_why(sweep: Place, shell: Shell) -> None:
     ]
     assert "retry by spec[0] in 9m" in lines[3]
     assert "exit code 1" in lines[1]
+
+
+def test_a_narrow_terminal_cuts_the_why_and_nothing_else(
+    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns every job is one line with its whole name and verdict."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = shell("jobs", "sweep").out.splitlines()
+    assert len(lines) == 7
+    assert max(map(len, lines)) <= 80
+    assert "configuration-error" in lines[2]
+    assert lines[2].startswith("sweep-wrong ")
+    assert lines[2].endswith("…")
 
 
 def test_jobs_can_be_chosen(sweep: Place, shell: Shell) -> None:
