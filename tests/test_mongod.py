@@ -199,7 +199,7 @@ async def test_killed_under_its_users(state: Path) -> None:
             again = client.admin.command("serverStatus")["pid"]
         async with asyncio.timeout(60):
             # It takes writes an instant before whoever started it has seen that it does.
-            while not said:  # noqa: ASYNC110 -- the one who says it knows no event
+            while not said:
                 await asyncio.sleep(0.01)
     assert said == [f"mongod had ended by itself and was started again (pid {again})"]
     assert again != pid
