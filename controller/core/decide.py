@@ -149,6 +149,10 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
         fields = {"scheduler_id": found.uid, "node": found.node or None}
         change = Change(job.id, Event.REPOINTED, Reason.OTHER_UID, fields=fields, uid=job.scheduler_id)
         return Move(Act.WRITE, Reason.OTHER_UID, change)
+    if found.finished and job.stop and not _settled(job, now, life):
+        # A delete of it may be under way, so it can't be trusted to keep the name from an open create:
+        # it goes first, then the name is buried, and only then the attempt ends (R5).
+        return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
     if found.finished:
         # A pod that lingers after its finished job still runs the user's program: the slot is held.
         return None if found.pod_unfinished or sight.pods else Move(Act.END, Reason.FINISHED, uid=found.uid)

@@ -296,6 +296,23 @@ def test_a_finished_batch_keeps_its_result() -> None:
     assert perform(trace).batch.result is Result.COMPLETED
 
 
+def test_what_is_being_deleted_keeps_no_name_occupied() -> None:
+    """A stopped job succeeded while its delete was under way; it went, and a create of it landed late."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        stage.script.lines.append(("create", Fault.LATE))
+        await stage.passes(daemon, 12)
+        assert stage.job("scan-t0").status.active
+        await stage.cancel("scan-t0")
+        await stage.passes(daemon, 20)
+        await asyncio.sleep(100)
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 12.0)}, late=80.0, deletion=15.0)
+
+
 def test_a_wrong_clock_makes_nothing_look_old() -> None:
     """A leader an hour behind stamped what it claimed, and the next one reaped it at once."""
 
