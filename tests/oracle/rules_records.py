@@ -103,7 +103,8 @@ def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Itera
         yield Invariant.SLOT_FREED, f"{after.name} ended as {after.status} while {alive} live"
     still_open = [token for token in before.open_creates if at - token.at < state.facts.hold]
     occupant = state.names.get((after.namespace, after.name))
-    if still_open and (occupant is None or occupant.job_id != after.id):
+    taken_away = any(thing.touched for thing in things)  # by a third party: nothing could help
+    if still_open and not taken_away and (occupant is None or occupant.job_id != after.id):
         taken = "is free" if occupant is None else "is somebody else's"
         yield Invariant.NAME_FREE, f"{after.name} ended with {len(still_open)} open creates; its name {taken}"
     yield from _truth(before, after, any(thing.success for thing in things))

@@ -63,6 +63,9 @@ class Mishaps:
     async def hand(self) -> None:
         """A third party deletes an object, foreign or ours; its pod may run on."""
         things = [(space, name) for space, name, job in self.world.objects() if job]
+        active = {job.name for job in self.world.records() if job.status.active}
+        if self.rng.random() < 0.7:
+            things = [(space, name) for space, name in things if name in active] or things
         if things:
             space, name = self.rng.choice(things)
             self.world.recorder.deleted_by_hand(space, name)

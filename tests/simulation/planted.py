@@ -279,7 +279,7 @@ def dropped_unasked(patch: Patch) -> None:
 
 
 _LATE = {"rates": {Fault.LATE: 0.2, Fault.SLOW: 0.02}, "requests": 12, "split_brain": False}
-_CRASHES = {"rates": {Fault.CRASH_AFTER: 0.03}, "hints_lost": 1.0, "requests": 0}
+_CRASHES = {"rates": {Fault.CRASH_BEFORE: 0.03}, "most_faults": 200, "duration": 200.0, "requests": 0}
 _HANDS = {"mishaps": 12, "mishap_kinds": ("hand",), "requests": 6}
 _OTHERS = {"mishaps": 12, "mishap_kinds": ("foreign", "squatter")}
 _REPLACED = {
@@ -295,17 +295,17 @@ BUGS: tuple[Bug, ...] = (
     Bug("no uid precondition", no_uid_precondition, _REPLACED),
     Bug("lost judged from the list", lost_from_any_list, {}),
     Bug("toggle before parents", toggle_before_parents, {}),
-    Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES, 20),
+    Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES),
     Bug("timeout taken for a failure", timeout_is_failure, _LATE),
     Bug("retry counter without memory", counter_without_memory, {}),
     Bug("reaper without compare-and-set", reaper_without_entry, {}),
     Bug("epoch ignored", epoch_ignored, {}),
-    Bug("terminal write while a pod lingers", ends_while_pod_lingers, _HANDS, 30),
+    Bug("terminal write while a pod lingers", ends_while_pod_lingers, _HANDS),
     Bug("burial skipped", burial_skipped, _LATE),
     Bug("token removed on timeout", token_removed_on_timeout, _LATE),
     Bug("paused ignored", paused_ignored, {}),
     Bug("exit 1 retried", exit_one_retried, {}),
-    Bug("foreign not counted", foreign_not_counted, _OTHERS, 25),
+    Bug("foreign not counted", foreign_not_counted, _OTHERS),
     Bug("back-off ignored", back_off_ignored, {}),
     Bug("result expires while a create is open", expired_at_once, _LATE),
     Bug("foreign object deleted", acts_on_foreign, _OTHERS),

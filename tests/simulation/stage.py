@@ -128,7 +128,7 @@ class Stage:
         """All records' names."""
         return [job.name for job in self.world.records()]
 
-    def object(self, name: str) -> ClusterJob | None:
+    def found(self, name: str) -> ClusterJob | None:
         """The object of ours under this name."""
         return drive(self.world.cluster.get("lab", name, self.job(name).id)).job
 

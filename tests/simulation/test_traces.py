@@ -25,7 +25,7 @@ def test_a1_lost_while_a_create_is_in_flight() -> None:
         await stage.drop(1, 1)
         stage.script.lines.append(("create", Fault.LATE))
         await stage.passes(daemon, 12)
-        assert stage.object("scan-t0"), "the resent create has landed"
+        assert stage.found("scan-t0"), "the resent create has landed"
         stage.by_hand("scan-t0")
         await stage.passes(daemon, 12)
         assert stage.job("scan-t0").tombstone, "the name is buried before the attempt ends as lost"
@@ -60,7 +60,7 @@ def test_a3_a_late_create_finds_its_finished_twin() -> None:
         stage.script.lines.append(("create", Fault.LATE))
         await stage.passes(daemon, 40)
         assert stage.job("scan-t0").status is Status.COMPLETED
-        assert stage.object("scan-t0"), "it outlives its time to live of 10 s while a create is open"
+        assert stage.found("scan-t0"), "it outlives its time to live of 10 s while a create is open"
         await stage.until_over(daemon)
 
     perform(trace, late=100.0)
