@@ -7,6 +7,7 @@ leader's arithmetic, before the gate; the gate stays the safety argument.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, When
 from controller.core.sharing import Demand, Limits, share, why_not
@@ -14,8 +15,13 @@ from controller.core.view import UNLIMITED, Allowance
 from controller.engine import Engine
 
 
-async def allowance_of(engine: Engine, batch: Batch, gate: Gate) -> Allowance:
-    """How many attempts of this batch may start now, and the sentence if it is none."""
+async def allowance_of(
+    engine: Engine, batch: Batch, gate: Gate, others: Sequence[Demand] | None = None
+) -> Allowance:
+    """How many attempts of this batch may start now, and the sentence if it is none.
+
+    ``others``: every batch's demand as it was seen in this pass; None: read them now.
+    """
     paced = engine.pacer.available(engine.clock.monotonic())
     if paced <= 0:
         rate = engine.settings.rate
@@ -23,9 +29,11 @@ async def allowance_of(engine: Engine, batch: Batch, gate: Gate) -> Allowance:
     limits = engine.settings.limits
     if limits == Limits():
         return Allowance(paced) if paced < UNLIMITED.places else UNLIMITED
-    demands = await demands_of(engine)
-    if all(demand.batch_id != batch.id for demand in demands):
-        demands.append(await _demand(engine, batch, gate))  # closed, and a retry is about to reopen it
+    if others is None:
+        others = await demands_of(engine)
+    # Its own as it is now; also when it is closed, and a retry is about to reopen it.
+    demands = [demand for demand in others if demand.batch_id != batch.id]
+    demands.append(await _demand(engine, batch, gate))
     granted = share(demands, limits)
     places = granted.get(batch.id, 0)
     if places <= 0:
@@ -41,8 +49,22 @@ async def demands_of(engine: Engine) -> list[Demand]:
     return [await _demand(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
 
 
+async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
+    """The same demands with what their gates hold at this instant: one question for all of them."""
+    gates = await engine.store.gates([demand.batch_id for demand in demands])
+    return [
+        replace(demand, active=len(gate.holders), free=_room(gate), max=gate.max)
+        for demand in demands
+        if (gate := gates.get(demand.batch_id))
+    ]
+
+
+def _room(gate: Gate) -> int:
+    return max(gate.free, 0) if gate.open else 0
+
+
 async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
-    room = max(gate.free, 0) if gate.open else 0
+    room = _room(gate)
     line = await _line(engine, batch.id, room) if room else ()
     held = {holder.job for holder in gate.holders}
     return Demand(

@@ -115,13 +115,20 @@ class Daemon:
 
     async def _set_alarm(self, batch_id: str) -> None:
         """Put the batch on the agenda again when something of it falls due by itself."""
-        engine = self.engine
-        seconds = await reconcile.next_wake(engine, batch_id, engine.clock.now())
-        pace = engine.pacer.seconds_until_one()
+        self._set_pace(batch_id)
+        seconds = await reconcile.next_wake(self.engine, batch_id, self.engine.clock.now())
+        if seconds is not None:
+            self._wake(batch_id, seconds)
+
+    def _set_pace(self, batch_id: str) -> None:
+        """Put the batch on the agenda again when the next submission may go out."""
+        pace = self.engine.pacer.seconds_until_one()
         if pace > 0:
-            seconds = pace if seconds is None else min(seconds, pace)
-        if seconds is not None and seconds < engine.settings.interval.total_seconds():
-            self.agenda.at(batch_id, engine.clock.monotonic() + max(0.02, seconds))
+            self._wake(batch_id, pace)
+
+    def _wake(self, batch_id: str, seconds: float) -> None:
+        if seconds < self.engine.settings.interval.total_seconds():
+            self.agenda.at(batch_id, self.engine.clock.monotonic() + max(0.02, seconds))
 
     async def repair_pass(self) -> int:
         """Finish retry lifecycles that were left unfinished; any process may (E4)."""
@@ -139,7 +146,10 @@ class Daemon:
         result, steps = "ok", 0
         try:
             steps = await reconcile.one_batch(engine, batch_id, focus)
-            await self._set_alarm(batch_id)
+            if focus is None:  # a record that stands in line for a time comes with a hint of its own
+                await self._set_alarm(batch_id)
+            else:
+                self._set_pace(batch_id)
         except Unavailable as error:
             result = "unavailable"
             engine.journal.trouble("batch pass", error, batch=batch_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -118,6 +118,8 @@ class Engine:
     """By batch id and job id: objects as the watch showed them since the last list."""
     seen: Observation | None = None
     """The last complete list."""
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By namespace: names of unfinished batches as of that list; they tell its foreign objects apart."""
     pacer: Pacer = field(init=False)
     sick: Sickbed = field(default_factory=Sickbed)
     freed: dict[str, list[float]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from controller.core.decide import Lifecycle, Sight
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, Halts, Origin, Status
 from controller.core.naming import longest_prefix
+from controller.core.sharing import Demand
 from controller.core.sight import ClusterJob, ForeignObject, Observation
 from controller.core.view import Allowance, View
 from controller.engine import Engine
@@ -32,6 +33,8 @@ class Scene:
     """By job id: what the watch showed. In a pass after an event, its keys are what to look at."""
     focus: frozenset[str] | None = None
     """Only these records; None: every holder."""
+    demands: Sequence[Demand] | None = None
+    """What every batch holds and asks for, where an operator's limits bind them; None: no limits."""
 
 
 async def look(
@@ -139,6 +142,8 @@ async def _with_line(engine: Engine, view: View) -> View:
     due = await store.waiting(batch_id, room, now, with_auto=with_auto) if room else ()
     if due:
         return replace(view, due=tuple(due))
+    if any(job.status.active for job in view.holders):
+        return view  # neither idle nor done: nothing more is to be asked
     if await store.has(batch_id, LIVE, when="now"):
         return view
     active = await store.has(batch_id, ACTIVE)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from controller import lifecycle
-from controller.allowance import allowance_of
-from controller.core.decide import Lifecycle, Reason
+from controller.allowance import allowance_of, held_now
+from controller.core.decide import Reason
 from controller.core.model import Attempt, Batch, Gate, Status
 from controller.core.plan import (
     CheckForeign,
@@ -33,12 +33,16 @@ from controller.core.plan import (
     withdrawal,
 )
 from controller.core.retry import new_child
-from controller.core.sight import ClusterJob, Observation
+from controller.core.sharing import Demand
 from controller.core.view import View
 from controller.deeds import carry_out, submit
 from controller.engine import Engine
 from controller.looking import Scene, look
 from controller.ports import StaleEpoch, Unavailable
+from controller.surroundings import all_demands, observe, scene_after_event
+from controller.surroundings import lifecycle_of as lifecycle_of
+from controller.surroundings import open_batches as open_batches
+from controller.surroundings import scene_of as scene_of
 
 WITHDRAW_AT_ONCE = 500
 
@@ -47,6 +51,7 @@ WITHDRAW_AT_ONCE = 500
 class Pass:
     """What one pass of one batch has already tried: each thing is tried once, then left to the next."""
 
+    demands: Sequence[Demand] | None = None
     tried: set[tuple[object, ...]] = field(default_factory=set)
     steps: int = 0
     unavailable: Exception | None = None
@@ -99,8 +104,10 @@ async def all_batches(engine: Engine) -> int:
     records = await _holders(engine, gates)
     namespaces = sorted({batch.namespace for batch in batches})
     observation = await observe(engine, namespaces) if namespaces else None
-    scene = await scene_of(engine, batches)
-    scene = replace(scene, observation=observation)
+    scene = replace(
+        await scene_of(engine, batches), observation=observation, demands=await all_demands(engine)
+    )
+    engine.names = scene.prefixes
     steps = 0
     for batch in batches:
         if batch.id not in gates:
@@ -108,24 +115,6 @@ async def all_batches(engine: Engine) -> int:
         held = (read_at, records.get(batch.id, ()))
         steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
     return steps
-
-
-async def open_batches(engine: Engine) -> list[Batch]:
-    """Batches that are not closed, and closed ones with something waiting or active all the same."""
-    batches = {batch.id: batch for batch in await engine.store.batches(closed=False)}
-    for batch_id in sorted(await engine.store.batches_with_live_jobs() - set(batches)):
-        batch = await engine.store.batch(batch_id)
-        if batch:
-            batches[batch_id] = batch
-    return sorted(batches.values(), key=lambda batch: (batch.inserted, batch.id))
-
-
-async def observe(engine: Engine, namespaces: Sequence[str]) -> Observation:
-    """A complete list; what the watch showed before it was asked for is forgotten."""
-    engine.news.clear()
-    observation = await engine.cluster.observe(namespaces)
-    engine.seen = observation
-    return observation
 
 
 async def _holders(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[Attempt]]:
@@ -136,48 +125,22 @@ async def _holders(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[
     return records
 
 
-async def scene_of(engine: Engine, batches: Sequence[Batch]) -> Scene:
-    """What surrounds every batch of this pass: halts, names, and whether time can be trusted."""
-    prefixes: dict[str, frozenset[str]] = {}
-    for batch in batches:
-        if not batch.status.closed:
-            prefixes[batch.namespace] = prefixes.get(batch.namespace, frozenset()) | {batch.name}
-    return Scene(halts=await engine.store.halts(), life=await lifecycle_of(engine), prefixes=prefixes)
-
-
-async def lifecycle_of(engine: Engine) -> Lifecycle:
-    """The operator's figures, with the blind gaps and whether our clock and the store's agree (R10)."""
-    life = engine.settings.life
-    skew = abs(await engine.store.now() - engine.clock.now())
-    trusted = engine.trusted_clock and skew <= engine.settings.clock_skew
-    gaps = tuple(await engine.store.blind_gaps())
-    return replace(life, reaper=replace(life.reaper, trusted=trusted, gaps=gaps))
-
-
 # ------------------------------------------------------------------------------------ after an event
 
 
 async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None) -> int:
     """One batch, from news of its objects (``focus``: which) or because somebody asked (None: all)."""
     engine.must_lead()
-    batch = await engine.store.batch(batch_id)
-    gate = (await engine.store.gates([batch_id])).get(batch_id)
+    batch, gate = await _as_it_stands(engine, batch_id)
     if batch is None or gate is None:
         return 0
-    if not _fresh(engine, batch):
-        await observe(engine, sorted({b.namespace for b in await open_batches(engine)} | {batch.namespace}))
-    news: dict[str, ClusterJob] = dict(engine.news.get(batch_id, {}))
-    scene = replace(await scene_of(engine, await open_batches(engine)), news=news, focus=focus)
+    scene = await scene_after_event(engine, batch, focus)
     return await _guarded_pass(engine, batch, gate, scene, None)
 
 
-def _fresh(engine: Engine, batch: Batch) -> bool:
-    seen = engine.seen
-    return (
-        seen is not None
-        and batch.namespace in seen.namespaces
-        and engine.clock.monotonic() - seen.asked <= engine.settings.foreign_age
-    )
+async def _as_it_stands(engine: Engine, batch_id: str) -> tuple[Batch | None, Gate | None]:
+    batch, gates = await asyncio.gather(engine.store.batch(batch_id), engine.store.gates([batch_id]))
+    return batch, gates.get(batch_id)
 
 
 async def _guarded_pass(
@@ -191,7 +154,7 @@ async def _guarded_pass(
     item = f"batch:{batch.id}"
     if engine.sick.rests(item, engine.clock.monotonic()):
         return 0
-    trial = Pass()
+    trial = Pass(scene.demands)
     async with engine.locks[batch.id], engine.guarded(item, batch=batch.name):
         await _rounds(engine, batch, gate, scene, records, trial)
     await engine.flush_counts(batch.id)
@@ -210,17 +173,16 @@ async def _rounds(
 ) -> None:
     """Look, plan, act, until nothing more follows from what is known or the cluster can't be reached."""
     for _ in range(engine.settings.max_rounds):
-        allowance = await allowance_of(engine, batch, gate)
+        allowance = await allowance_of(engine, batch, gate, scene.demands)
         view = await look(engine, batch, gate, scene, allowance, records)
         steps = [step for step in plan(view, engine.jitter) if trial.first_time(step)]
         if not steps or not await act(engine, view, steps, trial) or trial.unavailable:
             return
         await engine.flush_counts(batch.id)
-        again = await engine.store.batch(batch.id)
-        gates = await engine.store.gates([batch.id])
-        if again is None or batch.id not in gates:
+        again, its_gate = await _as_it_stands(engine, batch.id)
+        if again is None or its_gate is None:
             return
-        batch, gate, records = again, gates[batch.id], None
+        batch, gate, records = again, its_gate, None
 
 
 # ----------------------------------------------------------------------------------------------- act
@@ -318,7 +280,8 @@ async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int
     """One guarded update takes the places; each attempt then goes its own way."""
     async with engine.claims:
         # Another batch may have taken places since this one was planned.
-        places = places[: (await allowance_of(engine, view.batch, view.gate)).places]
+        others = await held_now(engine, trial.demands) if trial.demands else None
+        places = places[: (await allowance_of(engine, view.batch, view.gate, others)).places]
         if not places:
             return False
         taken = await engine.store.claim(

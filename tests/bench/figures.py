@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. ``raw`` is what the machine allows without Batchkeeper, if that means anything."""
+    """One line of the table. ``raw`` is what the machine allows without Batchkeeper."""
 
     what: str
     ours: float

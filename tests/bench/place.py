@@ -89,7 +89,7 @@ async def place(full: bool) -> AsyncIterator[Place]:
 @contextlib.asynccontextmanager
 async def daemon(settings: Settings) -> AsyncIterator[tuple[Running, Counter[str]]]:
     """The whole daemon as ``batchkeeper controller`` runs it, its store calls counted; its log is off."""
-    with (settings.state_dir / "log").open("w") as log:  # noqa: ASYNC230 -- a bench may wait for its disk
+    with (settings.state_dir / "log").open("w") as log:
         set_up_logs("json", "info", log)
         stop, up = asyncio.Event(), asyncio.get_running_loop().create_future()
         task = asyncio.create_task(app.run_controller(settings, stop=stop, ready=up.set_result))

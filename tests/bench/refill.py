@@ -49,10 +49,11 @@ async def refill(place: Place) -> list[Figure]:
     """Jobs that end one after the other: what a single end costs."""
     wanted = spec("refill", 80, 4, ("sleep", "0.8"))
     mine, _, per_job, bare, _ = await _measured(place, wanted)
+    what = "end → replacement's folder"
     return [
-        Figure("end → replacement's folder, p50", _ms(percentile(mine, 50)), "ms", _ms(percentile(bare, 50)), "≤ 3×"),
-        Figure("end → replacement's folder, p99", _ms(percentile(mine, 99)), "ms", _ms(percentile(bare, 99)), "≤ 10×"),
-        Figure("end → replacement's folder, mean", _ms(statistics.mean(mine)), "ms", _ms(statistics.mean(bare))),
+        Figure(f"{what}, p50", _ms(percentile(mine, 50)), "ms", _ms(percentile(bare, 50)), "≤ 3×"),
+        Figure(f"{what}, p99", _ms(percentile(mine, 99)), "ms", _ms(percentile(bare, 99)), "≤ 10×"),
+        Figure(f"{what}, mean", _ms(statistics.mean(mine)), "ms", _ms(statistics.mean(bare))),
         Figure("store calls per job, its whole life", per_job, "calls"),
     ]
 

@@ -1,0 +1,100 @@
+"""What surrounds a batch in a pass: the list, names beside its own, halts, clocks, the others' demands.
+
+Called by ``reconcile`` once per pass; ``looking`` then makes each batch's view from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from controller.allowance import demands_of
+from controller.core.decide import Lifecycle
+from controller.core.model import Batch
+from controller.core.sharing import Demand, Limits
+from controller.core.sight import Observation
+from controller.engine import Engine
+from controller.looking import Scene
+
+
+async def open_batches(engine: Engine) -> list[Batch]:
+    """Batches that are not closed, and closed ones with something waiting or active all the same."""
+    batches = {batch.id: batch for batch in await engine.store.batches(closed=False)}
+    for batch_id in sorted(await engine.store.batches_with_live_jobs() - set(batches)):
+        batch = await engine.store.batch(batch_id)
+        if batch:
+            batches[batch_id] = batch
+    return sorted(batches.values(), key=lambda batch: (batch.inserted, batch.id))
+
+
+async def observe(engine: Engine, namespaces: Sequence[str]) -> Observation:
+    """A complete list; what the watch showed before it was asked for is forgotten."""
+    engine.news.clear()
+    observation = await engine.cluster.observe(namespaces)
+    engine.seen = observation
+    return observation
+
+
+async def all_demands(engine: Engine) -> Sequence[Demand] | None:
+    """What all batches hold and ask for, read once a pass; None where no limit binds them."""
+    return None if engine.settings.limits == Limits() else await demands_of(engine)
+
+
+async def scene_of(engine: Engine, batches: Sequence[Batch]) -> Scene:
+    """What surrounds every batch of this pass: halts, names, and whether time can be trusted."""
+    halts, life = await asyncio.gather(engine.store.halts(), lifecycle_of(engine))
+    return Scene(halts=halts, life=life, prefixes=names_of(batches))
+
+
+def names_of(batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
+    """Names of the unfinished batches, by namespace."""
+    names: dict[str, frozenset[str]] = {}
+    for batch in batches:
+        if not batch.status.closed:
+            names[batch.namespace] = names.get(batch.namespace, frozenset()) | {batch.name}
+    return names
+
+
+async def lifecycle_of(engine: Engine) -> Lifecycle:
+    """The operator's figures, with the blind gaps and whether our clock and the store's agree (R10)."""
+    life = engine.settings.life
+    skew = abs(await engine.store.now() - engine.clock.now())
+    trusted = engine.trusted_clock and skew <= engine.settings.clock_skew
+    gaps = tuple(await engine.store.blind_gaps())
+    return replace(life, reaper=replace(life.reaper, trusted=trusted, gaps=gaps))
+
+
+# ------------------------------------------------------------------------------------ after an event
+
+
+async def scene_after_event(engine: Engine, batch: Batch, focus: frozenset[str] | None) -> Scene:
+    """The scene of one batch's pass: what the watch showed, and the last list while it is fresh (R2).
+
+    What only time brings is left to the full pass: nothing is reaped here, so the clocks and the blind
+    gaps are not asked. The names are those of the last list, with which they belong.
+    """
+    if not _fresh(engine, batch):
+        others = await open_batches(engine)
+        await observe(engine, sorted({other.namespace for other in others} | {batch.namespace}))
+        engine.names = names_of(others)
+    elif not batch.status.closed and batch.name not in engine.names.get(batch.namespace, ()):
+        engine.names = names_of(await open_batches(engine))
+    life = engine.settings.life
+    return Scene(
+        halts=await engine.store.halts(),
+        life=replace(life, reaper=replace(life.reaper, trusted=False)),
+        prefixes=engine.names,
+        news=dict(engine.news.get(batch.id, {})),
+        focus=focus,
+        demands=await all_demands(engine),
+    )
+
+
+def _fresh(engine: Engine, batch: Batch) -> bool:
+    seen = engine.seen
+    return (
+        seen is not None
+        and batch.namespace in seen.namespaces
+        and engine.clock.monotonic() - seen.asked <= engine.settings.foreign_age
+    )
