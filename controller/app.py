@@ -41,6 +41,7 @@ from controller.requests import People
 from controller.spec_pass import SpecPass
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
+from controller.telemetry.timed import timed_cluster, timed_store
 from controller.timetable import Pass, PassEnd, Timetable
 
 STORE_PATIENCE = (1.0, 2.0, 5.0, 10.0, 15.0)
@@ -93,27 +94,38 @@ def spread(job_id: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def open_parts(settings: Settings, *, journal: Journal | None = None) -> AsyncIterator[Parts]:
-    """Store, cluster and engine for one command; a mongod that this call started ends with it.
+async def open_parts(
+    settings: Settings, *, journal: Journal | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[Parts]:
+    """Store, cluster and engine for one command; the last user of our own mongod stops it.
 
+    ``metrics``: what times every call at the ports; None: nobody asks.
     Raises ``BatchkeeperError`` with one clear line when a part can't be had.
     """
     async with contextlib.AsyncExitStack() as stack:
         mongod = settings.store.mongod
         configured = settings.store.uri.get_secret_value()
-        own = database_uri(configured, settings.state_dir, mongod.binary, mongod.cache_mb)
+        say = get_logger("mongod").warning
+        own = database_uri(configured, settings.state_dir, mongod.binary, mongod.cache_mb, say)
         uri = await stack.enter_async_context(own)
         store = await open_store(uri, settings.store.database, settings.store.timeout)
         stack.push_async_callback(store.close)
-        yield await _parts(settings, store, journal or TelemetryJournal(Metrics()), stack)
+        journal = journal or TelemetryJournal(metrics or Metrics())
+        yield _parts(settings, store, journal, metrics, stack)
 
 
-async def _parts(
-    settings: Settings, store: Store, journal: Journal, stack: contextlib.AsyncExitStack
+def _parts(
+    settings: Settings,
+    store: Store,
+    journal: Journal,
+    metrics: Metrics | None,
+    stack: contextlib.AsyncExitStack,
 ) -> Parts:
     clock = SystemClock()
-    cluster = LocalProcesses.from_settings(settings)
+    cluster: Cluster = LocalProcesses.from_settings(settings)
     stack.push_async_callback(cluster.close)
+    if metrics is not None:
+        store, cluster = timed_store(store, metrics), timed_cluster(cluster, metrics)
     engine = Engine(
         cluster=cluster,
         store=store,
@@ -231,7 +243,7 @@ async def _patient_parts(
     journal = TelemetryJournal(metrics)
     while not stop.is_set():
         try:
-            parts = await stack.enter_async_context(open_parts(settings, journal=journal))
+            parts = await stack.enter_async_context(open_parts(settings, journal=journal, metrics=metrics))
         except Unavailable as error:
             health.store_failed(str(error))
             wait = STORE_PATIENCE[min(tries, len(STORE_PATIENCE) - 1)]

@@ -95,7 +95,7 @@ def _as_seen(file: SpecFile, spec: BatchSpec) -> bool:
     csv = spec.document.get("tasks", {}).get("csv")
     if not csv or csv["path"] not in file.beside:
         return True
-    return hashlib.sha256(file.beside[csv["path"]].content).hexdigest() == csv["sha256"]
+    return hashlib.sha256(file.beside[csv["path"]].content).hexdigest() == str(csv["sha256"])
 
 
 def _owned(settings: Settings, file: SpecFile, spec: BatchSpec) -> tuple[BatchSpec, str]:

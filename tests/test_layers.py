@@ -184,6 +184,10 @@ def test_every_module_says_what_it_is_for() -> None:
     assert [source for source in SOURCES if not ast.get_docstring(tree(source))] == []
 
 
+GIT_IGNORES = frozenset({"state", "specs", "out", "__pycache__"})
+"""Folders that running programs fill in a checkout."""
+
+
 def texts() -> Iterator[Path]:
     """Every text of the repository that people read or programs run."""
     for pattern in (
@@ -196,17 +200,22 @@ def texts() -> Iterator[Path]:
         "tests/**/*",
     ):
         for path in ROOT.glob(pattern):
-            if path.is_file() and path.suffix in {
-                "",
-                ".py",
-                ".md",
-                ".yaml",
-                ".yml",
-                ".toml",
-                ".lock",
-                ".json",
-                ".sh",
-            }:
+            if (
+                path.is_file()
+                and not GIT_IGNORES & set(path.parts)
+                and path.suffix
+                in {
+                    "",
+                    ".py",
+                    ".md",
+                    ".yaml",
+                    ".yml",
+                    ".toml",
+                    ".lock",
+                    ".json",
+                    ".sh",
+                }
+            ):
                 yield path
 
 

@@ -35,6 +35,8 @@ CONFIG_FILE = Path("config.yaml")
 
 _NOT_SETTINGS = frozenset({"URL", "CONFIG", "BATCH", "TASK", "ATTEMPT", "JOB"})
 """Where the commands find the API and the file; and what every job of ours has in its environment."""
+_MOUNT = re.compile(r"MOUNT_\d+")
+"""Where a job on one machine finds its mounts."""
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets in a pod when its namespace has a Service named batchkeeper."""
 
@@ -174,7 +176,12 @@ def _unknown_variables() -> Iterator[str]:
     known = {variable(where) for where in leaves(Settings)}
     for name in sorted(os.environ):
         prefix, rest = name[: len(PREFIX)].upper(), name[len(PREFIX) :].upper()
-        if prefix != PREFIX or rest in _NOT_SETTINGS or _SERVICE_LINK.fullmatch(rest):
+        if (
+            prefix != PREFIX
+            or rest in _NOT_SETTINGS
+            or _SERVICE_LINK.fullmatch(rest)
+            or _MOUNT.fullmatch(rest)
+        ):
             continue
         if PREFIX + rest not in known:
             yield complain_of_variable(name, Settings)

@@ -169,7 +169,7 @@ class Repair(Section):
 
 
 class Reap(Section):
-    """When a job counts as stuck and every pass ends it. Time in which nothing could be seen does not count."""
+    """When a job is stuck, and every pass ends it. Time in which nothing could be seen does not count."""
 
     created_after: Duration | None = timedelta(hours=1)
     """How long a job may be `created`. null: for ever."""
