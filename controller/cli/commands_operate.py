@@ -39,6 +39,8 @@ def controller(
     if dry_run:
         go(_rehearse(settings_for(config), output))
         return
+    if output is not Format.TABLE:
+        raise typer.BadParameter("goes with --dry-run: a daemon has logs (log.format)", param_hint="--output")
     settings = load(config)
     set_up_logs(settings.log.format, settings.log.level)
     go(application().run_controller(settings, once=once))

@@ -66,6 +66,8 @@ def validate(
     output: Output = Format.TABLE,
 ) -> None:
     """Check specs: everything that is wrong with them, with its line. Nothing is started."""
+    if schema and specs:
+        raise typer.BadParameter("stands alone: name no specs with it", param_hint="--schema")
     if schema:
         sys.stdout.write(written(Format.JSON if output is Format.TABLE else output, json_schema()))
         return
