@@ -53,7 +53,6 @@ THIRD_PARTIES: dict[str, tuple[str, ...]] = {
     "bson": ("adapters/*mongo*",),
     "fastapi": ("http.py", "api/*"),
     "prometheus_client": ("telemetry/metrics.py",),
-    "psutil": ("adapters/local_*",),
     "pydantic": ("config/*", "specfile/*", "api/*"),
     "pydantic_core": ("config/*", "specfile/*"),
     "pydantic_settings": ("config/*",),
