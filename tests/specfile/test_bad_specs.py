@@ -89,6 +89,14 @@ def test_depth(bomb: str) -> None:
     assert line == "spec.yaml:2: nested deeper than 20 levels: no field of a spec is"
 
 
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+def test_the_twentieth_level_is_the_last(name: str) -> None:
+    """Twenty levels are read (and then found to be no spec), the twenty-first is not."""
+    (twenty, *_), (more,) = (told("[" * depth + "]" * depth, name=name) for depth in (20, 21))
+    assert twenty == f"{name}:1: is not a batch: begin with apiVersion: batchkeeper/v1"
+    assert more == f"{name}:1: nested deeper than 20 levels: no field of a spec is"
+
+
 def test_number_of_values() -> None:
     """A file of very many tiny values is given up before it takes long."""
     (line,) = told("[" + "a," * 30_000 + "]")
