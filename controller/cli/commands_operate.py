@@ -110,7 +110,7 @@ async def _reap(settings: Settings, dry_run: bool, form: Format) -> int:
         note("the daemon reaps by itself, in its next pass")
         return 0
     if found:
-        note("no daemon is there: one complete pass is made now")
+        note("no daemon is there: one complete pass is made now; time without passes does not count")
         return int(await application().run_controller(settings, once=True))
     return 0
 
