@@ -33,6 +33,8 @@ class Logs:
         self._cluster = cluster
         self._written = 0
         self._happened = 0
+        self._ended: set[str] = set()
+        """Uids without a pod that may still run."""
         self._parents: dict[str, Parent] = {}
 
     def drain(self, writer: int | None = None, ours: bool = False) -> Iterator[Entry]:
@@ -53,7 +55,12 @@ class Logs:
         success = self._success(line) if line.kind == END else None
         deed = _DEEDS[line.kind]
         asked = ours and deed in (Deed.CREATED, Deed.BURIED)
-        return Happened(line.time, deed, line.uid, line.name, line.namespace, line.job_id, asked, success)
+        lingers = deed is Deed.GONE and line.uid not in self._ended
+        if deed in (Deed.ENDED, Deed.BURIED):
+            self._ended.add(line.uid)
+        return Happened(
+            line.time, deed, line.uid, line.name, line.namespace, line.job_id, asked, success, lingers
+        )
 
     def _success(self, line: Line) -> bool:
         """Whether the program came to its own end with 0: what a deletion cuts short did not."""

@@ -50,7 +50,8 @@ class Deed(StrEnum):
 class Happened:
     """One event of the cluster's own history. ``at`` is the cluster's clock.
 
-    ``ENDED``: its pod is terminal. ``GONE``: neither the object nor a pod of it is left. ``BURIED``: a
+    ``ENDED``: its pod is terminal. ``GONE``: the object is, and no pod of it
+    is left unless it ``lingers``. ``BURIED``: a
     tombstone of ours took the name.
     """
 
@@ -65,6 +66,8 @@ class Happened:
     """Whether the program asked for this deed just now (False: the cluster itself, or a third party)."""
     success: bool | None = None
     """For ``ENDED``, where the recorder knows."""
+    lingers: bool = False
+    """For ``GONE``: a pod of it runs on, and its ``ENDED`` will follow."""
 
 
 class Side(StrEnum):

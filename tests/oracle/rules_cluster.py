@@ -37,7 +37,8 @@ def _created(state: State, entry: Happened) -> Iterator[Broken]:
     if not job.open_creates and job.status.active:
         yield Invariant.TOKEN, f"{job.name} was created, and its record has no open create"
     others = [thing for attempt in task for thing in state.by_job[attempt.id] if thing.uid != entry.uid]
-    if alive := [f"{thing.name} ({thing.uid})" for thing in others if thing.live]:
+    alive = [f"{thing.name} ({thing.uid})" for thing in others if thing.live]
+    if alive and not kept:
         yield Invariant.ONE_LIVE, f"{job.name} ({entry.uid}) started beside {alive}"
     if any(thing.success and not (thing.touched or thing.cut_short) for thing in others) and not kept:
         yield Invariant.COMPLETED_AGAIN, f"{job.name} started, and its task had succeeded already"

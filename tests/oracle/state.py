@@ -77,6 +77,7 @@ class Thing:
     ended: bool = False
     success: bool | None = None
     gone: bool = False
+    """It is gone, and so is its pod."""
     touched: bool = False
     """A third party deleted it."""
     cut_short: bool = False
@@ -209,7 +210,7 @@ class State:
                 found.touched |= not entry.ours
                 found.cut_short |= not found.ended
             case Deed.GONE:
-                found.gone = True
+                found.gone = not entry.lingers
                 if self.names.get((found.namespace, found.name)) is found:
                     del self.names[found.namespace, found.name]
             case _:

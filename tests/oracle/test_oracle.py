@@ -167,6 +167,15 @@ def freed_while_alive(tale: Tale) -> None:
     tale.change("a", **ENDED, finished=tale.now)
 
 
+def freed_while_a_pod_lingers(tale: Tale) -> None:
+    """The object is gone by a third party's hand, its pod runs on, and the end is written."""
+    tale.begin("a")
+    tale.run("a")
+    tale.happen(Deed.DELETE, "a")
+    tale.happen(Deed.GONE, "a", lingers=True)
+    tale.change("a", **ENDED, finished=tale.now)
+
+
 def after_its_end(tale: Tale) -> None:
     """A late create lands after the record has ended."""
     tale.begin("a")
@@ -386,6 +395,7 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (inserted_too_early, Invariant.ORDER),
     (runs_again, Invariant.COMPLETED_AGAIN),
     (freed_while_alive, Invariant.SLOT_FREED),
+    (freed_while_a_pod_lingers, Invariant.SLOT_FREED),
     (after_its_end, Invariant.AFTER_END),
     (no_token, Invariant.TOKEN),
     (name_left_free, Invariant.NAME_FREE),

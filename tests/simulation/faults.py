@@ -144,10 +144,12 @@ class Faulty:
 
     async def _call(self, name: str, bound: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
         process, world = self._process, self._world
-        await process.breathe()
+        if process.dead or process.paused_until:
+            await process.breathe()
         asked = process.monotonic()
         await asyncio.sleep(world.delay(process))
-        await process.breathe()
+        if process.dead or process.paused_until:
+            await process.breathe()
         fault = world.faults.draw(process, self._side, name)
         if fault is not None:
             await self._before(fault, name, args)

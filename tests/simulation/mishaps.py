@@ -69,7 +69,7 @@ class Mishaps:
         if things:
             space, name = self.rng.choice(things)
             self.world.recorder.deleted_by_hand(space, name)
-            lingers = self.rng.choice((0.0, 0.0, self.rng.uniform(1, 60)))
+            lingers = self.rng.choice((0.0, self.rng.uniform(1, 60)))
             self.world.cluster.delete_by_hand(space, name, pod_lingers=lingers)
 
     async def replaced(self) -> None:

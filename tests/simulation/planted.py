@@ -280,7 +280,7 @@ def dropped_unasked(patch: Patch) -> None:
 
 _LATE = {"rates": {Fault.LATE: 0.2, Fault.SLOW: 0.02}, "requests": 12, "split_brain": False}
 _CRASHES = {"rates": {Fault.CRASH_BEFORE: 0.03}, "most_faults": 200, "duration": 200.0, "requests": 0}
-_HANDS = {"mishaps": 12, "mishap_kinds": ("hand",), "requests": 6}
+_HANDS = {"mishaps": 20, "mishap_kinds": ("hand",), "requests": 0, "longest_run": 60.0}
 _OTHERS = {"mishaps": 12, "mishap_kinds": ("foreign", "squatter")}
 _REPLACED = {
     "mishaps": 12,
@@ -300,7 +300,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("retry counter without memory", counter_without_memory, {}),
     Bug("reaper without compare-and-set", reaper_without_entry, {}),
     Bug("epoch ignored", epoch_ignored, {}),
-    Bug("terminal write while a pod lingers", ends_while_pod_lingers, _HANDS, 54),
+    Bug("terminal write while a pod lingers", ends_while_pod_lingers, _HANDS),
     Bug("burial skipped", burial_skipped, _LATE),
     Bug("token removed on timeout", token_removed_on_timeout, _LATE),
     Bug("paused ignored", paused_ignored, {}),
