@@ -16,7 +16,6 @@ import pytest
 from tests.e2e.place import Place
 
 
-
 @pytest.fixture
 def root() -> Iterator[Path]:
     """A folder of this test's own."""

@@ -29,6 +29,11 @@ def most_at_once(entries: Iterable[Entry], counts: Callable[[str], bool]) -> int
     return most
 
 
+def under(prefix: str) -> Callable[[str], bool]:
+    """Names that begin so."""
+    return lambda name: name.startswith(prefix)
+
+
 def starts(entries: Iterable[Entry]) -> Counter[str]:
     """How often each name's program was started."""
     return Counter(entry.name for entry in entries if entry.kind == START)

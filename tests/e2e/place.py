@@ -1,4 +1,4 @@
-"""One place to run batches in: a state folder, a watched folder, a database, and the daemons that use them."""
+"""One place to run batches in: a state folder, a watched folder, a database, and their daemons."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ CONFIG: Document = {
     "log": {"format": "json"},
 }
 """The real defaults at a test's pace."""
+
+
+CLOSED = ("finished", "cancelled")
 
 
 class Place:
@@ -169,8 +173,10 @@ class Place:
     def over(self, *names: str) -> None:
         """Wait until these batches have come to their end."""
         for name in names:
-            closed = {"finished", "cancelled"}
-            self.until(f"the end of {name}", lambda name=name: self.parent(name).get("batch_status") in closed)
+            self.until(f"the end of {name}", partial(self._closed, name))
+
+    def _closed(self, name: str) -> bool:
+        return self.parent(name).get("batch_status") in CLOSED
 
     def is_(self, job: str, *statuses: str) -> Document:
         """The record of a job, once it has one of these statuses."""

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from tests.e2e.waiting import wait_for
 ROOT = Path(__file__).parents[2]
 
 
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """A clean environment: nothing of the developer's own settings gets into a run."""
     mine = {key: value for key, value in os.environ.items() if not key.startswith("BATCHKEEPER_")}
     for name in ("MONGODB_URI", "MAX_CONCURRENT"):
         mine.pop(name, None)
-    return {**mine, "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **extra}
+    return {**mine, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
 
 
 def command(*arguments: str) -> list[str]:
@@ -46,12 +47,12 @@ class Ran:
         return json.loads(self.out)
 
 
-def run(folder: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> Ran:
+def run(folder: Path, *arguments: str, timeout: float = 120) -> Ran:
     """Run one command to its end."""
     done = subprocess.run(
         command(*arguments),
         cwd=folder,
-        env=environment(env or {}),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -63,13 +64,13 @@ def run(folder: Path, *arguments: str, env: Mapping[str, str] | None = None, tim
 class Daemon:
     """One ``batchkeeper controller``. Its log is a file, one JSON object a line."""
 
-    def __init__(self, folder: Path, log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, log: Path, *arguments: str) -> None:
         self.log = log
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 command("controller", *arguments),
                 cwd=folder,
-                env=environment(env or {}),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -90,6 +91,16 @@ class Daemon:
         """``kill -9``: no chance to tidy anything."""
         self._process.kill()
         self._process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It does nothing at all meanwhile, as in a long pause of its machine."""
+        self._process.send_signal(signal.SIGSTOP)
+        wait_for("its freezing", lambda: "\nState:\tT" in Path(f"/proc/{self.pid}/status").read_text())
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM, and its exit code once it has ended."""

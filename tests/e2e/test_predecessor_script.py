@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.local_history import CREATE, END
-from tests.e2e.history import most_at_once, revision, starts
+from tests.e2e.history import most_at_once, revision, starts, under
 from tests.e2e.others import others
 from tests.e2e.place import Document, Place
 from tests.e2e.specs import batch
@@ -39,19 +39,24 @@ def test_only_the_prefix_counts(place: Place) -> None:
     none is touched.
 
     With two places each, one is left to ``trait`` and one to ``trait-long``; ``traitor-1`` and ``else-1``
-    are nobody's business.
+    are nobody's business. (A job that waits keeps ``trait-long`` unfinished: its prefix is its own as long.)
     """
+    go = place.root / "go"
+    does = {f"t{n}": "sleep 0.05" for n in range(3)}
     with others(place) as theirs:
         names = ["trait-x", "trait-long-x", "traitor-1", "else-1"]
         for name in names:
             theirs.start(name)
-        for name in ("trait", "trait-long"):
-            place.drop(batch(name, {f"t{n}": "sleep 0.05" for n in range(4)}, most=2))
+        place.drop(batch("trait-long", {**does, "t3": gate_open(go)}, most=2))
         place.start()
-        place.over("trait", "trait-long")
+        place.is_("trait-long-t3", "running")
+        place.drop(batch("trait", does, most=2))
+        place.over("trait")
+        go.touch()
+        place.over("trait-long")
         assert all(theirs.runs(name) for name in names)
         for name, foreign in (("trait", "trait-x"), ("trait-long", "trait-long-x")):
-            assert most_at_once(place.history(), lambda job, name=name: job.startswith(f"{name}-t")) == 1
+            assert most_at_once(place.history(), under(f"{name}-t")) == 1
             assert [thing["name"] for thing in place.gate(name)["foreign"]] == [foreign]
 
 
@@ -125,14 +130,14 @@ def test_exit_2_is_retried_and_exit_1_is_not(shared: Place) -> None:
     _backed_off(jobs)
     report = shared.cli("report", "retries", "-o", "json").json
     sums = {"found": 5, "succeeded": 3, "succeeded_after_retry": 2, "failed": 2, "retried": 3, "skipped": 1}
-    assert report["totals"] == sums
+    assert report["totals"].items() >= sums.items()
     assert "limit" in report["tasks"]["never"]["reason"] or "3" in report["tasks"]["never"]["reason"]
     assert report["tasks"]["config"]["attempts"] == 1
     assert "the mount is gone" in shared.job("retries-never-r3")["evidence"]["log_tail"]
 
 
 def _backed_off(jobs: list[Document]) -> None:
-    """Retry n of a task waited at least 100 ms · 2ⁿ⁻¹ after the attempt before it, and at most a tenth more."""
+    """Retry n of a task waits 100 ms · 2ⁿ⁻¹ after the attempt before it, and at most a tenth more."""
     by_name = {job["name"]: job for job in jobs}
     for n, before in enumerate(["retries-never", "retries-never-r1", "retries-never-r2"]):
         waited = by_name[f"retries-never-r{n + 1}"]["not_before"] - by_name[before]["finished"]
@@ -207,7 +212,7 @@ def test_interrupted_and_started_again(place: Place, number: signal.Signals) -> 
 
 
 def test_a_dry_run_changes_nothing(place: Place) -> None:
-    """``plan``, ``submit --dry-run``, and the daemon's ``--dry-run`` say what would be done, and do none of it."""
+    """``plan``, ``submit`` and the daemon say what would be done with ``--dry-run``, and do none of it."""
     spec = batch("dry", {"a": "true", "b": "exit 1", "c": "true"}, most=2)
     path = place.root / "dry.json"
     path.write_text(json.dumps(spec), encoding="utf-8")

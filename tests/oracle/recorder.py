@@ -1,4 +1,4 @@
-"""From a real run's two logs to the oracle's entries: MongoDB's own log of writes, and the local cluster's history.
+"""From a real run's two logs to the oracle's entries: MongoDB's log of writes, the cluster's history.
 
 Neither is the daemon's view. The store's log is read through a change stream with the document as each
 write left it; the history has one line per effect, in their order. Both carry times of one machine: they
