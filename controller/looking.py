@@ -46,13 +46,19 @@ async def look(
     records: tuple[float, Sequence[Attempt]] | None = None,
 ) -> View:
     """One batch's view. ``records``: the holders' records with the monotonic instant of their reading."""
+    seen = _objects_of(batch, scene)
+    strange = _without_place(gate, seen)
     if records is None:
         read_at = engine.clock.monotonic()
         held = [holder.job for holder in gate.holders if scene.focus is None or holder.job in scene.focus]
-        records = (read_at, await engine.store.jobs(held) if held else ())
-    read_at, holders = records
-    seen = _objects_of(batch, scene)
-    others, orphans = await _strangers(engine, gate, seen)
+        found = await _records(engine, [*held, *strange])
+        mine = set(held)
+        holders: Sequence[Attempt] = [job for job in found if job.id in mine]
+        others = tuple(job for job in found if job.id not in mine)
+    else:
+        read_at, holders = records
+        others = tuple(await _records(engine, strange))
+    orphans = _orphans(seen, strange, others)
     now = engine.clock.now()
     foreign, blind = _foreign(engine, batch, scene)
     view = View(
@@ -82,18 +88,22 @@ def _objects_of(batch: Batch, scene: Scene) -> dict[str, ClusterJob]:
     return seen | {job_id: job for job_id, job in (scene.news or {}).items() if not job.tombstone}
 
 
-async def _strangers(
-    engine: Engine, gate: Gate, seen: Mapping[str, ClusterJob]
-) -> tuple[tuple[Attempt, ...], tuple[ClusterJob, ...]]:
-    """Records of seen objects without a place, and objects whose record can't be found (R13)."""
+def _without_place(gate: Gate, seen: Mapping[str, ClusterJob]) -> list[str]:
+    """Job ids of seen objects that hold no place and may still ask for something (R13)."""
     held = {holder.job for holder in gate.holders}
-    ids = [job_id for job_id, job in seen.items() if job_id not in held and (job.active or not job.expiring)]
-    if not ids:
-        return (), ()
-    found = await engine.store.jobs(ids)
+    return [job_id for job_id, job in seen.items() if job_id not in held and (job.active or not job.expiring)]
+
+
+async def _records(engine: Engine, ids: Sequence[str]) -> Sequence[Attempt]:
+    return await engine.store.jobs(ids) if ids else ()
+
+
+def _orphans(
+    seen: Mapping[str, ClusterJob], strange: Sequence[str], found: Sequence[Attempt]
+) -> tuple[ClusterJob, ...]:
+    """Active objects whose record can't be found."""
     known = {job.id for job in found}
-    orphans = tuple(seen[job_id] for job_id in ids if job_id not in known and seen[job_id].active)
-    return tuple(found), orphans
+    return tuple(seen[job_id] for job_id in strange if job_id not in known and seen[job_id].active)
 
 
 def _sights(

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from controller import lifecycle
 from controller.allowance import allowance_of, held_now
-from controller.core.decide import Reason
+from controller.core.decide import Act, Reason
 from controller.core.model import Attempt, Batch, Gate, Status
 from controller.core.plan import (
     CheckForeign,
@@ -131,16 +131,22 @@ async def _holders(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[
 async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None) -> int:
     """One batch, from news of its objects (``focus``: which) or because somebody asked (None: all)."""
     engine.must_lead()
-    batch, gate = await _as_it_stands(engine, batch_id)
+    (batch, gate), halts = await asyncio.gather(_as_it_stands(engine, batch_id), engine.store.halts())
     if batch is None or gate is None:
         return 0
-    scene = await scene_after_event(engine, batch, focus)
+    scene = await scene_after_event(engine, batch, halts, focus)
     return await _guarded_pass(engine, batch, gate, scene, None)
 
 
 async def _as_it_stands(engine: Engine, batch_id: str) -> tuple[Batch | None, Gate | None]:
-    batch, gates = await asyncio.gather(engine.store.batch(batch_id), engine.store.gates([batch_id]))
+    """The batch, with what this process counted, and its gate."""
+    batch, gates = await asyncio.gather(_counted(engine, batch_id), engine.store.gates([batch_id]))
     return batch, gates.get(batch_id)
+
+
+async def _counted(engine: Engine, batch_id: str) -> Batch | None:
+    await engine.flush_counts(batch_id)
+    return await engine.store.batch(batch_id)
 
 
 async def _guarded_pass(
@@ -178,7 +184,6 @@ async def _rounds(
         steps = [step for step in plan(view, engine.jitter) if trial.first_time(step)]
         if not steps or not await act(engine, view, steps, trial) or trial.unavailable:
             return
-        await engine.flush_counts(batch.id)
         again, its_gate = await _as_it_stands(engine, batch.id)
         if again is None or its_gate is None:
             return
@@ -189,17 +194,32 @@ async def _rounds(
 
 
 async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> bool:
-    """Take the steps in the plan's order, independent attempts side by side. True: something changed."""
-    changed = False
-    moves = [step for step in steps if isinstance(step, (MoveJob, Submit))]
+    """Take the steps in the plan's order, independent attempts side by side. True: something changed.
+
+    Nothing waits for an ended object's time to live to be set: it is set beside what follows the ends.
+    """
     before = [
         step for step in steps if isinstance(step, (CountForeign, CheckForeign, HoldBatch, WithdrawWaiting))
     ]
+    moves = [step for step in steps if isinstance(step, (MoveJob, Submit)) and not _expires(step)]
     after = [step for step in steps if isinstance(step, (Retry, Leave, Claim, MoveBatch))]
-    for first in before:
-        changed |= await _one(engine, view, first, trial)
+    expiries = [step for step in steps if _expires(step)]
+    changed = await _one_by_one(engine, view, before, trial)
     changed |= await _side_by_side(engine, view, moves, trial)
-    for step in after:
+    followed, _ = await asyncio.gather(
+        _one_by_one(engine, view, after, trial), _side_by_side(engine, view, expiries, trial)
+    )
+    return changed | followed
+
+
+def _expires(step: Step) -> bool:
+    return isinstance(step, MoveJob) and step.move.act is Act.EXPIRE
+
+
+async def _one_by_one(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> bool:
+    """Each after the one before it; an unavailable world ends the row."""
+    changed = False
+    for step in steps:
         if trial.unavailable:
             break
         changed |= await _one(engine, view, step, trial)
@@ -243,8 +263,9 @@ def _item(step: Step) -> str:
 
 async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
     match step:
-        case MoveJob(_, job, move):
-            return await carry_out(engine, view, job, move)
+        case MoveJob(reason, job, move):
+            changed = await carry_out(engine, view, job, move)
+            return changed and not (reason is Reason.STARTED and job.stop is None)  # it runs: that is all
         case Submit(_, job, slot):
             return await submit(engine, view, job, slot)
         case Claim(_, places):
@@ -305,11 +326,19 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
     child = new_child(step.chain, step.decision, id=engine.store.new_id(), now=now)
     (added,) = await engine.store.add_jobs([child])
     if not added:
+        await _check_name(engine, view, child)
         return True
     engine.tally(None, child)
     engine.journal.retried(child, "recorded")
     await lifecycle.complete(engine.store, [child])
     return True
+
+
+async def _check_name(engine: Engine, view: View, child: Attempt) -> None:
+    """Say it when the retry is missing because a job of another batch has its name."""
+    other = await engine.store.job_named(child.namespace, child.name)
+    if other is not None and other.batch_id != child.batch_id:
+        engine.journal.violated("retry-name-taken", batch=view.batch.name, job=child.name, by=other.batch_id)
 
 
 async def _check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool:

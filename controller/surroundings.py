@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from controller.allowance import demands_of
 from controller.core.decide import Lifecycle
-from controller.core.model import Batch
+from controller.core.model import Batch, Halts
 from controller.core.sharing import Demand, Limits
 from controller.core.sight import Observation
 from controller.engine import Engine
@@ -68,7 +68,9 @@ async def lifecycle_of(engine: Engine) -> Lifecycle:
 # ------------------------------------------------------------------------------------ after an event
 
 
-async def scene_after_event(engine: Engine, batch: Batch, focus: frozenset[str] | None) -> Scene:
+async def scene_after_event(
+    engine: Engine, batch: Batch, halts: Halts, focus: frozenset[str] | None
+) -> Scene:
     """The scene of one batch's pass: what the watch showed, and the last list while it is fresh (R2).
 
     What only time brings is left to the full pass: nothing is reaped here, so the clocks and the blind
@@ -80,12 +82,12 @@ async def scene_after_event(engine: Engine, batch: Batch, focus: frozenset[str] 
         engine.names = names_of(others)
     elif not batch.status.closed and batch.name not in engine.names.get(batch.namespace, ()):
         engine.names = names_of(await open_batches(engine))
-    life = engine.settings.life
+    life, news = engine.settings.life, engine.news.get(batch.id, {})
     return Scene(
-        halts=await engine.store.halts(),
+        halts=halts,
         life=replace(life, reaper=replace(life.reaper, trusted=False)),
         prefixes=engine.names,
-        news=dict(engine.news.get(batch.id, {})),
+        news={job_id: job for job_id, job in news.items() if focus is None or job_id in focus},
         focus=focus,
         demands=await all_demands(engine),
     )

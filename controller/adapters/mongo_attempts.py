@@ -100,12 +100,11 @@ class MongoAttempts(MongoPart):
         self, batch_id: str, limit: int, now: datetime, *, with_auto: bool = True
     ) -> Sequence[Attempt]:
         """The first waiting records that are due: retries by ``not_before``, then roots by index."""
-        retries = await self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto)
-        if len(retries) >= limit:
-            return retries
-        query = {**_in_line(batch_id), "attempt": 0}
-        roots = self._jobs.find(query).sort("index").hint("line_roots").limit(limit - len(retries))
-        return [*retries, *await self._attempts(roots)]
+        retries, roots = await asyncio.gather(
+            self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto),
+            self._due_roots(batch_id, limit),
+        )
+        return [*retries, *roots][:limit]
 
     @edge
     async def waiting_for_end(self, batch_id: str, limit: int, now: datetime) -> Sequence[Attempt]:
@@ -127,6 +126,12 @@ class MongoAttempts(MongoPart):
             query["origin"] = {"$ne": Origin.AUTO.value}
         cursor = self._jobs.find(query).sort([("not_before", 1), ("index", 1)]).hint("line_retries")
         return await self._attempts(cursor.limit(limit))
+
+    async def _due_roots(self, batch_id: str, limit: int) -> list[Attempt]:
+        if limit <= 0:
+            return []
+        query = {**_in_line(batch_id), "attempt": 0}
+        return await self._attempts(self._jobs.find(query).sort("index").hint("line_roots").limit(limit))
 
     @edge
     async def next_due(self, batch_id: str, after: datetime) -> datetime | None:
