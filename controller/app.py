@@ -276,10 +276,14 @@ def _assemble(parts: Parts, url: str) -> Running:
 
 
 async def _one_of_each(running: Running) -> int:
-    """``--once``: twice over the specs, since a file counts only when two looks found it the same."""
+    """``--once``: twice over the specs, since a file counts only when two looks found it the same.
+
+    And twice over the batches: a first pass reaps nothing, it finds out for how long nobody looked.
+    """
     for _ in range(2):
         await running.specs.scan()
-    await running.daemon.full_pass()
+    for _ in range(2):
+        await running.daemon.full_pass()
     await running.daemon.repair_pass()
     await running.specs.tell_all()
     return 0

@@ -22,6 +22,8 @@ from controller.specfile import changed_fields, settings_of
 
 CHUNK = 1000
 """Root records written at once; between two chunks the event loop gets its turn."""
+SHOWN = 5
+"""Taken names that an answer lists."""
 
 
 class Outcome(StrEnum):
@@ -64,7 +66,8 @@ async def accept(
             if batch is None:
                 raise
         else:
-            await expand(store, clock, batch, spec)
+            if missing := await expand(store, clock, batch, spec):
+                return Taken(Outcome.REFUSED, batch, missing)
             count = f"{len(spec.tasks)} task{'' if len(spec.tasks) == 1 else 's'}"
             return Taken(
                 Outcome.ACCEPTED, batch, (f"accepted: {count}, at most {spec.max_concurrent} active",)
@@ -93,11 +96,12 @@ def _new(store: Store, spec: BatchSpec, source: str, now: datetime) -> tuple[Bat
     return batch, Gate(batch_id, spec.max_concurrent, paused=spec.paused)
 
 
-async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> None:
+async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
     """Record every task once; repeatable: the unique key (batch, task, attempt) lets each in once.
 
     ``child_jobs`` gets the ids as read back from the store, so a repeat after a crash lists what is
-    there and not what this process meant to write.
+    there and not what this process meant to write. Returns why it can't be completed, or nothing: a
+    job's name may be taken by another batch whose name this one's continues (``a-b`` and ``a-b-r1``).
     """
     gate = Gate(batch.id, spec.max_concurrent, paused=spec.paused)
     await store.ensure_gate(gate)
@@ -105,10 +109,29 @@ async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> N
     while chunk := list(islice(tasks, CHUNK)):
         await store.add_jobs(list(_roots(store, batch, spec, chunk, clock.now())))
     roots = await store.roots(batch.id)
+    if len(roots) < len(spec.tasks):
+        return await _not_recorded(store, batch, spec)
     await store.list_children(batch.id, roots)
     await store.recount(batch.id)
     fields = {"status": BatchStatus.RUNNING, "reason": f"{len(roots)} tasks recorded"}
     await store.set_batch(batch.id, [BatchStatus.EXPANDING], fields)
+    return ()
+
+
+async def _not_recorded(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
+    """Which names are taken, and by what; the batch stays as it is until they are free or it is cancelled."""
+    taken = []
+    for task in spec.tasks:
+        job = await store.job_named(batch.namespace, job_name(batch.name, task.id, 0))
+        if job and job.batch_id != batch.id:
+            taken.append(
+                f"task {task.id}: the job name {job.name} is taken by attempt {job.attempt} of another batch"
+            )
+        if len(taken) == SHOWN:
+            break
+    reason = f"{taken[0] if taken else 'some tasks could not be recorded'}: cancel it and choose another name"
+    await store.set_batch(batch.id, [BatchStatus.EXPANDING], {"reason": reason})
+    return (*taken, "choose another batch name, and cancel this one")
 
 
 def _roots(
@@ -144,7 +167,8 @@ async def _known(
     other_sources: frozenset[str],
 ) -> Taken:
     if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
-        await expand(store, clock, batch, spec)
+        if missing := await expand(store, clock, batch, spec):
+            return Taken(Outcome.REFUSED, batch, missing)
         return Taken(Outcome.ACCEPTED, batch, (f"went on recording its {batch.tasks} tasks",))
     if batch.spec_hash == spec.hash:
         return Taken(Outcome.SAME, batch, (f"the same content is batch {batch.name} already",))

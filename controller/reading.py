@@ -15,6 +15,7 @@ from pathlib import Path
 from controller.config import Settings
 from controller.core.owners import OwnerRule, Provenance, ownership
 from controller.core.policy import Policy, breaches
+from controller.core.problem import Problem
 from controller.core.spec import BatchSpec
 from controller.ports import SpecFile
 from controller.spec_pass import Reader, Reading
@@ -84,9 +85,12 @@ async def _read(settings: Settings, file: SpecFile, folder: Path, root: Path) ->
     if read.spec is None:
         return Reading(None, tuple(str(problem) for problem in read.problems), warnings, names)
     spec, problem = _owned(settings, file, read.spec)
-    problems = (*breaches(spec, policy_of(settings)), *((problem,) if problem else ()))
-    if problems:
-        return Reading(None, tuple(f"{file.key}: {problem}" for problem in problems), warnings, names)
+    found = list(breaches(spec, policy_of(settings)))
+    if problem:
+        found.append(Problem(problem, field="owner"))
+    if found:
+        placed = (replace(each, file=file.key) for each in read.placed(found))
+        return Reading(None, tuple(str(each) for each in placed), warnings, names)
     return Reading(spec, (), warnings, names, settled=_as_seen(file, spec))
 
 

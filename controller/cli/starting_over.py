@@ -21,7 +21,7 @@ from controller.ports import BatchkeeperError
 if TYPE_CHECKING:
     from controller.app import Parts
 
-OURS = ("mongo", "mongod.log", "cluster")
+OURS = ("mongo", "mongod.log", "mongod.log.1", "mongod.users", "mongod.starting", "cluster")
 """What the database and the local cluster leave in a state folder. Secrets and the lock are not among it."""
 DATABASE_IN_USE = "mongod.json"
 """There while somebody uses the database."""
@@ -33,10 +33,8 @@ async def start_over(settings: Settings, spec: BatchSpec) -> None:
     Raises ``BatchkeeperError`` when that would lose anything else.
     """
     if settings.store.uri.get_secret_value():
-        raise BatchkeeperError(
-            "--fresh removes a database of our own, and this one is yours (store.uri): "
-            "give the spec another name"
-        )
+        await _must_not_have_ended(settings, spec)
+        return
     if application().daemon_is_there(settings):
         raise BatchkeeperError(
             f"--fresh can't empty {settings.state_dir} under the daemon that uses it: end that daemon first"
@@ -48,6 +46,17 @@ async def start_over(settings: Settings, spec: BatchSpec) -> None:
     if ended:
         _remove(settings.state_dir)
         note(f"--fresh: what the earlier run of {spec.name} left in {settings.state_dir} is removed")
+
+
+async def _must_not_have_ended(settings: Settings, spec: BatchSpec) -> None:
+    """A database of the operator's is never emptied; where there is nothing to forget, none needs to be."""
+    async with parts_of(settings) as parts:
+        batch = await parts.store.batch_named(spec.namespace, spec.name)
+    if batch is not None and batch.status.closed:
+        raise BatchkeeperError(
+            f"--fresh removes a database of our own, and this one is yours (store.uri): batch {spec.name} "
+            "has ended there, so give the spec another name, or another store.database"
+        )
 
 
 async def _has_ended(parts: Parts, spec: BatchSpec) -> bool:

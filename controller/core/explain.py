@@ -60,6 +60,8 @@ def explain_batch(view: View, next_due: datetime | None = None) -> Explanation:
         return Explanation("starting", f"{_active(view)}: {n} more may start, and do in the next pass")
     if blocked is Block.NOTHING_DUE:
         return _nothing_due(view, next_due)
+    if blocked is Block.FULL:
+        return Explanation(blocked.value, f"{sentence}: {_LIFTS[blocked]}")
     return Explanation(blocked.value, f"{_active(view)}: {sentence}; {_LIFTS[blocked]}")
 
 

@@ -294,7 +294,7 @@ def block(view: View) -> tuple[Block, str]:
     if view.foreign is None:
         return Block.BLIND, view.blind or "the cluster has not been listed within the last pass"
     if room(gate, view) <= 0:
-        return Block.FULL, _full(gate)
+        return Block.FULL, _full(view)
     if not candidates(view):
         return Block.NOTHING_DUE, "nothing that waits is due"
     if view.allowance.places <= 0:
@@ -309,8 +309,9 @@ def room(gate: Gate, view: View) -> int:
     return gate.free - new
 
 
-def _full(gate: Gate) -> str:
-    text = f"{len(gate.holders)} of {gate.max} active jobs in batch"
+def _full(view: View) -> str:
+    gate = view.gate
+    text = f"{len(gate.holders)} of {gate.max} active jobs in batch {view.batch.name}"
     return text + (f", and {len(gate.foreign)} foreign ones count" if gate.foreign else "")
 
 
