@@ -173,7 +173,8 @@ def _tokens(view: View, job: Attempt) -> str:
         return ""
     until = closing(job, view.life)
     n = len(job.open_creates)
-    return f"; {n} create{'s have' if n > 1 else ' has'} no answer yet, so its name stays occupied until {_clock(until)} or until it is buried"
+    unanswered = f"{n} create{'s have' if n > 1 else ' has'} no answer yet"
+    return f"; {unanswered}, so its name stays occupied until {_clock(until)} or until it is buried"
 
 
 def closing(job: Attempt, life: Lifecycle) -> datetime:

@@ -37,7 +37,7 @@ class View:
     life: Lifecycle
     rules: Sequence[RetryRule] = ()
     max_auto_retries: int = 6
-    halts: Halts = Halts()
+    halts: Halts = field(default_factory=Halts)
     holders: Sequence[Attempt] = ()
     """Records of gate holders: all of them, or those that an event named."""
     others: Sequence[Attempt] = ()

@@ -92,9 +92,16 @@ def test_not_under_a_daemon_nor_under_another_command(place: Place, state: Path)
 
 
 def test_a_database_of_ones_own_is_never_emptied(place: Place) -> None:
-    """--fresh with store.uri is refused before anything is looked at."""
+    """--fresh with store.uri is refused where there is something to forget."""
+    ended(place)
     with pytest.raises(BatchkeeperError, match=r"store\.uri"):
         fresh(place)
+
+
+def test_a_database_of_ones_own_needs_no_emptying_at_first(place: Place) -> None:
+    """`make run` with a MONGODB_URI: a batch that was never there need not be forgotten."""
+    fresh(place)
+    assert asyncio.run(place.store.batches()) == []
 
 
 def test_a_new_place_needs_no_starting_over(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

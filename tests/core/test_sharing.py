@@ -104,22 +104,29 @@ def test_never_above_a_limit(demands: list[Demand], limits: Limits) -> None:
 
 @given(DEMANDS, LIMITS)
 def test_nobody_gets_a_second_before_all_have_their_first(demands: list[Demand], limits: Limits) -> None:
-    """Where a batch with work due stays without any place, nobody sharing its limits got beyond its first."""
+    """Where a batch with work due stays without any place, nobody under all that binds it has a second."""
     granted = dict(share(demands, limits))
     for starved in demands:
         if not starved.wanted or starved.active or granted[starved.batch_id]:
             continue
-        short = why_not(starved.batch_id, demands, limits, granted)
-        assert short is not None
+        assert why_not(starved.batch_id, demands, limits, granted) is not None
+        binds = binding(starved, demands, limits, granted)
+        assert binds
         for other in demands:
-            shares = {
-                Bound.TOTAL: True,
-                Bound.NAMESPACE: other.namespace == starved.namespace,
-                Bound.USER: other.user == starved.user,
-                Bound.BATCH: False,
-            }[short.bound]
-            if shares and granted[other.batch_id]:
+            same = {"total": True, "namespace": other.namespace == starved.namespace}
+            same["user"] = other.user == starved.user
+            if granted[other.batch_id] and all(same[bound] for bound in binds):
                 assert other.active + granted[other.batch_id] <= 1
+
+
+def binding(one: Demand, demands: list[Demand], limits: Limits, granted: Mapping[str, int]) -> frozenset[str]:
+    """The limits that leave this batch no room after all grants."""
+    used = {
+        "total": (sum(sums(demands, granted, "user").values()), limits.total),
+        "namespace": (sums(demands, granted, "namespace")[one.namespace], limits.per_namespace),
+        "user": (sums(demands, granted, "user")[one.user], limits.per_user),
+    }
+    return frozenset(bound for bound, (n, limit) in used.items() if limit is not None and n >= limit)
 
 
 @given(DEMANDS, LIMITS)
