@@ -119,7 +119,7 @@ def test_nobody_gets_a_second_before_all_have_their_first(demands: list[Demand],
                 assert other.active + granted[other.batch_id] <= 1
 
 
-def binding(one: Demand, demands: list[Demand], limits: Limits, granted: Mapping[str, int]) -> frozenset[str]:
+def binding(one: Demand, demands: list[Demand], limits: Limits, granted: dict[str, int]) -> frozenset[str]:
     """The limits that leave this batch no room after all grants."""
     used = {
         "total": (sum(sums(demands, granted, "user").values()), limits.total),
