@@ -10,16 +10,19 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import TypeVar
 
 from controller.core.change import Change
 from controller.core.decide import Lifecycle
 from controller.core.machine import TABLE, Writer
-from controller.core.model import Attempt, Counts, Status
+from controller.core.model import Attempt, Batch, Counts, Status, Verdict
 from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
 from controller.ports import Clock, Cluster, Journal, StaleEpoch, Store
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,15 @@ class Engine:
         """Remember a change of status for the batch's cached counts."""
         self._tally.setdefault(after.batch_id, []).append((before, after))
 
+    def counted(self, batch: Batch) -> Batch:
+        """The batch with what this process changed and has not yet added to its cached counts."""
+        delta = counts_of(self._tally.get(batch.id, []))
+        if delta == Counts():
+            return batch
+        status = {key: batch.counts.status.get(key, 0) + delta.status.get(key, 0) for key in Status}
+        first = {key: batch.counts.first.get(key, 0) + delta.first.get(key, 0) for key in Verdict}
+        return replace(batch, counts=Counts(_positive(status), _positive(first)))
+
     async def flush_counts(self, batch_id: str) -> None:
         """Bring the cached counts up to date with what this process changed."""
         moves = self._tally.pop(batch_id, [])
@@ -180,6 +192,10 @@ class Engine:
         """Raise ``StaleEpoch`` when this process does not lead (any more)."""
         if not self.epoch:
             raise StaleEpoch("this controller does not lead; another one does, or will within seconds")
+
+
+def _positive(counts: dict[K, int]) -> dict[K, int]:
+    return {key: n for key, n in counts.items() if n > 0}
 
 
 def counts_of(moves: list[tuple[Attempt | None, Attempt]]) -> Counts:

@@ -48,16 +48,13 @@ async def look(
     """One batch's view. ``records``: the holders' records with the monotonic instant of their reading."""
     seen = _objects_of(batch, scene)
     strange = _without_place(gate, seen)
-    if records is None:
-        read_at = engine.clock.monotonic()
-        held = [holder.job for holder in gate.holders if scene.focus is None or holder.job in scene.focus]
-        found = await _records(engine, [*held, *strange])
-        mine = set(held)
-        holders: Sequence[Attempt] = [job for job in found if job.id in mine]
-        others = tuple(job for job in found if job.id not in mine)
-    else:
-        read_at, holders = records
-        others = tuple(await _records(engine, strange))
+    held = [holder.job for holder in gate.holders if scene.focus is None or holder.job in scene.focus]
+    read_at, holders = records or (engine.clock.monotonic(), ())
+    found = await _records(engine, strange if records else [*held, *strange])
+    due = await _due(engine, gate, scene)
+    mine = set() if records else set(held)
+    holders = [*holders, *(job for job in found if job.id in mine)]
+    others = tuple(job for job in found if job.id not in mine)
     orphans = _orphans(seen, strange, others)
     now = engine.clock.now()
     foreign, blind = _foreign(engine, batch, scene)
@@ -70,6 +67,7 @@ async def look(
         max_auto_retries=int(batch.spec.get("maxAutoRetries", 6)),
         halts=scene.halts,
         holders=tuple(sorted(holders, key=lambda job: (job.index, job.attempt))),
+        due=tuple(due),
         others=others,
         orphans=orphans,
         sights=_sights(batch, (*holders, *others), seen, scene, read_at),
@@ -144,22 +142,32 @@ def _foreign(engine: Engine, batch: Batch, scene: Scene) -> tuple[Sequence[Forei
     return mine, ""
 
 
+def _room(gate: Gate) -> int:
+    return min(max(gate.free, 0), 2 * gate.max)
+
+
+async def _due(engine: Engine, gate: Gate, scene: Scene) -> Sequence[Attempt]:
+    """The first waiting ones, as many as there are places."""
+    room, now = _room(gate), engine.clock.now()
+    with_auto = scene.halts.retries is None
+    return await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto) if room else ()
+
+
 async def _with_line(engine: Engine, view: View) -> View:
-    """Add the first waiting ones and whether anything is left at all."""
-    batch_id, store, now = view.batch.id, engine.store, view.now
-    with_auto = view.halts.retries is None
-    room = min(max(view.gate.free, 0), 2 * view.gate.max)
-    due = await store.waiting(batch_id, room, now, with_auto=with_auto) if room else ()
-    if due:
-        return replace(view, due=tuple(due))
-    if any(job.status.active for job in view.holders):
-        return view  # neither idle nor done: nothing more is to be asked
+    """Add whether anything is left at all, when nothing is due and nothing shows that there is."""
+    batch_id, store, room = view.batch.id, engine.store, _room(view.gate)
+    unseen = len(view.gate.holders) > len(view.holders)
+    if view.due or any(job.status.active for job in view.holders) or (unseen and not room):
+        return view  # neither idle nor done
     if await store.has(batch_id, LIVE, when="now"):
         return view
     active = await store.has(batch_id, ACTIVE)
-    at_end = await store.waiting_for_end(batch_id, room, now) if room and not active else ()
+    at_end = await store.waiting_for_end(batch_id, room, view.now) if room and not active else ()
     done = not active and not at_end and not await store.has(batch_id, [Status.WAITING])
-    completed = (await store.recount(batch_id)).status.get(Status.COMPLETED, 0) if _ends(view, done) else 0
+    completed = 0
+    if _ends(view, done):
+        await engine.flush_counts(batch_id)  # else they would be added to what is counted here
+        completed = (await store.recount(batch_id)).status.get(Status.COMPLETED, 0)
     return replace(view, at_end=tuple(at_end), idle=not active, done=done, completed=completed)
 
 
@@ -170,7 +178,7 @@ def _ends(view: View, done: bool) -> bool:
 
 async def _with_chains(engine: Engine, view: View) -> View:
     """Add the whole chain of every task about whose retry something may be decided."""
-    ended = [job.root_id for job in view.holders if job.status.terminal]
+    ended = [job.root_id for job in view.holders if job.status is Status.ERROR]
     retries = [job.root_id for job in (*view.due, *view.at_end) if job.origin is Origin.AUTO]
     roots = frozenset((*ended, *retries))
     if not roots:

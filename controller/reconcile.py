@@ -139,14 +139,8 @@ async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None)
 
 
 async def _as_it_stands(engine: Engine, batch_id: str) -> tuple[Batch | None, Gate | None]:
-    """The batch, with what this process counted, and its gate."""
-    batch, gates = await asyncio.gather(_counted(engine, batch_id), engine.store.gates([batch_id]))
-    return batch, gates.get(batch_id)
-
-
-async def _counted(engine: Engine, batch_id: str) -> Batch | None:
-    await engine.flush_counts(batch_id)
-    return await engine.store.batch(batch_id)
+    batch, gates = await asyncio.gather(engine.store.batch(batch_id), engine.store.gates([batch_id]))
+    return batch and engine.counted(batch), gates.get(batch_id)
 
 
 async def _guarded_pass(
