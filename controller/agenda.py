@@ -7,7 +7,6 @@ Losing the agenda loses nothing: the next full pass finds the same work.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -67,8 +66,8 @@ class Agenda:
         finally:
             for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            # Not "await task" with its CancelledError suppressed: that would swallow our own as well.
+            await asyncio.wait(tasks)
 
     async def take(self) -> tuple[str, Focus]:
         """The next batch that nobody works on; waits for one."""

@@ -311,7 +311,8 @@ async def _until(
             health.pass_succeeded("reconcile", clock.monotonic())
 
     async def gauges() -> None:
-        await tell_gauges(running, metrics)
+        with contextlib.suppress(Unavailable):  # the full pass says so
+            await tell_gauges(running, metrics)
 
     interval, patience = settings.reconcile.interval, settings.reconcile.pass_timeout
     timetable = Timetable(

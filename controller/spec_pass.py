@@ -137,10 +137,16 @@ class SpecPass:
     # ------------------------------------------------------------------------------------- statuses
 
     async def tell_all(self) -> None:
-        """Bring the status beside every spec up to date; a batch that has ended is told once."""
-        for key, batch_id in list(self._batches.items()):
-            if batch_id not in self._told:
-                await self._tell(key, batch_id)
+        """Bring the status beside every spec up to date; a batch that has ended is told once.
+
+        What can't be told now, because the store is away, is told the next time.
+        """
+        try:
+            for key, batch_id in list(self._batches.items()):
+                if batch_id not in self._told:
+                    await self._tell(key, batch_id)
+        except Unavailable as error:
+            self.engine.journal.trouble("spec statuses", error)
 
     async def _tell(self, key: str, batch_id: str) -> None:
         store = self.engine.store

@@ -38,6 +38,8 @@ class TelemetryJournal:
             self._metrics.reaped(before.status.value)
         if after.status.terminal and not before.status.terminal:
             facts |= {"verdict": str(after.verdict or ""), "exit_code": after.exit_code, "why": after.error}
+            namespace, _, name = _batch(after).partition("/")
+            self._metrics.batch_seen(after.batch_id, namespace, name)
             self._metrics.job_finished(after.batch_id, after.status.value, str(after.verdict or "unknown"))
             if after.retry_parent:
                 outcome = "succeeded" if after.status is Status.COMPLETED else "failed"

@@ -121,6 +121,10 @@ class Metrics:
             value = sum(each for other, each in values.items() if self._labels.of(other) == OTHER)
         self._batch_gauges[name].labels(label).set(value)
 
+    def batch_seen(self, batch_id: str, namespace: str, name: str) -> None:
+        """Something of this batch is about to be counted: from now on it has its label."""
+        self._labels.see(batch_id, namespace, name)
+
     def unfinished_batches(self, batches: Iterable[Batch], now: float) -> None:
         """All unfinished batches, told at each pass: who has a label, and who ended. ``now``: monotonic."""
         ids = {batch.id for batch in batches if self._labels.see(batch.id, batch.namespace, batch.name)}

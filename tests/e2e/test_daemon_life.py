@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.adapters import local_proc
 from controller.adapters.local_history import CREATE, START
 from controller.adapters.mongod import acquire
+from controller.core.model import Status
 from tests.e2e.history import most_at_once, starts, under
 from tests.e2e.locks import held
 from tests.e2e.place import Place
@@ -48,7 +50,7 @@ def test_killed_at_random_instants(place: Place, seed: int) -> None:
     events = sorted(dice.sample(range(1, 30), KILLS))
     for event in events:
         daemon = place.start(wait=False)
-        place.until(f"event {event}", lambda event=event: len(place.history()) >= event)
+        place.until(f"event {event}", partial(happened, place, event))
         time.sleep(dice.uniform(0, 0.1))  # anywhere between two of its writes
         daemon.kill()
     place.start()
@@ -59,6 +61,11 @@ def test_killed_at_random_instants(place: Place, seed: int) -> None:
     assert newest == {task: "error" if do == "exit 1" else "completed" for task, do in does.items()}
     attempts = Counter(job["task_id"] for job in place.jobs("kill"))
     assert attempts == {task: 2 if do == once else 1 for task, do in does.items()}
+
+
+def happened(place: Place, events: int) -> bool:
+    """Whether so much has happened in the cluster."""
+    return len(place.history()) >= events
 
 
 def test_a_second_daemon_is_refused(shared: Place) -> None:
@@ -100,7 +107,8 @@ def test_mongod_is_killed_in_mid_run(root: Path) -> None:
                 assert daemon.get("/livez")[0] == 200
                 go.touch()
                 place.until("both have ended", lambda: len(place.history()) >= 6)
-                wait_for("a pass in the dark", lambda: len(daemon.said("trouble")) >= 2)
+                dark = len(daemon.said("unavailable"))
+                wait_for("a pass in the dark", lambda: len(daemon.said("unavailable")) > dark + 1)
                 assert [entry.name for entry in place.history() if entry.kind == CREATE] == [
                     "outage-a",
                     "outage-b",
@@ -196,7 +204,7 @@ def test_a_command_that_does_not_exist(shared: Place) -> None:
     shared.over("nowhere")
     (job, *_) = shared.jobs("nowhere")
     assert job["status"] == "error"
-    assert job["verdict"] == "configuration-error"
+    assert job["verdict"] == "application-error"
     assert "/no/such/program" in job["error"]
 
 
@@ -276,9 +284,8 @@ def test_thousands_of_tasks_beside_a_running_batch(place: Place) -> None:
     big["tasks"] = {"range": {"name": "DO", "from": 1, "to": 6000}}
     place.drop(big)
     place.until("it is accepted", lambda: place.parent("big").get("batch_status") not in (None, "expanding"))
-    accepted = [line for line in daemon.said("spec") if line["batch"] == "big"][0]
-    taken = json.dumps(accepted)
-    assert "6000 tasks" in taken
+    accepted = next(line for line in daemon.said("spec") if line["batch"] == "big")
+    assert "6000 tasks" in json.dumps(accepted)
     assert len(place.parent("big")["child_jobs"]) == 6000
     place.over("small")
     began = place.parent("big")["inserted"].isoformat()
@@ -306,12 +313,16 @@ def test_metrics_agree_with_the_oracle(place: Place) -> None:
     place.until("the gauges are told", lambda: metric(daemon, "active_jobs") == {("count",): 0})
     finished = metric(daemon, "jobs_finished", "status", "verdict")
     assert finished == {("count", *end): n for end, n in ends.items()}
-    assert metric(daemon, "max_concurrent") in ({("count",): 2}, {})
     created = sum(entry.kind == CREATE for entry in place.history())
     submitted = {key: n for key, n in metric(daemon, "submissions", "outcome", batch="").items() if n}
     assert submitted == {("created",): created}
-    retried = sum(metric(daemon, "retries", "verdict", "outcome", batch="").values())
-    assert retried == sum(job.attempt > 0 for job in jobs)
+    retries = [job for job in jobs if job.attempt > 0]
+    told = Counter[str]()
+    for (outcome,), n in metric(daemon, "retries", "outcome", batch="").items():
+        told[outcome] += int(n)
+    succeeded = sum(job.status is Status.COMPLETED for job in retries)
+    assert told["recorded"] == len(retries)
+    assert (told["succeeded"], told["failed"]) == (succeeded, len(retries) - succeeded)
     assert sum(metric(daemon, "invariant_violations", batch="").values()) == 0
     assert metric(daemon, "leader", batch="") == {(): 1}
 
