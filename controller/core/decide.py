@@ -17,10 +17,12 @@ from controller.core.machine import Event
 from controller.core.model import Attempt, Evidence, Status, Stop, TerminatedCode, Verdict
 from controller.core.reaping import Reaper, entered, overdue
 from controller.core.sight import ClusterJob, Live
-from controller.core.verdict import evidence_of, exit_code_of, judge, start_failure
+from controller.core.verdict import Ruling, evidence_of, exit_code_of, judge, start_failure
 
 BY_DAEMON = "batchkeeper"
 """Who ordered a stop that no person ordered."""
+BY_ITSELF = frozenset({Verdict.MOUNT_FAILURE, Verdict.CONFIGURATION_ERROR, Verdict.APPLICATION_ERROR})
+"""Verdicts on programs that ended by themselves: their last words mostly say what to put right."""
 LAST_WORDS = 160
 """Characters of a job's last log line that its record's ``error`` quotes."""
 
@@ -305,7 +307,7 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     fields: dict[str, object] = {
         "exit_code": exit_code_of(found),
         "evidence": evidence,
-        "error": "" if ruling.verdict is Verdict.SUCCEEDED else _in_a_line(ruling.because, evidence),
+        "error": "" if ruling.verdict is Verdict.SUCCEEDED else _in_a_line(ruling, evidence),
         "node": found.node or job.node or None,
     }
     status = Status.COMPLETED
@@ -317,12 +319,12 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     return Change(job.id, Event.ENDED, Reason.FINISHED, status=status, fields=fields)
 
 
-def _in_a_line(because: str, evidence: Evidence) -> str:
-    """What decided the verdict, and the job's own last words, which mostly say what to put right."""
+def _in_a_line(ruling: Ruling, evidence: Evidence) -> str:
+    """What decided the verdict; before it the job's own last words, where the job ended by itself."""
     words = next((line.strip() for line in reversed(evidence.log_tail.splitlines()) if line.strip()), "")
-    if not words:
-        return because
-    return f"{because}; its last words: {words if len(words) <= LAST_WORDS else words[:LAST_WORDS] + '…'}"
+    if not words or ruling.verdict not in BY_ITSELF:
+        return ruling.because
+    return f"{words if len(words) <= LAST_WORDS else words[:LAST_WORDS] + '…'} ({ruling.because})"
 
 
 def _gone(job: Attempt, event: Event, life: Lifecycle) -> Change:
