@@ -22,6 +22,7 @@ from controller.core.decide import (
 )
 from controller.core.machine import Event
 from controller.core.model import Attempt, Foreign, ForeignKind
+from controller.core.plan import startable
 from controller.core.sight import ClusterJob
 from controller.core.verdict import evidence_of
 from controller.core.view import View
@@ -41,7 +42,7 @@ async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> boo
         case Act.LOOK:
             return await _look_closer(engine, view, job)
         case Act.CREATE:
-            return await create_again(engine, view, job)
+            return job.id in startable(view) and await create_again(engine, view, job)
         case Act.END:
             return await _end(engine, view, job, view.sight(job).job)
         case Act.DELETE:

@@ -20,7 +20,7 @@ from controller.core.machine import TABLE, Writer
 from controller.core.model import Attempt, Batch, Counts, Status, Verdict
 from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
-from controller.ports import Clock, Cluster, Journal, StaleEpoch, Store
+from controller.ports import Clock, Cluster, Journal, StaleEpoch, Store, Unavailable
 
 K = TypeVar("K")
 
@@ -141,7 +141,10 @@ class Engine:
 
         ``job`` is the record as it was read before; it feeds the counters and the log line.
         """
-        epoch = self.epoch if TABLE[change.event].writer is Writer.LEADER else None
+        epoch = None
+        if TABLE[change.event].writer is Writer.LEADER:
+            self.must_lead()  # it may have stepped down since this pass began
+            epoch = self.epoch
         after = await self.store.change(change, epoch)
         if after is None:
             self.journal.skipped(job, change)
@@ -176,11 +179,9 @@ class Engine:
 
         What may happen to anybody (``Unavailable``, ``StaleEpoch``, a cancel) passes through.
         """
-        from controller.ports import BatchkeeperError
-
         try:
             yield
-        except BatchkeeperError:
+        except (Unavailable, StaleEpoch):
             raise
         except Exception as error:  # noqa: BLE001 -- the per-item guard
             seconds = self.sick.fell_ill(item, self.clock.monotonic(), f"{type(error).__name__}: {error}")

@@ -46,11 +46,14 @@ async def reopen(store: Store, batch_id: str) -> bool:
     """A retry reopens its batch, a cancelled one too. True when it was closed.
 
     The gate's ``cancel`` goes first: a reopened batch whose gate still said cancel would end its retry.
+    It is read before the batch, so the one that goes is the one that closed it, never a later one.
     """
+    gate = (await store.gates([batch_id])).get(batch_id)
     batch = await store.batch(batch_id)
     if batch is None or not batch.status.closed:
         return False
-    await store.set_gate(batch_id, {"cancel": None})
+    if gate and gate.cancel:
+        await store.lift_cancel(batch_id, gate.cancel)
     fields = {
         "status": BatchStatus.RUNNING,
         "reason": "reopened by a retry",

@@ -162,13 +162,15 @@ async def _with_line(engine: Engine, view: View) -> View:
     if await store.has(batch_id, LIVE, when="now"):
         return view
     active = await store.has(batch_id, ACTIVE)
-    at_end = await store.waiting_for_end(batch_id, room, view.now) if room and not active else ()
+    idle = not active and not view.gate.holders  # the end of a holder may still owe a retry
+    ready = room and idle and view.halts.retries is None  # they are all automatic
+    at_end = await store.waiting_for_end(batch_id, room, view.now) if ready else ()
     done = not active and not at_end and not await store.has(batch_id, [Status.WAITING])
     completed = 0
     if _ends(view, done):
         await engine.flush_counts(batch_id)  # else they would be added to what is counted here
         completed = (await store.recount(batch_id)).status.get(Status.COMPLETED, 0)
-    return replace(view, at_end=tuple(at_end), idle=not active, done=done, completed=completed)
+    return replace(view, at_end=tuple(at_end), idle=idle, done=done, completed=completed)
 
 
 def _ends(view: View, done: bool) -> bool:

@@ -34,6 +34,7 @@ from controller.core.plan import (
 )
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
+from controller.core.systemic import systemic_failure
 from controller.core.view import View
 from controller.deeds import carry_out, submit
 from controller.engine import Engine
@@ -55,6 +56,8 @@ class Pass:
     tried: set[tuple[object, ...]] = field(default_factory=set)
     steps: int = 0
     unavailable: Exception | None = None
+    owed: set[str] = field(default_factory=set)
+    """Ended attempts whose retry is planned and not yet recorded: their places remember it."""
 
     def first_time(self, step: Step) -> bool:
         """Whether this very step was not yet tried in this pass."""
@@ -76,7 +79,7 @@ def _key(step: Step) -> tuple[object, ...]:
         case Submit(_, job, _):
             return ("submit", job.id)
         case Claim(_, places):
-            return ("claim", tuple(job.id for job, _ in places))
+            return ("claim", tuple((job.id, slot) for job, slot in places))
         case Leave(_, jobs):
             return ("leave", tuple(job.id for job in jobs))
         case CountForeign(_, objects):
@@ -156,6 +159,9 @@ async def _guarded_pass(
         return 0
     trial = Pass(scene.demands)
     async with engine.locks[batch.id], engine.guarded(item, batch=batch.name):
+        if gate.cancel:  # it may be done since it was read, and a retry be in line: that is not withdrawn
+            batch_now, gate_now = await _as_it_stands(engine, batch.id)
+            batch, gate = batch_now or batch, gate_now or gate
         await _rounds(engine, batch, gate, scene, records, trial)
     await engine.flush_counts(batch.id)
     if trial.unavailable:
@@ -175,7 +181,9 @@ async def _rounds(
     for _ in range(engine.settings.max_rounds):
         allowance = await allowance_of(engine, batch, gate, scene.demands)
         view = await look(engine, batch, gate, scene, allowance, records)
-        steps = [step for step in plan(view, engine.jitter) if trial.first_time(step)]
+        planned = plan(view, engine.jitter)
+        trial.owed = {step.chain[-1].id for step in planned if isinstance(step, Retry)}
+        steps = [step for step in planned if trial.first_time(step)]
         if not steps or not await act(engine, view, steps, trial) or trial.unavailable:
             return
         again, its_gate = await _as_it_stands(engine, batch.id)
@@ -227,7 +235,12 @@ async def _side_by_side(engine: Engine, view: View, steps: Sequence[Step], trial
         async with limit:
             return await _one(engine, view, step, trial)
 
-    return any(await asyncio.gather(*(one(step) for step in steps)))
+    # Whatever ends one of them: none may go on by itself, outside this pass.
+    ends = await asyncio.gather(*(one(step) for step in steps), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return any(ends)
 
 
 async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
@@ -264,11 +277,15 @@ async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
             return await submit(engine, view, job, slot)
         case Claim(_, places):
             return await _claim(engine, view, places, trial)
-        case Retry():
-            return await _retry(engine, view, step)
+        case Retry(_, chain, _):
+            recorded = await _retry(engine, view, step)
+            trial.owed.discard(chain[-1].id)
+            return recorded
         case Leave(_, jobs):
-            await engine.store.leave(view.batch.id, [job.id for job in jobs])
-            return True
+            leaving = [job.id for job in jobs if job.id not in trial.owed]
+            if leaving:
+                await engine.store.leave(view.batch.id, leaving)
+            return bool(leaving)
         case _:
             return await _take_for_batch(engine, view, step)
 
@@ -281,9 +298,8 @@ async def _take_for_batch(engine: Engine, view: View, step: Step) -> bool:
             return True
         case CheckForeign():
             return await _check_foreign(engine, view, step)
-        case HoldBatch(_, hold, sentence):
-            engine.journal.said("held", batch=view.batch.name, hold=hold.value, why=sentence)
-            return await engine.store.set_gate(view.batch.id, {"hold": f"{hold.value}: {sentence}"})
+        case HoldBatch():
+            return await _hold(engine, view, step)
         case WithdrawWaiting():
             return await _withdraw_all(engine, view, step)
         case MoveBatch():
@@ -344,10 +360,31 @@ async def _check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool
     return True
 
 
+async def _hold(engine: Engine, view: View, step: HoldBatch) -> bool:
+    """The counts that the plan saw are a cache, and may lag behind a ``resume``: they are counted anew.
+
+    And a ``resume`` between the counting and the hold has the last word.
+    """
+    batch = view.batch
+    await engine.flush_counts(batch.id)  # else they would be added to what is counted here
+    counts = await engine.store.recount(batch.id)
+    if systemic_failure(counts.first) is None:
+        return False
+    await engine.store.set_gate(batch.id, {"hold": f"{step.hold.value}: {step.sentence}"})
+    again = await engine.store.batch(batch.id)
+    if again and again.resumed != batch.resumed:
+        return await engine.store.set_gate(batch.id, {"hold": None})
+    engine.journal.said("held", batch=batch.name, hold=step.hold.value, why=step.sentence)
+    return True
+
+
 async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bool:
     """The batch is being cancelled: everything that waits ends, in portions."""
     withdrawn = 0
     while ids := await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE):
+        gate = (await engine.store.gates([view.batch.id])).get(view.batch.id)
+        if gate is None or gate.cancel != step.stop:
+            break  # that cancel is done: what waits now was asked for after it
         before = withdrawn
         for job in await engine.store.jobs(ids):
             change = withdrawal(job, view, Reason.CANCEL, step.stop)
@@ -369,8 +406,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     if not await engine.store.set_batch(batch.id, [batch.status], fields):
         return True
     engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
-    if move.lifts_cancel:
-        await engine.store.set_gate(batch.id, {"cancel": None})
+    if move.lifts_cancel and view.gate.cancel:
+        await engine.store.lift_cancel(batch.id, view.gate.cancel)
     if ends and await engine.store.has(batch.id, [Status.WAITING]):
         # A retry came between the look and the write, and found the batch still open.
         await lifecycle.reopen(engine.store, batch.id)

@@ -9,8 +9,8 @@ from pymongo.errors import DuplicateKeyError
 
 from controller.adapters.mongo_documents import FOREIGN, GATE
 from controller.adapters.mongo_edge import MongoPart, edge
-from controller.adapters.mongo_shapes import Document, object_id
-from controller.core.model import Foreign, Gate
+from controller.adapters.mongo_shapes import Document, object_id, text
+from controller.core.model import Foreign, Gate, Stop
 
 SETTABLE = frozenset({"max", "paused", "hold", "cancel"})
 
@@ -56,6 +56,13 @@ class MongoGates(MongoPart):
         if unsets:
             update["$unset"] = unsets
         result = await self._gates.update_one({"_id": object_id(batch_id)}, update)
+        return result.matched_count == 1
+
+    @edge
+    async def lift_cancel(self, batch_id: str, cancel: Stop) -> bool:
+        """Unset ``cancel`` if it still is this very order: a later one stays."""
+        order = {"_id": object_id(batch_id), "cancel.at": cancel.at, "cancel.by": text(cancel.by)}
+        result = await self._gates.update_one(order, {"$unset": {"cancel": ""}})
         return result.matched_count == 1
 
     @edge

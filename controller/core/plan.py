@@ -173,8 +173,8 @@ def _count_foreign(view: View) -> Iterator[Step]:
 
 def _orders(view: View) -> Iterator[Step]:
     """A cancel of the batch reaches every attempt that it finds (row 'active | cancel')."""
-    if view.gate.cancel is None:
-        return
+    if view.gate.cancel is None or view.batch.status.closed:
+        return  # what waits in a closed batch is a retry that is about to reopen it
     yield WithdrawWaiting(Reason.CANCEL, view.gate.cancel)
     for job in view.holders:
         if job.status.active and (job.stop is None or job.stop.code is None):
@@ -197,13 +197,17 @@ def _settle(view: View, jitter: Callable[[str], float]) -> Iterator[Step]:
     """
     leaving: list[Attempt] = []
     slots = {holder.job: holder.slot for holder in view.gate.holders}
+    may_submit = startable(view) if view.gate.open else frozenset[str]()
     for job in view.holders:
+        if job.id not in slots:
+            continue  # it has left since its record was read
         if job.status.terminal:
             yield from _follow_up(view, job, jitter)
             leaving.append(job)
             continue
         if job.status is Status.WAITING:
-            yield Submit(Reason.HAS_PLACE, job, slots[job.id])
+            if job.id in may_submit:
+                yield Submit(Reason.HAS_PLACE, job, slots[job.id])
             continue
         move = next_move(job, view.sight(job), view.now, view.life)
         if move:
@@ -307,6 +311,21 @@ def room(gate: Gate, view: View) -> int:
     counted = {foreign.uid for foreign in gate.foreign}
     new = sum(1 for thing in view.foreign or () if thing.active and thing.uid not in counted)
     return gate.free - new
+
+
+def startable(view: View) -> frozenset[str]:
+    """Holders without an object yet whose create may go out now, by id.
+
+    Their places were taken once, but a crash, an outage or a refusal may lie between: meanwhile somebody
+    may have halted submissions, lowered the maximum or filled the prefix. The lowest slots go first.
+    """
+    if view.halts.submissions:
+        return frozenset()
+    slots = {holder.job: holder.slot for holder in view.gate.holders}
+    pending = [job for job in view.holders if job.status in (Status.WAITING, Status.CREATED)]
+    places = room(view.gate, view) + len(pending)
+    first = sorted(pending, key=lambda job: slots.get(job.id, len(slots)))[: max(0, places)]
+    return frozenset(job.id for job in first if not forbidden_retry(job, view))
 
 
 def _full(view: View) -> str:

@@ -19,6 +19,7 @@ from controller.core.model import (
     Halts,
     Setting,
     Status,
+    Stop,
     Verdict,
 )
 
@@ -149,6 +150,10 @@ class Store(Protocol):
 
     async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:
         """Set ``max``, ``paused``, ``hold`` or ``cancel`` (None unsets): one write, needs no other rule."""
+        ...
+
+    async def lift_cancel(self, batch_id: str, cancel: Stop) -> bool:
+        """Unset ``cancel`` if it still is this very order: a later one stays."""
         ...
 
     async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:

@@ -21,6 +21,7 @@ from controller.core.model import (
     Holder,
     Setting,
     Status,
+    Stop,
 )
 from controller.ports import Clock, Conflict, StaleEpoch, Unavailable
 from tests.fakes.memory_changes import kept
@@ -286,6 +287,15 @@ class MemoryBatches:
         self._put_gate(dataclasses.replace(gate, **values))
         self._hint(batch_id)
         return True
+
+    async def lift_cancel(self, batch_id: str, cancel: Stop) -> bool:
+        """Unset ``cancel`` if it still is this very order."""
+        gate = self._gates.get(batch_id)
+        if gate is None or gate.cancel is None:
+            return False
+        if (gate.cancel.at, gate.cancel.by) != (kept(cancel).at, cancel.by):
+            return False
+        return await self.set_gate(batch_id, {"cancel": None})
 
     async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
         """Take places in one guarded update of the gate."""

@@ -1,0 +1,102 @@
+"""What stops submissions stops them all: also those that a crash left half-way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from controller import requests
+from controller.core.model import Hold
+from controller.requests import Caller
+from tests.engine.acting import batch_named, drop, running
+from tests.fakes.memory_objects import End
+from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER
+from tests.simulation.stage import Stage, perform
+
+
+def test_halted_retries_do_not_start_at_the_end_of_a_batch() -> None:
+    """Retries were halted, and those that wait for the batch's end started nevertheless."""
+    backoff = {"base": "30s", "factor": 1, "max": "30s"}
+    rule = {"on": {"verdict": ["mount-failure"]}, "limit": 1, "when": "batch-end", "backoff": backoff}
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1, retry=(rule,))
+        await requests.halt(stage.people, Caller(OWNER, admin=True), "retries", "look first")
+        await stage.passes(daemon, 400)
+        assert stage.names() == ["scan-t0", "scan-t0-r1"]
+        assert not [entry for entry in stage.world.cluster.history if entry.name == "scan-t0-r1"]
+        await requests.unhalt(stage.people, "retries")
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
+
+
+async def _halt(stage: Stage) -> None:
+    await requests.halt(stage.people, Caller(OWNER, admin=True), "submissions", "look first")
+
+
+async def _pause(stage: Stage) -> None:
+    await requests.pause(stage.people, Caller(OWNER), stage.batch)
+
+
+async def _hold(stage: Stage) -> None:
+    stage.set_gate(hold=f"{Hold.SYSTEMIC_FAILURE.value}: all fail")
+
+
+async def _lower(stage: Stage) -> None:
+    await requests.scale(stage.people, Caller(OWNER), stage.batch, 1)
+
+
+@pytest.mark.parametrize("stop", [_halt, _pause, _hold])
+def test_places_taken_before_a_crash_start_nothing_once_it_is_forbidden(
+    stop: Callable[[Stage], Awaitable[None]],
+) -> None:
+    """A leader took three places and died; halted, paused or held meanwhile, the next submitted."""
+
+    async def trace(stage: Stage) -> None:
+        first = await stage.leader("one")
+        await drop(stage, "scan", 3, 3)
+        stage.script.lines.append(("claim", Fault.REPLY_LOST))
+        await first.full_pass()
+        assert len(stage.gate.holders) == 3
+        await stop(stage)
+        second = await stage.leader("two")
+        await stage.passes(second, 20)
+        assert running(stage, stage.batch) == []
+        assert not stage.world.cluster.history
+        await requests.unhalt(stage.people, "submissions")
+        await requests.resume(stage.people, Caller(OWNER), batch_named(stage, "scan"))
+        await stage.until_over(second)
+
+    perform(trace)
+
+
+@pytest.mark.parametrize("line", [[("claim", Fault.REPLY_LOST)], [("create", Fault.FAILED)] * 3])
+def test_places_taken_before_the_maximum_was_lowered_start_no_more_than_it(
+    line: list[tuple[str, Fault]],
+) -> None:
+    """Three places were taken and nothing created, the maximum was lowered to one, and three started."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 3, 3)
+        stage.script.lines += line
+        await daemon.full_pass()
+        assert len(stage.gate.holders) == 3
+        assert not stage.world.cluster.history
+        await _lower(stage)
+        await stage.until_over(daemon)
+        assert _most_at_once(stage) == 1
+
+    perform(trace)
+
+
+def _most_at_once(stage: Stage) -> int:
+    alive = most = 0
+    for entry in stage.world.cluster.history:
+        alive += (entry.kind == "create") - (entry.kind == "end")
+        most = max(most, alive)
+    return most

@@ -1,0 +1,69 @@
+"""One sick item costs one item (O2): what is refused for good, for whatever reason, stops nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+
+from controller.core.model import BatchStatus, Status
+from controller.ports import Conflict, Rejected
+from tests.engine.acting import batch_named, drop, gate_of, refusing
+from tests.fakes.memory_objects import End
+from tests.simulation.stage import Stage, perform
+
+LONG = End(0.0, 10_000.0)
+
+
+def test_a_refused_delete_stops_no_other_batch() -> None:
+    """The cluster refused to delete one object for good; every pass failed, and all batches stood still."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1)
+        await stage.passes(daemon, 1)
+        await stage.cancel("scan-t0")
+        refusing(stage, "cluster", "delete", Rejected("403 forbidden", 403), lambda *_: True)
+        other = await drop(stage, "other", 2, 2)
+        await stage.passes(daemon, 30)
+        assert batch_named(stage, "other").status is BatchStatus.FINISHED, other.name
+        assert any("forbidden" in line for line in stage.world.trouble), "it is named"
+        stage.world.trouble.clear()
+
+    perform(trace, ends={"scan-t0": LONG})
+
+
+def test_a_slot_that_is_taken_costs_its_attempt_only() -> None:
+    """The tripwire on the slot ended the daemon's worker, and with it the process, again after each start."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 3, 3)
+        sick = stage.job("scan-t1").id
+        refusing(stage, "store", "change", Conflict("slot"), lambda change, *_: change.job == sick)
+        await daemon.batch_pass(batch.id, None)
+        await stage.passes(daemon, 30)
+        assert stage.job("scan-t0").status is Status.COMPLETED
+        assert stage.job("scan-t2").status is Status.COMPLETED
+        stage.world.trouble.clear()
+
+    perform(trace)
+
+
+def test_a_retry_that_could_not_be_recorded_keeps_its_place() -> None:
+    """An owed retry failed to be written, its attempt left the gate all the same, and nobody knew of it."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 2, 2)
+        refuse = [True]
+        refusing(stage, "store", "add_jobs", Rejected("too large", 10334), lambda *_: refuse[0])
+        await stage.passes(daemon, 30)
+        assert stage.job("scan-t0").status is Status.ERROR
+        assert stage.job("scan-t0").id in {holder.job for holder in gate_of(stage, batch).holders}
+        assert stage.job("scan-t1").id not in {holder.job for holder in gate_of(stage, batch).holders}
+        refuse[0] = False
+        stage.world.trouble.clear()
+        await asyncio.sleep(300)
+        await stage.until_over(daemon)
+        assert "scan-t0-r1" in stage.names()
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2), "scan-t1": End(0.0, 20.0)})
