@@ -45,10 +45,10 @@ CLOSED = ("finished", "cancelled")
 
 
 class Place:
-    """``config`` overrides sections of ``CONFIG``. With ``uri`` the records are there, else the place's
-    daemons start a mongod of their own."""
+    """With ``uri`` the records are there, else the place's daemons start a mongod of their own. ``keep``:
+    a config.yaml is there already."""
 
-    def __init__(self, root: Path, uri: str, database: str, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, root: Path, uri: str, database: str, *, keep: bool = False) -> None:
         self.root = root
         self.state = root / "state"
         self.specs = root / "specs"
@@ -63,7 +63,8 @@ class Place:
         self._daemons: list[Daemon] = []
         self._client: MongoClient[Document] | None = None
         self.specs.mkdir(parents=True)
-        self.configure(**(config or {}))
+        if not keep:
+            self.configure()
         self.recorder = Recorder(uri, database) if uri else None
 
     def configure(self, **sections: Any) -> None:
