@@ -314,13 +314,17 @@ async def _until(
         with contextlib.suppress(Unavailable):  # the full pass says so
             await tell_gauges(running, metrics)
 
+    async def statuses() -> None:
+        with contextlib.suppress(Unavailable):
+            await running.specs.tell_all()
+
     interval, patience = settings.reconcile.interval, settings.reconcile.pass_timeout
     timetable = Timetable(
         [
             Pass("reconcile", interval, full, patience),
             Pass("repair", settings.repair.interval, daemon.repair_pass, patience),
             Pass("specs", settings.specs.interval, running.specs.scan, patience),
-            Pass("status", settings.specs.interval, running.specs.tell_all, patience),
+            Pass("status", settings.specs.interval, statuses, patience),
             Pass("gauges", interval, gauges, patience),
         ],
         observer=observe,
