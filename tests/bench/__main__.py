@@ -8,13 +8,21 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 from tests.bench.figures import Figure, table
+from tests.bench.large import idle, passes
 from tests.bench.place import Place, place
-from tests.bench.refill import refill, utilisation
+from tests.bench.records import acceptance, hostile, retries
+from tests.bench.refill import refill, submission, utilisation
 
 Row = Callable[[Place], Awaitable[list[Figure]]]
 ROWS: Mapping[str, Row] = {
     "refill": refill,
     "utilisation": utilisation,
+    "submission": submission,
+    "retries": retries,
+    "acceptance": acceptance,
+    "hostile": hostile,
+    "passes": passes,
+    "idle": idle,
 }
 
 

@@ -6,6 +6,8 @@ than it is faster than this machine.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -48,6 +50,22 @@ async def bare_loop(settings: Settings, spec: BatchSpec) -> None:
                     await cluster.create(waiting.popleft())
                 if len(over) == len(spec.tasks):
                     return
+    finally:
+        await cluster.close()
+
+
+async def bare_creates(settings: Settings, spec: BatchSpec, hands: int = 16) -> float:
+    """Jobs a second that can be created at all, so many at once."""
+    cluster, limit = LocalProcesses.from_settings(settings), asyncio.Semaphore(hands)
+
+    async def create(job: NewJob) -> None:
+        async with limit:
+            await cluster.create(job)
+
+    try:
+        begin = time.perf_counter()
+        await asyncio.gather(*(create(job) for job in new_jobs(spec)))
+        return len(spec.tasks) / (time.perf_counter() - begin)
     finally:
         await cluster.close()
 
