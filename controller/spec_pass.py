@@ -21,6 +21,8 @@ from controller.intake import Outcome, Taken
 from controller.ports import SpecFile, SpecSource, Unavailable
 
 SHOWN_FAILURES = 10
+TOLD_AGAIN = 15.0
+"""Seconds after which a status is written anew although nothing of its batch changed in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class SpecPass:
     _batches: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     """Batches whose final status was told; nothing more is read for them."""
+    _last: dict[str, tuple[object, float]] = field(default_factory=dict)
+    """By spec: what its batch looked like when it was told, and when it is told again all the same."""
 
     async def scan(self) -> int:
         """One look at the watched store; returns how many files were taken in or refused."""
@@ -139,14 +143,21 @@ class SpecPass:
     async def tell_all(self) -> None:
         """Bring the status beside every spec up to date; a batch that has ended is told once.
 
-        What can't be told now, because the store is away, is told the next time.
+        Three questions for all of them find out whose records, gate or halt changed since it was told;
+        the rest is told again now and then, for what only time or other batches change.
         """
-        try:
-            for key, batch_id in list(self._batches.items()):
-                if batch_id not in self._told:
-                    await self._tell(key, batch_id)
-        except Unavailable as error:
-            self.engine.journal.trouble("spec statuses", error)
+        store, now = self.engine.store, self.engine.clock.monotonic()
+        left = {key: batch_id for key, batch_id in self._batches.items() if batch_id not in self._told}
+        if not left:
+            return
+        batches = {batch.id: batch for batch in await store.batches(closed=False)}
+        gates, halts = await store.gates(set(left.values())), await store.halts()
+        for key, batch_id in left.items():
+            known = (batches.get(batch_id), gates.get(batch_id), halts)
+            before, again = self._last.get(key, (None, 0.0))
+            if known != before or now >= again or known[0] is None:
+                await self._tell(key, batch_id)
+                self._last[key] = (known, now + TOLD_AGAIN)
 
     async def _tell(self, key: str, batch_id: str) -> None:
         store = self.engine.store
@@ -159,6 +170,7 @@ class SpecPass:
         await self.source.tell(key, status)
         if batch.status.closed:
             self._told.add(batch_id)
+            self._last.pop(key, None)
 
     async def _progress(self, view: View) -> Progress:
         store, batch = self.engine.store, view.batch
