@@ -34,8 +34,7 @@ async def complete(store: Store, children: Sequence[Attempt]) -> int:
         by_root[child.root_id].append(child.id)
     for batch_id, ids in by_batch.items():
         await store.list_children(batch_id, ids)
-    for root_id, ids in by_root.items():
-        await store.list_retries(root_id, ids)
+    await store.list_retries(by_root)
     for batch_id in by_batch:
         await reopen(store, batch_id)
     listed = await store.listed(children)

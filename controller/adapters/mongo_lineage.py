@@ -6,13 +6,14 @@ Lists are sets: one pipeline per parent, which writes nothing when nothing is ne
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bson import ObjectId
+from pymongo import UpdateOne
 
 from controller.adapters.mongo_changes import union
-from controller.adapters.mongo_edge import MongoPart, edge
+from controller.adapters.mongo_edge import PAGE, MongoPart, edge
 from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.model import Attempt
 
@@ -22,24 +23,31 @@ def _new_in(name: str, ids: list[ObjectId]) -> Document:
     return {"$expr": {"$not": {"$setIsSubset": [{"$literal": ids}, {"$ifNull": [f"${name}", []]}]}}}
 
 
+def _listing(parent: Document, name: str, ids: Iterable[str]) -> tuple[Document, list[Document]]:
+    """The filter and the update that put these ids into a parent's list."""
+    new = [object_id(job) for job in ids]
+    return {**parent, **_new_in(name, new)}, [{"$set": {name: union(name, list(new)), "updated": "$$NOW"}}]
+
+
 class MongoLineage(MongoPart):
     """Steps 2 to 4, each idempotent."""
 
     @edge
     async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
         """Step 2, as a set: ``child_jobs`` of the batch parent."""
-        await self._list({"_id": object_id(batch_id), "batch_job": True}, "child_jobs", ids)
+        parent = {"_id": object_id(batch_id), "batch_job": True}
+        await self._jobs.update_one(*_listing(parent, "child_jobs", ids))
 
     @edge
-    async def list_retries(self, root_id: str, ids: Iterable[str]) -> None:
-        """Step 3, as a set: ``retry_ids`` of the root (the machine's ``linked``)."""
-        await self._list({"_id": object_id(root_id), "batch_job": {"$ne": True}}, "retry_ids", ids)
-
-    async def _list(self, parent: Document, name: str, ids: Iterable[str]) -> None:
-        new = [object_id(job) for job in ids]
-        await self._jobs.update_one(
-            {**parent, **_new_in(name, new)}, [{"$set": {name: union(name, list(new)), "updated": "$$NOW"}}]
-        )
+    async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
+        """Step 3, in bulk, each as a set: ``retry_ids`` of these roots (the machine's ``linked``)."""
+        roots = list(by_root.items())
+        for first in range(0, len(roots), PAGE):
+            page = [
+                UpdateOne(*_listing({"_id": object_id(root), "batch_job": {"$ne": True}}, "retry_ids", ids))
+                for root, ids in roots[first : first + PAGE]
+            ]
+            await self._jobs.bulk_write(page, ordered=False)
 
     @edge
     async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:

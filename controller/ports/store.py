@@ -251,8 +251,8 @@ class Store(Protocol):
         """Step 2, as a set: ``child_jobs`` of the batch parent."""
         ...
 
-    async def list_retries(self, root_id: str, ids: Iterable[str]) -> None:
-        """Step 3, as a set: ``retry_ids`` of the root."""
+    async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
+        """Step 3, in bulk, each as a set: ``retry_ids`` of these roots."""
         ...
 
     async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:

@@ -167,7 +167,7 @@ async def test_the_published_form(world: StoreWorld, raw: Database[Document]) ->
     root = await world.put(Status.ERROR, job_input=JobInput("image", env=HOSTILE))
     child = await world.put_retry(root, scheduler_id="")
     await world.store.list_children(batch.id, [root.id])
-    await world.store.list_retries(root.id, [child.id])
+    await world.store.list_retries({root.id: [child.id]})
     parent = raw["jobs"].find_one({"batch_job": True})
     record = raw["jobs"].find_one({"_id": ObjectId(root.id)})
     retry = raw["jobs"].find_one({"_id": ObjectId(child.id)})

@@ -142,7 +142,7 @@ CALLS: dict[str, tuple[Call, int]] = {
     "find_jobs": (lambda f: _all_of(f.world.store, JobFilter(f.batch_id), 100), 501),  # type: ignore[arg-type]
     "last_failures": (lambda f: f.world.store.last_failures(f.batch_id, 5), 5),
     "list_children": (lambda f: f.world.store.list_children(f.batch_id, [f.child.id]), 1),
-    "list_retries": (lambda f: f.world.store.list_retries(f.root.id, [f.child.id]), 1),
+    "list_retries": (lambda f: f.world.store.list_retries({f.root.id: [f.child.id]}), 1),
     "listed": (lambda f: f.world.store.listed([f.child]), 2),
     "unfinished_lifecycles": (lambda f: f.world.store.unfinished_lifecycles(f.world.now + SECOND, 9), 1),
     "toggle": (lambda f: f.world.store.toggle([f.child.id]), 1),

@@ -27,7 +27,7 @@ class LineageSuite:
         assert await world.store.listed([child, other]) == frozenset()
         await world.store.list_children(batch.id, [child.id, other.id])
         assert await world.store.listed([child, other]) == frozenset()
-        await world.store.list_retries(root.id, [child.id])
+        await world.store.list_retries({root.id: [child.id]})
         assert await world.store.listed([child, other]) == {child.id}
         assert await world.store.toggle([child.id, root.id, world.store.new_id()]) == 1
         assert await world.store.toggle([child.id]) == 0
@@ -41,7 +41,7 @@ class LineageSuite:
         await world.add_batch()
         root = await world.put(Status.ERROR)
         child = await world.put_retry(root)
-        await world.store.list_retries(root.id, [child.id])
+        await world.store.list_retries({root.id: [child.id]})
         assert await world.store.listed([child]) == frozenset()
 
     async def test_lists_are_sets(self, world: StoreWorld) -> None:
@@ -50,15 +50,15 @@ class LineageSuite:
         root = await world.put(Status.ERROR)
         ids = [world.store.new_id() for _ in range(6)]
         await asyncio.gather(
-            *(world.store.list_retries(root.id, ids[n % 4 : n % 4 + 3]) for n in range(12)),
+            *(world.store.list_retries({root.id: ids[n % 4 : n % 4 + 3]}) for n in range(12)),
             *(world.store.list_children(batch.id, ids[n % 4 : n % 4 + 3]) for n in range(12)),
         )
         listed = (await world.read(root.id)).retry_ids
         assert sorted(listed) == sorted(ids)
         before = await world.read(root.id)
         await world.tick()
-        await world.store.list_retries(root.id, ids)
-        await world.store.list_retries(root.id, [])
+        await world.store.list_retries({root.id: ids})
+        await world.store.list_retries({root.id: []})
         assert await world.read(root.id) == before
 
     async def test_linking_by_the_table(self, world: StoreWorld) -> None:
@@ -80,7 +80,7 @@ class LineageSuite:
         ids = [world.store.new_id() for _ in range(10_000)]
         await world.store.list_children(batch.id, ids)
         await world.store.list_children(batch.id, [*ids[:5000], child.id])
-        await world.store.list_retries(root.id, [child.id])
+        await world.store.list_retries({root.id: [child.id]})
         assert await world.store.listed([child]) == {child.id}
 
     async def test_nobody_there(self, world: StoreWorld) -> None:
@@ -88,7 +88,7 @@ class LineageSuite:
         await world.add_batch()
         nobody = world.store.new_id()
         await world.store.list_children(nobody, [nobody])
-        await world.store.list_retries(nobody, [nobody])
+        await world.store.list_retries({nobody: [nobody]})
         assert await world.store.job(nobody) is None
         assert await world.store.batch(nobody) is None
         assert await world.store.listed([world.attempt(attempt=1, retry_parent=nobody)]) == frozenset()

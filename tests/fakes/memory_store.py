@@ -169,12 +169,13 @@ class MemoryStore(MemoryBatches):
             listed.update(dict.fromkeys(new))
             self._log("child_jobs", batch_id, None, tuple(new))
 
-    async def list_retries(self, root_id: str, ids: Iterable[str]) -> None:
-        """Step 3, as a set."""
-        root = self._attempts.by_id.get(root_id)
-        merged = tuple(dict.fromkeys((*root.retry_ids, *ids))) if root else ()
-        if root and merged != root.retry_ids:
-            self._put(self._touched(root, retry_ids=merged))
+    async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
+        """Step 3, as a set for each root."""
+        for root_id, ids in by_root.items():
+            root = self._attempts.by_id.get(root_id)
+            merged = tuple(dict.fromkeys((*root.retry_ids, *ids))) if root else ()
+            if root and merged != root.retry_ids:
+                self._put(self._touched(root, retry_ids=merged))
 
     async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:
         """Ids of those children that both their batch parent and their root are read to list."""
