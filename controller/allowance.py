@@ -82,7 +82,7 @@ async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
 
 async def _line(engine: Engine, batch_id: str, room: int) -> Sequence[Attempt]:
     """What of the batch is due; its ``batch-end`` retries ask only once all else of it is over."""
-    store, now = engine.store, engine.clock.now()
+    store, now = engine.store, engine.now()
     if line := await store.waiting(batch_id, room, now):
         return line
     if await store.has(batch_id, LIVE, when=When.NOW) or await store.has(batch_id, ACTIVE):

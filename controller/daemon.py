@@ -34,6 +34,8 @@ class Daemon:
     agenda: Agenda = field(default_factory=Agenda)
     offset: float | None = None
     """Wall minus monotonic clock, in seconds, at the last full pass."""
+    good_at: float | None = None
+    """Monotonic instant at which the last good full pass was recorded."""
     after_pass: Callable[[], Awaitable[None]] | None = None
     """Called after every full pass; the status files and gauges are brought up to date there."""
     passes: int = 0
@@ -49,6 +51,7 @@ class Daemon:
         engine = self.engine
         epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
+        await engine.read_clock()
         for batch in await engine.store.batches(closed=False):
             await engine.store.recount(batch.id)
         engine.epoch = epoch
@@ -72,7 +75,8 @@ class Daemon:
 
     async def _full_pass(self) -> int:
         engine, started = self.engine, self.engine.clock.monotonic()
-        engine.trusted_clock = self._clock_is_steady()
+        steady, seeing = self._clock_is_steady(), self._has_been_seeing()
+        engine.trusted_clock = steady and seeing
         result, steps, self.trouble = "ok", 0, ""
         try:
             steps = await reconcile.all_batches(engine)
@@ -106,8 +110,14 @@ class Daemon:
 
     async def _note_good_pass(self) -> None:
         engine = self.engine
-        await engine.store.note_good_pass(await engine.store.now(), reconcile.longest_silence(engine))
+        await engine.store.note_good_pass(await engine.read_clock(), reconcile.longest_silence(engine))
+        self.good_at = engine.clock.monotonic()
         self.passes += 1
+
+    def _has_been_seeing(self) -> bool:
+        """False after a silence that no good pass has yet recorded as blind time: nothing is reaped (R10)."""
+        silence = reconcile.longest_silence(self.engine).total_seconds()
+        return self.good_at is not None and self.engine.clock.monotonic() - self.good_at <= silence
 
     async def _set_alarms(self) -> None:
         for batch in await self.engine.store.batches(closed=False):
@@ -116,7 +126,7 @@ class Daemon:
     async def _set_alarm(self, batch_id: str) -> None:
         """Put the batch on the agenda again when something of it falls due by itself."""
         self._set_pace(batch_id)
-        seconds = await reconcile.next_wake(self.engine, batch_id, self.engine.clock.now())
+        seconds = await reconcile.next_wake(self.engine, batch_id, self.engine.now())
         if seconds is not None:
             self._wake(batch_id, seconds)
 
@@ -124,7 +134,7 @@ class Daemon:
         """Put the batch on the agenda again when the next submission may go out."""
         pace = self.engine.pacer.seconds_until_one()
         if pace > 0:
-            self._wake(batch_id, pace)
+            self._wake(batch_id, pace * (1 + 0.2 * self.engine.jitter(self.engine.new_token())))
 
     def _wake(self, batch_id: str, seconds: float) -> None:
         if seconds < self.engine.settings.interval.total_seconds():

@@ -66,7 +66,7 @@ async def _look_closer(engine: Engine, view: View, job: Attempt) -> bool:
     if record is None:
         return False
     live = await engine.cluster.get(record.namespace, record.name, record.id)
-    move = next_move(record, Sight.answered(live), engine.clock.now(), view.life)
+    move = next_move(record, Sight.answered(live), engine.now(), view.life)
     if move is None or move.act is Act.LOOK:
         return False
     match move.act:
@@ -141,7 +141,7 @@ async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
         else:
             record = await _close(engine, job, token)
             if record and record.status is job.status and record.stop is None:
-                await engine.apply(record, name_taken(record, engine.clock.now(), view.life))
+                await engine.apply(record, name_taken(record, engine.now(), view.life))
 
 
 async def _refused(engine: Engine, life: Lifecycle, job: Attempt, token: str, error: Rejected) -> None:
@@ -151,7 +151,7 @@ async def _refused(engine: Engine, life: Lifecycle, job: Attempt, token: str, er
         return
     engine.journal.submitted("refused")
     if record and record.status is job.status and record.stop is None:
-        await engine.apply(record, refused(record, str(error), engine.clock.now(), life))
+        await engine.apply(record, refused(record, str(error), engine.now(), life))
 
 
 async def _close(engine: Engine, job: Attempt, token: str) -> Attempt | None:

@@ -11,7 +11,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from controller.core.change import Change
@@ -117,6 +117,7 @@ class Engine:
     epoch: int = 0
     """This process's epoch while it leads; 0 while it does not."""
     trusted_clock: bool = True
+    """False: nothing is reaped. Set by the daemon before each full pass."""
     news: dict[str, dict[str, ClusterJob]] = field(default_factory=dict)
     """By batch id and job id: objects as the watch showed them since the last list."""
     seen: Observation | None = None
@@ -132,9 +133,28 @@ class Engine:
     claims: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Limits over several batches are arithmetic over all gates: one claim at a time (S13)."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
+    _clock: tuple[datetime, float] | None = None
+    """What the store's clock said, and the monotonic instant of its answer."""
 
     def __post_init__(self) -> None:
         self.pacer = Pacer(self.settings.rate, self.settings.burst)
+
+    async def read_clock(self) -> datetime:
+        """Ask the store for its clock, and go by it from here on."""
+        now = await self.store.now()
+        self._clock = now, self.clock.monotonic()
+        return now
+
+    def now(self) -> datetime:
+        """The store's clock as it was last read, carried on by the monotonic one; before that, our own.
+
+        Every instant on a record is the store's: a wall clock that is ahead of it would take an open
+        create for a closed one (R5) and a retry for due. A slow answer makes this one late, never early.
+        """
+        if self._clock is None:
+            return self.clock.now()
+        read, at = self._clock
+        return read + timedelta(seconds=self.clock.monotonic() - at)
 
     async def apply(self, job: Attempt, change: Change) -> Attempt | None:
         """Write one change; None when the record is no longer as the change demands.

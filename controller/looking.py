@@ -56,7 +56,7 @@ async def look(
     holders = [*holders, *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
     orphans = _orphans(seen, strange, others)
-    now = engine.clock.now()
+    now = engine.now()
     foreign, blind = _foreign(engine, batch, scene)
     view = View(
         batch=batch,
@@ -148,7 +148,7 @@ def _room(gate: Gate) -> int:
 
 async def _due(engine: Engine, gate: Gate, scene: Scene) -> Sequence[Attempt]:
     """The first waiting ones, as many as there are places."""
-    room, now = _room(gate), engine.clock.now()
+    room, now = _room(gate), engine.now()
     with_auto = scene.halts.retries is None
     return await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto) if room else ()
 

@@ -59,7 +59,7 @@ def names_of(batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
 async def lifecycle_of(engine: Engine) -> Lifecycle:
     """The operator's figures, with the blind gaps and whether our clock and the store's agree (R10)."""
     life = engine.settings.life
-    skew = abs(await engine.store.now() - engine.clock.now())
+    skew = abs(await engine.read_clock() - engine.clock.now())
     trusted = engine.trusted_clock and skew <= engine.settings.clock_skew
     gaps = tuple(await engine.store.blind_gaps())
     return replace(life, reaper=replace(life.reaper, trusted=trusted, gaps=gaps))
