@@ -24,6 +24,10 @@ class Pretence:
         """Read."""
         return await self._store.batch_named(namespace, name)
 
+    async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
+        """Read."""
+        return await self._store.gates(batch_ids)
+
     async def add_batch(self, batch: Batch, gate: Gate) -> Batch:
         """Pretended."""
         return batch

@@ -117,14 +117,14 @@ class Lines:
     def show(self, standing: Standing, why: str = "") -> None:
         """Say it, if it is time and there is something new."""
         milestone = 100 * standing.done // max(1, standing.total) // MILESTONE
-        facts = f"{_tasks(standing)}, {_numbers(standing)}"
+        facts = f"{standing.batch.name} {standing.state}: {_tasks(standing)}, {_numbers(standing)}"
         due = self._pace.elapsed() - self._said_at >= PLAIN_SECONDS or standing.batch.status.closed
         if facts == self._last or not (due or milestone > self._milestone):
             self._pace.left(standing)
             return
         self._milestone, self._said_at, self._last = milestone, self._pace.elapsed(), facts
         failures = "".join(f", {text}" for text in [_failures(standing)] if text)
-        line = f"{standing.batch.name} {standing.state}: {facts}{failures}, {_time(standing, self._pace)}"
+        line = f"{facts}{failures}, {_time(standing, self._pace)}"
         self._console.print(Text(clean(line)), soft_wrap=True)
 
     def close(self) -> None:

@@ -86,6 +86,8 @@ def answer_document(answer: Answer) -> Document:
         "error": answer.error,
         "stage": answer.stage,
         "retry_id": answer.retry_id,
+        "retry_ids": list(answer.retry_ids),
+        "child_jobs": list(answer.child_jobs),
         "retry_toggle": answer.retry_toggle,
         "warning": answer.warning,
     }

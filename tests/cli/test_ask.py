@@ -31,9 +31,13 @@ def test_retry_by_id_answers_programs_per_id(sweep: Place, shell: Shell) -> None
         "error",
         "stage",
         "retry_id",
+        "retry_ids",
+        "child_jobs",
         "retry_toggle",
         "warning",
     }
+    assert answer["retry_ids"] == answer["child_jobs"] == [answer["retry_id"]]
+    assert answer["retry_toggle"] is True
 
 
 def test_some_refused_is_exit_code_three(sweep: Place, shell: Shell) -> None:

@@ -1,0 +1,209 @@
+"""A person's retry: preflight everything, record all children in bulk, never wait for the cluster (E1–E9).
+
+Called by the command line and the API through ``requests``. Nothing is written for an id that fails
+preflight; an id that loses a race is told who won it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller import lifecycle
+from controller.core.change import Change
+from controller.core.decide import Reason
+from controller.core.machine import Event
+from controller.core.model import (
+    Attempt,
+    Batch,
+    Gate,
+    Resources,
+    Status,
+)
+from controller.core.retry import ManualDecision, decide_manual, new_child
+from controller.people import Answer, Caller, People, Refused, count, not_yours
+
+NO_PARENTS = "Cannot retry batch job parents. Must retry individual jobs"
+"""EE2's words, which its clients know."""
+
+
+async def retry(
+    people: People,
+    caller: Caller,
+    job_ids: Sequence[str],
+    *,
+    resources: Resources | None = None,
+    request_id: str | None = None,
+    dry_run: bool = False,
+) -> list[Answer]:
+    """Record one retry for each of these jobs; answers in the order of the ids (E1–E9).
+
+    Raises ``Refused`` when an id is named twice: then nothing at all was done (E6).
+    """
+    if again := [job_id for job_id, n in Counter(job_ids).items() if n > 1]:
+        raise Refused(
+            "Retry of the same id in the same request is not supported. "
+            f"Offending ids: {again}: name each id once"
+        )
+    planned: dict[str, tuple[Answer, Attempt | None]] = {}
+    roots: set[str] = set()
+    scene = await _scene(people, job_ids)
+    for job_id in job_ids:
+        answer, child = _preflight(people, caller, job_id, scene, roots, resources, request_id)
+        planned[job_id] = (answer, child)
+    if not dry_run:
+        await _record(people, planned, request_id)
+    return [planned[job_id][0] for job_id in job_ids]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    now: datetime
+    """By the store's clock, like everything that several machines write and compare."""
+    jobs: Mapping[str, Attempt]
+    chains: Mapping[str, Sequence[Attempt]]
+    gates: Mapping[str, Gate]
+    batches: Mapping[str, Batch]
+    parents: frozenset[str]
+
+
+async def _scene(people: People, job_ids: Sequence[str]) -> _Scene:
+    store = people.store
+    jobs = {job.id: job for job in await store.jobs(job_ids)}
+    parents = {job_id for job_id in job_ids if job_id not in jobs and await store.batch(job_id)}
+    chains = await store.chains(sorted({job.root_id for job in jobs.values()})) if jobs else {}
+    batch_ids = sorted({job.batch_id for job in jobs.values()})
+    gates = await store.gates(batch_ids) if jobs else {}
+    batches = {batch_id: await store.batch(batch_id) for batch_id in batch_ids}
+    known = {batch_id: batch for batch_id, batch in batches.items() if batch}
+    return _Scene(await store.now(), jobs, chains, gates, known, frozenset(parents))
+
+
+def _preflight(
+    people: People,
+    caller: Caller,
+    job_id: str,
+    scene: _Scene,
+    roots: set[str],
+    resources: Resources | None,
+    request_id: str | None,
+) -> tuple[Answer, Attempt | None]:
+    job = scene.jobs.get(job_id)
+    if job is None:
+        error = NO_PARENTS if job_id in scene.parents else f"there is no job with id {job_id}"
+        return Answer(job_id, error=error, stage="preflight"), None
+    if not caller.may(job.user):
+        return Answer(job_id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight"), None
+    chain = scene.chains.get(job.root_id, ())
+    if done := _same_request(chain, request_id):
+        return _recorded(job.id, job.name, done, ""), None
+    if job.root_id in roots:
+        error = f"{job.name} and an earlier id of this request are attempts of one task: retry one of them"
+        return Answer(job_id, job.name, error=error, stage="preflight"), None
+    decision = _decision(people, job, chain, scene, resources)
+    if not decision.child:
+        return Answer(job_id, job.name, error=decision.sentence, stage="preflight"), None
+    roots.add(job.root_id)
+    child = new_child(chain, decision, id=people.store.new_id(), now=scene.now, request_id=request_id)
+    return Answer(job_id, job.name, did=decision.sentence, warning=decision.warning), child
+
+
+def _decision(
+    people: People,
+    job: Attempt,
+    chain: Sequence[Attempt],
+    scene: _Scene,
+    resources: Resources | None,
+) -> ManualDecision:
+    gate, batch = scene.gates.get(job.batch_id), scene.batches.get(job.batch_id)
+    cancelling = bool(gate and gate.cancel and batch and not batch.status.closed)
+    return decide_manual(
+        chain, asked=job, resources=resources, max_retries=people.max_retries, cancelling=cancelling
+    )
+
+
+def _same_request(chain: Sequence[Attempt], request_id: str | None) -> Attempt | None:
+    return next((child for child in chain if request_id and child.request_id == request_id), None)
+
+
+def _recorded(job_id: str, name: str, child: Attempt, warning: str) -> Answer:
+    did = f"attempt {child.attempt} of task {child.task_id} stands in line as {child.name}"
+    return Answer(job_id, name, retry_id=child.id, did=did, warning=warning, retry_toggle=child.retry_toggle)
+
+
+async def _record(
+    people: People, planned: dict[str, tuple[Answer, Attempt | None]], request_id: str | None
+) -> None:
+    """Step 1 in bulk, then steps 2–4 in bulk; an id that lost a race names who won it."""
+    asked = [(job_id, answer, child) for job_id, (answer, child) in planned.items() if child is not None]
+    children = [child for _, child in planned.values() if child is not None]
+    added = await people.store.add_jobs(children) if children else ()
+    recorded: dict[str, Attempt] = {}
+    fresh: list[Attempt] = []
+    for (job_id, answer, child), new in zip(asked, added, strict=True):
+        winner = child if new else await _winner(people, child, request_id)
+        if winner and (new or (request_id and winner.request_id == request_id)):
+            recorded[job_id] = winner
+            fresh.extend([winner] if new else [])
+            planned[job_id] = (answer, winner)
+        else:
+            name = f"{winner.name} ({winner.id})" if winner else "another one"
+            error = f"another retry of this task was recorded at the same moment: {name} is in line"
+            planned[job_id] = (Answer(job_id, answer.name, error=error, stage="record"), None)
+    if recorded:
+        await lifecycle.complete(people.store, list(recorded.values()))
+        await count(people.store, [(None, child) for child in fresh])
+        await _answer(people, planned, recorded)
+
+
+async def _answer(
+    people: People, planned: dict[str, tuple[Answer, Attempt | None]], recorded: Mapping[str, Attempt]
+) -> None:
+    """Answer with both lists and the toggle as they are read back from the store (E7b)."""
+    children = list(recorded.values())
+    listed = await people.store.listed(children)
+    ids = {*(child.root_id for child in children), *(child.id for child in children)}
+    found = {job.id: job for job in await people.store.jobs(sorted(ids))}
+    for job_id, child in recorded.items():
+        before, _ = planned[job_id]
+        root, now = found.get(child.root_id), found.get(child.id, child)
+        answer = replace(
+            _recorded(job_id, before.name, now, before.warning),
+            retry_ids=root.retry_ids if root else (),
+            child_jobs=(child.id,) if child.id in listed else (),
+        )
+        planned[job_id] = (answer, now)
+
+
+async def _winner(people: People, child: Attempt, request_id: str | None) -> Attempt | None:
+    chain = await people.store.chain(child.batch_id, child.task_id)
+    return _same_request(chain, request_id) or (chain[-1] if chain else None)
+
+
+async def hurry(
+    people: People, caller: Caller, job_ids: Sequence[str], *, dry_run: bool = False
+) -> list[Answer]:
+    """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``)."""
+    answers = []
+    for job in await people.store.jobs(job_ids):
+        chain = await people.store.chain(job.batch_id, job.task_id)
+        newest = chain[-1]
+        if not caller.may(job.user):
+            answers.append(
+                Answer(job.id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight")
+            )
+        elif newest.status is not Status.WAITING or newest.not_before is None:
+            error = f"{newest.name} is {newest.status} and waits for no time: there is nothing to hurry"
+            answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
+        else:
+            change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
+            if not dry_run:
+                await people.store.change(change)
+            answers.append(
+                Answer(
+                    job.id, job.name, retry_id=newest.id, did=f"{newest.name} starts with the next free place"
+                )
+            )
+    return answers
