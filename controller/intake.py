@@ -107,6 +107,8 @@ async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> t
     await store.ensure_gate(gate)
     tasks = iter(spec.tasks)
     while chunk := list(islice(tasks, CHUNK)):
+        if await _is_cancelled(store, batch.id):
+            return (f"batch {batch.name} was cancelled while its tasks were being recorded",)
         await store.add_jobs(list(_roots(store, batch, spec, chunk, clock.now())))
     roots = await store.roots(batch.id)
     if len(roots) < len(spec.tasks):
@@ -116,6 +118,12 @@ async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> t
     fields = {"status": BatchStatus.RUNNING, "reason": f"{len(roots)} tasks recorded"}
     await store.set_batch(batch.id, [BatchStatus.EXPANDING], fields)
     return ()
+
+
+async def _is_cancelled(store: Store, batch_id: str) -> bool:
+    """Whether the batch is being cancelled: nothing more is recorded then, what is there is withdrawn."""
+    gate = (await store.gates([batch_id])).get(batch_id)
+    return gate is not None and gate.cancel is not None
 
 
 async def _not_recorded(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:

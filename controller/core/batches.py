@@ -38,18 +38,23 @@ class BatchMove:
         return self.status is BatchStatus.CANCELLED
 
 
-def batch_move(batch: Batch, gate: Gate, *, has_live: bool, completed: int) -> BatchMove | None:
+def batch_move(
+    batch: Batch, gate: Gate, *, has_live: bool, completed: int, abandoned: bool = False
+) -> BatchMove | None:
     """Where the batch parent goes now; None when it stays as it is.
 
     ``has_live``: whether any attempt is waiting or active, or an automatic retry is owed and not yet
     written. ``completed``: tasks whose newest attempt completed. Expanding is left by the expansion
-    alone. A cancelled batch whose gate still says cancel is moved once more, since only then is the
-    cancel lifted: a crash between the two writes is repaired by repeating both.
+    alone, or by a cancel once it is ``abandoned``: nobody records tasks any more. A cancelled batch whose
+    gate still says cancel is moved once more, since only then is the cancel lifted: a crash between the
+    two writes is repaired by repeating both. A cancel that came too late for a finished batch changes
+    nothing; the retry that reopens the batch lifts it.
     """
-    if batch.status is BatchStatus.EXPANDING:
+    if batch.status is BatchStatus.EXPANDING and not (gate.cancel and abandoned):
         return None
     if gate.cancel is not None:
-        return None if has_live else _cancelled(gate, completed, batch.tasks)
+        stays = has_live or batch.status is BatchStatus.FINISHED
+        return None if stays else _cancelled(gate, completed, batch.tasks)
     if has_live:
         return _alive(batch, gate)
     return _over(batch, completed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from controller.core.batches import BatchMove, batch_move
@@ -31,6 +32,11 @@ from controller.core.model import (
 from controller.core.retry import RetryDecision, decide_retry
 from controller.core.systemic import hold_sentence, systemic_failure
 from controller.core.view import View
+
+
+EXPANSION_GRACE = timedelta(seconds=60)
+"""So long after its cancel a batch that is still expanding is taken for abandoned. Whoever records tasks
+stops at the cancel; the grace is for the thousand that may be under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +228,14 @@ def _settle(view: View, jitter: Callable[[str], float]) -> Iterator[Step]:
 
 def _follow_up(view: View, job: Attempt, jitter: Callable[[str], float]) -> Iterator[Step]:
     chain = tuple(view.chains.get(job.root_id, ()))
-    if view.gate.cancel or not chain or chain[-1].id != job.id:
+    if not chain or chain[-1].id != job.id:
         return
     decision = decide_retry(chain, view.rules, view.max_auto_retries, jitter(job.id))
-    if decision.child:
+    if decision.child and view.gate.cancel:
+        # Not only left out: another controller may be about to record it (R8).
+        change = Change(job.id, Event.NO_RETRY, Reason.CANCEL, fields={"no_retry": True})
+        yield MoveJob(Reason.CANCEL, job, _write(change))
+    elif decision.child:
         yield Retry(Reason.RETRY_DUE, chain, decision)
 
 
@@ -347,7 +357,8 @@ def _claim(view: View) -> Iterator[Step]:
 
 
 def _move_batch(view: View) -> Iterator[Step]:
-    live = not view.done or bool(view.gate.holders)
-    move = batch_move(view.batch, view.gate, has_live=live, completed=view.completed)
+    live, cancel = not view.done or bool(view.gate.holders), view.gate.cancel
+    abandoned = cancel is not None and view.now - cancel.at > EXPANSION_GRACE
+    move = batch_move(view.batch, view.gate, has_live=live, completed=view.completed, abandoned=abandoned)
     if move:
         yield MoveBatch(Reason.BATCH_MOVED, move)

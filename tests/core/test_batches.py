@@ -54,7 +54,7 @@ def batch(status: BatchStatus, **fields: Any) -> Batch:
         (S.FINISHED, OPEN, True, S.RUNNING, BatchReason.REOPENED),
         (S.FINISHED, HELD, True, S.HELD, BatchReason.REOPENED),
         (S.FINISHED, CANCELLED, True, None, None),
-        (S.FINISHED, CANCELLED, False, S.CANCELLED, BatchReason.CANCEL_DONE),
+        (S.FINISHED, CANCELLED, False, None, None),
     ],
 )
 def test_batch_move(

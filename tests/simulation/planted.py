@@ -127,7 +127,15 @@ def leaves_before_retry(patch: Patch) -> None:
         yield from (step for step in steps if isinstance(step, plan.Leave))
         yield from (step for step in steps if not isinstance(step, plan.Leave))
 
+    take = reconcile._take
+
+    async def taken(engine: Any, view: View, step: Any, trial: Any) -> bool:
+        if isinstance(step, plan.Leave):  # whether or not a retry is owed
+            trial.owed.clear()
+        return await take(engine, view, step, trial)
+
     patch.setattr(plan, "_settle", settle)
+    patch.setattr(reconcile, "_take", taken)
 
 
 def timeout_is_failure(patch: Patch) -> None:

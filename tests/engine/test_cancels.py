@@ -1,0 +1,195 @@
+"""Races around the cancel of a batch: it ends what it was meant for, all of that, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from controller import intake, lifecycle, requests
+from controller.core.model import BatchStatus, Origin, Result, Status, Stop, TerminatedCode
+from controller.requests import Caller
+from tests.engine.acting import batch_named, drop, records
+from tests.fakes.memory_objects import End
+from tests.simulation.explaining import drive
+from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER, spec_of
+from tests.simulation.scenario import BatchPlan
+from tests.simulation.stage import Stage, perform
+
+FAILS = End(0.0, 1.0, 1)
+LONG = End(0.0, 10_000.0)
+ME = Caller(OWNER)
+
+
+def _order(stage: Stage) -> Stop:
+    return Stop("not needed", OWNER, stage.world.clock.now(), TerminatedCode.BATCH_ABORT)
+
+
+def test_a_batch_that_finished_is_not_made_a_cancelled_one() -> None:
+    """A cancel came in the instant in which the batch finished, and its result was written over."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 1, 1)
+        await stage.until_over(daemon)
+        stage.set_gate(cancel=_order(stage))
+        await daemon.batch_pass(batch.id, None)
+        assert stage.batch.status is BatchStatus.FINISHED
+        assert stage.batch.result is Result.COMPLETED
+
+    perform(trace)
+
+
+def test_a_cancel_that_was_not_lifted_ends_no_later_retry() -> None:
+    """A crash left the cancel on a cancelled batch's gate; the retry that reopened it was withdrawn."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 2, 2)
+        await stage.passes(daemon, 10)
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await stage.passes(daemon, 1)
+        stage.script.lines.append(("lift_cancel", Fault.FAILED))
+        await daemon.full_pass()
+        assert stage.batch.status is BatchStatus.CANCELLED
+        assert stage.gate.cancel
+        stage.ends["scan-t0-r1"] = End(0.0, 1.0)
+        stage.script.lines.clear()
+        (answer,) = await _retry_with_a_pass_inside(stage, daemon)
+        assert not answer.error
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0-r1").status is Status.COMPLETED, batch.name
+
+    perform(trace, ends={"scan-t0": FAILS, "scan-t1": LONG})
+
+
+async def _retry_with_a_pass_inside(stage: Stage, daemon: object) -> list[requests.Answer]:
+    """A retry, between whose first write and the next the leader has a pass."""
+    store = stage.world.store
+    real = store.list_children
+
+    async def with_a_pass(batch_id: str, ids: object) -> None:
+        store.list_children = real  # type: ignore[method-assign]
+        await daemon.batch_pass(batch_id, None)  # type: ignore[attr-defined]
+        await real(batch_id, ids)  # type: ignore[arg-type]
+
+    store.list_children = with_a_pass  # type: ignore[method-assign,assignment]
+    return await requests.retry(stage.people, ME, [stage.job("scan-t0").id])
+
+
+def test_reopening_lifts_no_later_cancel() -> None:
+    """Two retries reopened a batch; a cancel between them was lifted by the second, and forgotten."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 1, 1)
+        await stage.until_over(daemon)
+        store = stage.world.store
+        real = store.batch
+
+        async def overtaken(batch_id: str) -> object:
+            store.batch = real  # type: ignore[method-assign]
+            found = await real(batch_id)
+            await lifecycle.reopen(store, batch_id)
+            stage.set_gate(cancel=_order(stage))
+            return found
+
+        store.batch = overtaken  # type: ignore[method-assign,assignment]
+        await lifecycle.reopen(store, batch.id)
+        assert stage.gate.cancel, "the later cancel stands"
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_cancel_read_long_ago_ends_no_later_retry() -> None:
+    """A pass read the gate's cancel and had to wait; when it came on, the batch had been reopened."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 2, 2)
+        await stage.passes(daemon, 10)
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        lock = daemon.engine.locks[batch.id]
+        await lock.acquire()
+        late = asyncio.ensure_future(daemon.batch_pass(batch.id, None))
+        await asyncio.sleep(1)
+        other = await stage.leader("two")  # finishes the cancel meanwhile
+        await stage.passes(other, 10)
+        assert stage.batch.status is BatchStatus.CANCELLED
+        (answer,) = await requests.retry(stage.people, ME, [stage.job("scan-t0").id])
+        assert not answer.error
+        lock.release()
+        await late
+        assert stage.job("scan-t0-r1").status is not Status.TERMINATED
+        await stage.until_over(other)
+
+    perform(trace, ends={"scan-t0": FAILS, "scan-t1": LONG})
+
+
+def test_a_cancelled_batch_owes_no_retry() -> None:
+    """What a stale leader may still record as a retry of a cancelled batch is forbidden beforehand (R8)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 1, 1)
+        await daemon.full_pass()
+        await asyncio.sleep(5)
+
+        def cancel() -> None:
+            drive(requests.cancel_batch(stage.people, ME, stage.batch, "not needed"))
+
+        stage.script.lines.append(("log_tail", cancel))  # it has ended, and is about to be recorded so
+        await stage.passes(daemon, 10)
+        assert stage.job("scan-t0").no_retry
+        assert batch_named(stage, "scan").status is BatchStatus.CANCELLED, batch.name
+        assert all(job.origin is not Origin.AUTO for job in records(stage, batch))
+
+    perform(trace, ends={"scan-t0": End(0.0, 2.0, 2)})
+
+
+def test_a_batch_that_was_never_recorded_completely_can_be_cancelled() -> None:
+    """Its spec's file was gone, or its names were taken: it was expanding for ever, cancelled or not."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await _half_recorded(stage)
+        await stage.passes(daemon, 30)
+        assert stage.batch.status is BatchStatus.EXPANDING
+        await requests.cancel_batch(stage.people, ME, stage.batch, "its file is gone")
+        await stage.passes(daemon, 120)
+        assert stage.batch.status is BatchStatus.CANCELLED
+        assert [job.status for job in stage.world.records()] == [Status.TERMINATED] * 2
+
+    perform(trace)
+
+
+def test_a_batch_that_is_cancelled_while_it_is_recorded_ends_whole() -> None:
+    """A cancel that comes while the tasks are being recorded ends those that come after it, too."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        spec = spec_of(BatchPlan("scan", 3, 1), stage.world.scenario)
+        _, store = stage.world.ports(daemon.engine.clock)  # type: ignore[arg-type]
+
+        def cancel() -> None:
+            drive(requests.cancel_batch(stage.people, ME, stage.batch, "a mistake"))
+
+        stage.script.lines.append(("add_jobs", cancel))
+        await intake.accept(store, stage.world.clock, spec, source="scan.yaml")
+        await stage.passes(daemon, 120)
+        assert stage.batch.status is BatchStatus.CANCELLED
+        assert {job.status for job in stage.world.records()} == {Status.TERMINATED}
+        assert not stage.world.cluster.history
+
+    perform(trace)
+
+
+async def _half_recorded(stage: Stage) -> None:
+    """A batch whose intake died after two of three tasks."""
+    spec = spec_of(BatchPlan("scan", 3, 1), stage.world.scenario)
+    store, now = stage.world.store, stage.world.clock.now()
+    batch, gate = intake._new(store, spec, "scan.yaml", now - timedelta(minutes=5))
+    await store.add_batch(batch, gate)
+    await store.add_jobs(list(intake._roots(store, batch, spec, spec.tasks[:2], now)))
+    stage.world.recorder.catch_up()
