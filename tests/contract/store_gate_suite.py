@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -124,6 +125,22 @@ class GateSuite:
                 await world.store.set_gate(world.batch_id, fields)
         assert not await world.store.set_gate(world.store.new_id(), {"max": 3})
         assert await world.gate() == Gate(world.batch_id, 5)
+
+    async def test_a_cancel_is_lifted_by_its_own_order(self, world: StoreWorld) -> None:
+        """Whoever lifts a cancel names it: a later one, and another person's, stays; nothing else changes."""
+        await world.add_batch()
+        first = world.stop(TerminatedCode.BATCH_ABORT, "enough")
+        later = dataclasses.replace(first, at=first.at + timedelta(seconds=1))
+        other = dataclasses.replace(first, by="$eve")
+        assert not await world.store.lift_cancel(world.batch_id, first)
+        for order in (later, other):
+            assert await world.store.set_gate(world.batch_id, {"cancel": order, "paused": True})
+            assert not await world.store.lift_cancel(world.batch_id, first)
+            gate = await world.gate()
+            assert gate.cancel == order
+            assert await world.store.lift_cancel(world.batch_id, gate.cancel)
+            assert await world.gate() == Gate(world.batch_id, 5, paused=True)
+        assert not await world.store.lift_cancel(world.store.new_id(), first)
 
     async def test_no_gate_no_claim(self, world: StoreWorld) -> None:
         """Without a gate nothing is claimed and nothing is invented."""

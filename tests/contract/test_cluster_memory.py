@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -140,6 +140,18 @@ async def test_a_pod_outlives_its_job(memory: MemoryWorld) -> None:
     await memory.clock.advance(30.0)
     assert (await memory.cluster.get(NS, job.name, job.job_id)).pods == 0
     assert memory.kinds(job) == ["create", "start", "delete", "end"]
+
+
+async def test_a_listener_that_leaves_deafens_nobody(memory: MemoryWorld) -> None:
+    """Of two who listen the first goes; the other still hears what happens."""
+    job = memory.job("sweep-1", Does.STAY)
+    stays, goes = memory.memory.changes(), memory.memory.changes()
+    await anext(stays)
+    await anext(goes)
+    assert isinstance(goes, AsyncGenerator)
+    await goes.aclose()
+    await memory.cluster.create(job)
+    assert (await asyncio.wait_for(anext(stays), 1)).job_id == job.job_id
 
 
 async def test_a_lost_node_takes_its_jobs(memory: MemoryWorld) -> None:

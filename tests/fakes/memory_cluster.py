@@ -105,7 +105,8 @@ class MemoryCluster(Machine):
                 self._news.clear()
                 await self._something()
         finally:
-            self._listeners.remove(queue)
+            # By identity: two empty queues are equal.
+            self._listeners[:] = [other for other in self._listeners if other is not queue]
 
     async def close(self) -> None:
         """See ``Cluster.close``."""

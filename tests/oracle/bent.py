@@ -273,6 +273,17 @@ def reaped_early(tale: Tale) -> None:
     tale.change("a", stop=Stop("created for over 1h", "batchkeeper", tale.now, TerminatedCode.AUTOMATION))
 
 
+def reaped_for_an_outage(tale: Tale) -> None:
+    """The reaper counts an hour in which nobody could look."""
+    tale.begin("a")
+    tale.claim("a")
+    tale.weather(Side.CLUSTER, out=True)
+    tale.pass_time(3500)
+    tale.weather(Side.CLUSTER, out=False)
+    tale.pass_time(200)
+    tale.change("a", stop=Stop("created for over 1h", "batchkeeper", tale.now, TerminatedCode.AUTOMATION))
+
+
 def stale_claim(tale: Tale) -> None:
     """Epoch 1 takes a place in a gate that epoch 2 has stamped."""
     tale.begin("a")
@@ -350,6 +361,7 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (deleted_unordered, Invariant.UNORDERED),
     (expired_unrecorded, Invariant.UNORDERED),
     (reaped_early, Invariant.REAPED),
+    (reaped_for_an_outage, Invariant.REAPED),
     (stale_claim, Invariant.EPOCH),
     (stale_decision, Invariant.EPOCH),
     (cancel_lost, Invariant.CANCEL_LOST),

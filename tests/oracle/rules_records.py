@@ -126,8 +126,12 @@ def _truth(before: Attempt, after: Attempt, succeeded: bool) -> Iterator[Broken]
 
 
 def _reaped(state: State, before: Attempt, at: datetime) -> Iterator[Broken]:
-    limit = state.facts.limits.get(before.status)
+    limit, since = state.facts.limits.get(before.status), state.entered[before.id]
+    unseen = state.unseen(since, at)
     if limit is None:
         yield Invariant.REAPED, f"{before.name} is reaped although {before.status} has no limit"
-    elif at - state.entered[before.id] < limit:
-        yield Invariant.REAPED, f"{before.name} was {before.status} for {at - state.entered[before.id]} only"
+    elif at - since - unseen < limit:
+        yield (
+            Invariant.REAPED,
+            f"{before.name} was {before.status} for {at - since} only, {unseen} of it unseen",
+        )

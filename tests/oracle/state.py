@@ -55,6 +55,8 @@ class Facts:
     """How old a foreign list may be when a place is taken (R2)."""
     patience: timedelta = timedelta(seconds=10)
     """Between a fact and the last act of somebody who could not know it yet: the slowest calls, a pause."""
+    silence: timedelta = timedelta(seconds=30)
+    """An outage longer than this is time in which nobody looked: it counts for no reaper (R10)."""
     total: int | None = None
     """The operator's limit over all batches."""
 
@@ -117,6 +119,8 @@ class State:
     """By uid: every live object, foreign ones included."""
     out: dict[Side, datetime] = field(default_factory=dict)
     """Which sides are out of reach, and since when."""
+    outages: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """Those that are over and were long, by their ends."""
     stories: defaultdict[str, deque[Entry]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=STORY))
     )
@@ -145,6 +149,15 @@ class State:
             if owners and max(owners, key=len) == mine.name:
                 yield thing
 
+    def unseen(self, since: datetime, until: datetime) -> timedelta:
+        """How much of that stretch lay in long outages; where two overlap it counts once."""
+        total, reached = timedelta(), since
+        for begin, end in sorted(self.outages):
+            begin, end = max(begin, reached), min(end, until)
+            if begin < end:
+                total, reached = total + (end - begin), end
+        return total
+
     # -- taking an entry in, after the rules have looked at it
 
     def take(self, entry: Entry) -> None:
@@ -155,8 +168,8 @@ class State:
             self._happen(entry)
         elif entry.out:
             self.out.setdefault(entry.side, entry.at)
-        else:
-            self.out.pop(entry.side, None)
+        elif (since := self.out.pop(entry.side, None)) and entry.at - since > self.facts.silence:
+            self.outages.append((since, entry.at))
 
     def _write(self, entry: Written) -> None:
         match entry.after:

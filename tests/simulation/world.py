@@ -86,6 +86,7 @@ def facts_of(scenario: Scenario) -> Facts:
         budgets={batch.name: batch.budgets for batch in scenario.batches},
         list_age=timedelta(seconds=scenario.interval * 1.5),
         patience=timedelta(seconds=scenario.patience),
+        silence=timedelta(seconds=scenario.interval * 2),
         total=scenario.total if scenario.replicas == 1 or not scenario.split_brain else None,
     )
 
