@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 
 from controller import lifecycle
 from controller.allowance import allowance_of, held_now
+from controller.batch_deeds import take_for_batch
 from controller.core.decide import Act, Reason
-from controller.core.model import Attempt, Batch, Gate, Status
+from controller.core.model import Attempt, Batch, Gate
 from controller.core.plan import (
     CheckForeign,
     Claim,
@@ -30,11 +31,9 @@ from controller.core.plan import (
     Submit,
     WithdrawWaiting,
     plan,
-    withdrawal,
 )
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
-from controller.core.systemic import systemic_failure
 from controller.core.view import View
 from controller.deeds import carry_out, submit
 from controller.engine import Engine
@@ -44,8 +43,6 @@ from controller.surroundings import all_demands, observe, scene_after_event
 from controller.surroundings import lifecycle_of as lifecycle_of
 from controller.surroundings import open_batches as open_batches
 from controller.surroundings import scene_of as scene_of
-
-WITHDRAW_AT_ONCE = 500
 
 
 @dataclass(slots=True)
@@ -287,24 +284,7 @@ async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
                 await engine.store.leave(view.batch.id, leaving)
             return bool(leaving)
         case _:
-            return await _take_for_batch(engine, view, step)
-
-
-async def _take_for_batch(engine: Engine, view: View, step: Step) -> bool:
-    match step:
-        case CountForeign(reason, objects):
-            await engine.store.enter_foreign(view.batch.id, objects)
-            engine.journal.said(reason.value, batch=view.batch.name, names=[thing.name for thing in objects])
-            return True
-        case CheckForeign():
-            return await _check_foreign(engine, view, step)
-        case HoldBatch():
-            return await _hold(engine, view, step)
-        case WithdrawWaiting():
-            return await _withdraw_all(engine, view, step)
-        case MoveBatch():
-            return await _move_batch(engine, view, step)
-    raise AssertionError(f"no deed for {step}")
+            return await take_for_batch(engine, view, step)
 
 
 async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int]], trial: Pass) -> bool:
@@ -349,69 +329,6 @@ async def _check_name(engine: Engine, view: View, child: Attempt) -> None:
     other = await engine.store.job_named(child.namespace, child.name)
     if other is not None and other.batch_id != child.batch_id:
         engine.journal.violated("retry-name-taken", batch=view.batch.name, job=child.name, by=other.batch_id)
-
-
-async def _check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool:
-    thing = step.object
-    if await engine.cluster.get_uid(view.batch.namespace, thing.name, thing.kind, thing.uid):
-        return False
-    await engine.store.drop_foreign(view.batch.id, thing.uid)
-    engine.journal.said("foreign-gone", batch=view.batch.name, name=thing.name)
-    return True
-
-
-async def _hold(engine: Engine, view: View, step: HoldBatch) -> bool:
-    """The counts that the plan saw are a cache, and may lag behind a ``resume``: they are counted anew.
-
-    And a ``resume`` between the counting and the hold has the last word.
-    """
-    batch = view.batch
-    await engine.flush_counts(batch.id)  # else they would be added to what is counted here
-    counts = await engine.store.recount(batch.id)
-    if systemic_failure(counts.first) is None:
-        return False
-    await engine.store.set_gate(batch.id, {"hold": f"{step.hold.value}: {step.sentence}"})
-    again = await engine.store.batch(batch.id)
-    if again and again.resumed != batch.resumed:
-        return await engine.store.set_gate(batch.id, {"hold": None})
-    engine.journal.said("held", batch=batch.name, hold=step.hold.value, why=step.sentence)
-    return True
-
-
-async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bool:
-    """The batch is being cancelled: everything that waits ends, in portions."""
-    withdrawn = 0
-    while ids := await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE):
-        gate = (await engine.store.gates([view.batch.id])).get(view.batch.id)
-        if gate is None or gate.cancel != step.stop:
-            break  # that cancel is done: what waits now was asked for after it
-        before = withdrawn
-        for job in await engine.store.jobs(ids):
-            change = withdrawal(job, view, Reason.CANCEL, step.stop)
-            withdrawn += await engine.apply(job, change) is not None
-        if withdrawn == before:
-            break
-    return withdrawn > 0
-
-
-async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
-    move, batch = step.move, view.batch
-    ends = move.status.closed
-    fields = {
-        "status": move.status,
-        "reason": move.sentence,
-        "result": move.result,
-        "finished": view.now if ends else None,
-    }
-    if not await engine.store.set_batch(batch.id, [batch.status], fields):
-        return True
-    engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
-    if move.lifts_cancel and view.gate.cancel:
-        await engine.store.lift_cancel(batch.id, view.gate.cancel)
-    if ends and await engine.store.has(batch.id, [Status.WAITING]):
-        # A retry came between the look and the write, and found the batch still open.
-        await lifecycle.reopen(engine.store, batch.id)
-    return True
 
 
 # --------------------------------------------------------------------------------------- afterwards

@@ -33,7 +33,6 @@ from controller.core.retry import RetryDecision, decide_retry
 from controller.core.systemic import hold_sentence, systemic_failure
 from controller.core.view import View
 
-
 EXPANSION_GRACE = timedelta(seconds=60)
 """So long after its cancel a batch that is still expanding is taken for abandoned. Whoever records tasks
 stops at the cancel; the grace is for the thousand that may be under way."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller import deeds, lifecycle, looking, reconcile
+from controller import batch_deeds, deeds, lifecycle, looking, reconcile
 from controller.core import decide, plan, reaping, retry, rules
 from controller.core.change import Change
 from controller.core.machine import TABLE, Event, Guard
@@ -283,7 +283,7 @@ def dropped_unasked(patch: Patch) -> None:
         await engine.store.drop_foreign(view.batch.id, step.object.uid)
         return True
 
-    patch.setattr(reconcile, "_check_foreign", check)
+    patch.setattr(batch_deeds, "check_foreign", check)
 
 
 _LATE = {"rates": {Fault.LATE: 0.2, Fault.SLOW: 0.02}, "requests": 12, "split_brain": False}

@@ -1,0 +1,107 @@
+"""Deeds for a batch as a whole: what counts in its gate, its hold, its cancel, its own status.
+
+Called by ``reconcile`` only, after ``deeds`` has moved the attempts. Each is idempotent, and each asks
+again for what may have changed since the plan was made, where acting on it would take something away.
+"""
+
+from __future__ import annotations
+
+from controller import lifecycle
+from controller.core.decide import Reason
+from controller.core.model import Status
+from controller.core.plan import (
+    CheckForeign,
+    CountForeign,
+    HoldBatch,
+    MoveBatch,
+    Step,
+    WithdrawWaiting,
+    withdrawal,
+)
+from controller.core.systemic import systemic_failure
+from controller.core.view import View
+from controller.engine import Engine
+
+WITHDRAW_AT_ONCE = 500
+
+
+async def take_for_batch(engine: Engine, view: View, step: Step) -> bool:
+    """Take one step of the batch itself. True when something changed."""
+    match step:
+        case CountForeign(reason, objects):
+            await engine.store.enter_foreign(view.batch.id, objects)
+            engine.journal.said(reason.value, batch=view.batch.name, names=[thing.name for thing in objects])
+            return True
+        case CheckForeign():
+            return await check_foreign(engine, view, step)
+        case HoldBatch():
+            return await _hold(engine, view, step)
+        case WithdrawWaiting():
+            return await _withdraw_all(engine, view, step)
+        case MoveBatch():
+            return await _move_batch(engine, view, step)
+    raise AssertionError(f"no deed for {step}")
+
+
+async def check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool:
+    """The object is no longer listed: ask live, and only then stop counting it (R2)."""
+    thing = step.object
+    if await engine.cluster.get_uid(view.batch.namespace, thing.name, thing.kind, thing.uid):
+        return False
+    await engine.store.drop_foreign(view.batch.id, thing.uid)
+    engine.journal.said("foreign-gone", batch=view.batch.name, name=thing.name)
+    return True
+
+
+async def _hold(engine: Engine, view: View, step: HoldBatch) -> bool:
+    """The counts that the plan saw are a cache, and may lag behind a ``resume``: they are counted anew.
+
+    And a ``resume`` between the counting and the hold has the last word.
+    """
+    batch = view.batch
+    await engine.flush_counts(batch.id)  # else they would be added to what is counted here
+    counts = await engine.store.recount(batch.id)
+    if systemic_failure(counts.first) is None:
+        return False
+    await engine.store.set_gate(batch.id, {"hold": f"{step.hold.value}: {step.sentence}"})
+    again = await engine.store.batch(batch.id)
+    if again and again.resumed != batch.resumed:
+        return await engine.store.set_gate(batch.id, {"hold": None})
+    engine.journal.said("held", batch=batch.name, hold=step.hold.value, why=step.sentence)
+    return True
+
+
+async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bool:
+    """The batch is being cancelled: everything that waits ends, in portions."""
+    withdrawn = 0
+    while ids := await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE):
+        gate = (await engine.store.gates([view.batch.id])).get(view.batch.id)
+        if gate is None or gate.cancel != step.stop:
+            break  # that cancel is done: what waits now was asked for after it
+        before = withdrawn
+        for job in await engine.store.jobs(ids):
+            change = withdrawal(job, view, Reason.CANCEL, step.stop)
+            withdrawn += await engine.apply(job, change) is not None
+        if withdrawn == before:
+            break
+    return withdrawn > 0
+
+
+async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
+    move, batch = step.move, view.batch
+    ends = move.status.closed
+    fields = {
+        "status": move.status,
+        "reason": move.sentence,
+        "result": move.result,
+        "finished": view.now if ends else None,
+    }
+    if not await engine.store.set_batch(batch.id, [batch.status], fields):
+        return True
+    engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
+    if move.lifts_cancel and view.gate.cancel:
+        await engine.store.lift_cancel(batch.id, view.gate.cancel)
+    if ends and await engine.store.has(batch.id, [Status.WAITING]):
+        # A retry came between the look and the write, and found the batch still open.
+        await lifecycle.reopen(engine.store, batch.id)
+    return True
