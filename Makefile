@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.ready-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1
 RUN    := $(BIN)/batchkeeper run examples/gwas/traits.yaml --config examples/gwas/config.yaml --expect examples/gwas/expected.yaml --fresh
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help setup run test lint format lock clean
+.PHONY: help setup run test lint format bench lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ lint: $(STAMP) ## ruff, formatting, strict types
 format: $(STAMP) ## put the code into its format
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
+
+bench: $(STAMP) ## measure: a table beside the raw limits of this machine (about four minutes)
+	$(BIN)/python -m tests.bench
 
 # Needs uv, which the environment itself does not.
 lock: ## write the lock files anew from pyproject.toml

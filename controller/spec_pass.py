@@ -6,6 +6,7 @@ the store is away, is kept and tried again. Nothing here depends on who leads: t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -157,7 +158,7 @@ class SpecPass:
             before, again = self._last.get(key, (None, 0.0))
             if known != before or now >= again or known[0] is None:
                 await self._tell(key, batch_id)
-                self._last[key] = (known, now + TOLD_AGAIN)
+                self._last[key] = (known, now + (math.inf if _at_rest(gates.get(batch_id)) else TOLD_AGAIN))
 
     async def _tell(self, key: str, batch_id: str) -> None:
         store = self.engine.store
@@ -192,3 +193,8 @@ class SpecPass:
     def refused(self) -> dict[str, tuple[str, ...]]:
         """Specs that are refused as they are now, and why."""
         return dict(self._refused)
+
+
+def _at_rest(gate: Gate | None) -> bool:
+    """Nothing of the batch runs and nothing may start: only a change of its records makes news."""
+    return gate is not None and not gate.open and not gate.holders

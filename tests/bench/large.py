@@ -18,7 +18,7 @@ from controller.adapters.mongo_documents import attempt_document
 from controller.adapters.system_clock import SystemClock
 from controller.app import engine_settings, spread
 from controller.config import Settings
-from controller.core.model import BatchStatus, Status
+from controller.core.model import BatchStatus, Result, Status
 from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.intake import accept
@@ -87,7 +87,7 @@ async def passes(place: Place) -> list[Figure]:
             await _fill(db, store, taken.batch.id, finished // 2)
             if name == "closed":
                 await db["jobs"].delete_many({"batch_id": ObjectId(taken.batch.id), "status": "waiting"})
-                fields = {"status": BatchStatus.FINISHED, "result": "completed"}
+                fields = {"status": BatchStatus.FINISHED, "result": Result.COMPLETED}
                 await store.set_batch(taken.batch.id, [BatchStatus.RUNNING], fields)
         engine = await _engine(settings, store, active)
         restarted = Daemon(engine)
