@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, When
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, BatchStatus, Gate, When
 from controller.core.sharing import Demand, Limits, share, why_not
 from controller.core.view import UNLIMITED, Allowance
 from controller.engine import Engine
@@ -63,9 +63,15 @@ def _room(gate: Gate) -> int:
     return max(gate.free, 0) if gate.open else 0
 
 
+def _can_start(engine: Engine, batch: Batch) -> bool:
+    """Whether anything of the batch could start now if it got a place; else it asks for none."""
+    blind = engine.seen is not None and batch.namespace in engine.seen.blind
+    return batch.status is not BatchStatus.EXPANDING and not blind
+
+
 async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
     room = _room(gate)
-    line = await _line(engine, batch.id, room) if room else ()
+    line = await _line(engine, batch.id, room) if room and _can_start(engine, batch) else ()
     held = {holder.job for holder in gate.holders}
     return Demand(
         batch_id=batch.id,
@@ -83,8 +89,9 @@ async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
 async def _line(engine: Engine, batch_id: str, room: int) -> Sequence[Attempt]:
     """What of the batch is due; its ``batch-end`` retries ask only once all else of it is over."""
     store, now = engine.store, engine.now()
-    if line := await store.waiting(batch_id, room, now):
+    with_auto = (await store.halts()).retries is None
+    if line := await store.waiting(batch_id, room, now, with_auto=with_auto):
         return line
-    if await store.has(batch_id, LIVE, when=When.NOW) or await store.has(batch_id, ACTIVE):
+    if not with_auto or await store.has(batch_id, LIVE, when=When.NOW) or await store.has(batch_id, ACTIVE):
         return ()
     return await store.waiting_for_end(batch_id, room, now)

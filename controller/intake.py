@@ -60,7 +60,7 @@ async def accept(
     batch = await store.batch_named(spec.namespace, spec.name)
     if batch is None:
         try:
-            batch = await store.add_batch(*_new(store, spec, source, clock.now()))
+            batch = await store.add_batch(*_new(store, spec, source, clock.now(), await store.epoch()))
         except Conflict:
             batch = await store.batch_named(spec.namespace, spec.name)
             if batch is None:
@@ -75,7 +75,8 @@ async def accept(
     return await _known(store, clock, batch, spec, source, other_sources)
 
 
-def _new(store: Store, spec: BatchSpec, source: str, now: datetime) -> tuple[Batch, Gate]:
+def _new(store: Store, spec: BatchSpec, source: str, now: datetime, epoch: int = 0) -> tuple[Batch, Gate]:
+    """``epoch``: the newest, so that no leader before it can claim in the new gate (R12)."""
     batch_id = store.new_id()
     settings = {name: Setting(value, source, now) for name, value in settings_of(spec).items()}
     batch = Batch(
@@ -93,7 +94,13 @@ def _new(store: Store, spec: BatchSpec, source: str, now: datetime) -> tuple[Bat
         updated=now,
         reason="its tasks are being recorded",
     )
-    return batch, Gate(batch_id, spec.max_concurrent, paused=spec.paused)
+    return batch, _gate(batch, epoch)
+
+
+def _gate(batch: Batch, epoch: int) -> Gate:
+    """The gate that the batch begins with: as its settings are, which may have changed by now."""
+    most, paused = batch.settings["maxConcurrent"].value, batch.settings["paused"].value
+    return Gate(batch.id, int(most), paused=bool(paused), epoch=epoch)
 
 
 async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
@@ -103,8 +110,7 @@ async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> t
     there and not what this process meant to write. Returns why it can't be completed, or nothing: a
     job's name may be taken by another batch whose name this one's continues (``a-b`` and ``a-b-r1``).
     """
-    gate = Gate(batch.id, spec.max_concurrent, paused=spec.paused)
-    await store.ensure_gate(gate)
+    await store.ensure_gate(_gate(batch, await store.epoch()))
     tasks = iter(spec.tasks)
     while chunk := list(islice(tasks, CHUNK)):
         if await _is_cancelled(store, batch.id):

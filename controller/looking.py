@@ -149,8 +149,14 @@ def _room(gate: Gate) -> int:
 async def _due(engine: Engine, gate: Gate, scene: Scene) -> Sequence[Attempt]:
     """The first waiting ones, as many as there are places."""
     room, now = _room(gate), engine.now()
-    with_auto = scene.halts.retries is None
-    return await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto) if room else ()
+    if not room:
+        return ()
+    with_auto, held = scene.halts.retries is None, {holder.job for holder in gate.holders}
+    line = await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto)
+    if any(job.id in held for job in line):  # a crash left them half-claimed: they keep nobody from the line
+        more = room + len(held)
+        line = await engine.store.waiting(gate.batch_id, more, now, with_auto=with_auto)
+    return line
 
 
 async def _with_line(engine: Engine, view: View) -> View:

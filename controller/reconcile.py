@@ -100,6 +100,8 @@ async def all_batches(engine: Engine) -> int:
         raise StaleEpoch(f"epoch {newest} was minted after this controller's {engine.epoch}")
     batches = await open_batches(engine)
     gates = await engine.store.gates([batch.id for batch in batches])
+    if any(gate.epoch < engine.epoch for gate in gates.values()):
+        await engine.store.stamp(engine.epoch)  # a batch that came since: no earlier leader may claim in it
     read_at = engine.clock.monotonic()
     records = await _holders(engine, gates)
     namespaces = sorted({batch.namespace for batch in batches})

@@ -24,6 +24,10 @@ class Pretence:
         """Read."""
         return await self._store.batch_named(namespace, name)
 
+    async def epoch(self) -> int:
+        """Read."""
+        return await self._store.epoch()
+
     async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
         """Read."""
         return await self._store.gates(batch_ids)

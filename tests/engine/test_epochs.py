@@ -1,0 +1,45 @@
+"""Two leaders: from the new one's stamps on, an older one's decisions change nothing (R12)."""
+
+from __future__ import annotations
+
+from tests.engine.acting import drop, gate_of
+from tests.fakes.memory_objects import End
+from tests.simulation.stage import Stage, perform
+
+
+def test_a_stale_leader_claims_nothing_in_a_batch_that_came_after_its_successor() -> None:
+    """A new batch's gate had no epoch yet: the leader of old could take all its places."""
+
+    async def trace(stage: Stage) -> None:
+        old = await stage.leader("old")
+        new = await stage.leader("new")
+        batch = await drop(stage, "scan", 2, 2)
+        await old.batch_pass(batch.id, None)
+        assert not gate_of(stage, batch).holders
+        await stage.until_over(new)
+
+    perform(trace)
+
+
+def test_places_whose_records_never_move_starve_nobody() -> None:
+    """Two retries held places and could not be recorded so; the free places saw only those two in line."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 6, 4)
+        real = stage.world.store.change
+        stuck = {stage.job("scan-t0").id, stage.job("scan-t1").id}
+
+        async def refuse(change: object, epoch: int | None = None) -> object:
+            if change.job in stuck:  # type: ignore[attr-defined]
+                return None
+            return await real(change, epoch)  # type: ignore[arg-type]
+
+        stage.world.store.change = refuse  # type: ignore[method-assign,assignment]
+        await stage.passes(daemon, 60)
+        done = [job.name for job in stage.world.records() if job.status.terminal]
+        assert done == ["scan-t2", "scan-t3", "scan-t4", "scan-t5"]
+        stuck.clear()
+        await stage.until_over(daemon)
+
+    perform(trace, ends={f"scan-t{n}": End(0.0, 3.0) for n in range(6)})
