@@ -15,6 +15,7 @@ from typing import TypeVar
 from controller import lifecycle, reconcile
 from controller.agenda import Agenda
 from controller.core.sight import Hint
+from controller.ending import end_all
 from controller.engine import Engine
 from controller.ports import BatchkeeperError, StaleEpoch, Unavailable
 
@@ -178,12 +179,19 @@ class Daemon:
         A stream that breaks is asked for again; anything unforeseen ends the process: a daemon with a
         dead ear would be right, and fifteen seconds late, for ever.
         """
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(self.engine.cluster.changes, self._cluster_says, "cluster"))
-            group.create_task(self._listen(self.engine.store.requests, self._people_say, "store"))
-            group.create_task(self._keep_time())
-            for _ in range(WORKERS):
-                group.create_task(self._work())
+        parts = [
+            self._listen(self.engine.cluster.changes, self._cluster_says, "cluster"),
+            self._listen(self.engine.store.requests, self._people_say, "store"),
+            self._keep_time(),
+            *(self._work() for _ in range(WORKERS)),
+        ]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in ended:
+                task.result()
+        finally:
+            await end_all(tasks)
 
     async def _listen(
         self, stream: Callable[[], AsyncIterator[_Hint]], heard: Callable[[_Hint], None], whose: str
