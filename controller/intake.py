@@ -7,7 +7,7 @@ a crash: a batch that stopped half-way through its expansion goes on when its sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -190,9 +190,9 @@ async def _known(
     if problems:
         return Taken(Outcome.REFUSED, batch, tuple(problems))
     changes, _ = changed_fields(batch.spec, spec.document)
+    now = await store.now()  # as for a command: the later change wins, by one clock
     sentences = [
-        await change_setting(store, batch, name, value, source, clock.now())
-        for name, value in changes.items()
+        await change_setting(store, batch, name, value, source, now) for name, value in changes.items()
     ]
     await store.set_batch(
         batch.id,
@@ -219,10 +219,20 @@ def _why_refused(batch: Batch, spec: BatchSpec, source: str, other_sources: froz
 async def change_setting(
     store: Store, batch: Batch, name: str, value: Any, source: str, now: datetime
 ) -> str:
-    """Change one of the four fields that may change; the gate first, for it is the authority (R1)."""
-    in_gate: Mapping[str, str] = {"maxConcurrent": "max", "paused": "paused"}
-    if name in in_gate:
-        await store.set_gate(batch.id, {in_gate[name]: value})
+    """Change one of the four fields that may change; the gate first, for it is the authority (R1).
+
+    Of two who change it at once the later wins, in the setting and in the gate: whoever wrote the gate
+    reads afterwards what the setting is, and writes the gate again where it says something else.
+    """
+    key = {"maxConcurrent": "max", "paused": "paused"}.get(name)
+    if key:
+        await store.set_gate(batch.id, {key: value})
     await store.set_setting(batch.id, name, Setting(value, source, now))
+    in_gate = value
+    while key and (again := await store.batch(batch.id)) and again.settings[name].value != in_gate:
+        in_gate = again.settings[name].value
+        await store.set_gate(batch.id, {key: in_gate})
+    if in_gate != value:
+        return f"{name}: stays {in_gate}, which was set later"
     shown = "the new rules judge later failures" if name == "retry" else f"now {value}"
     return f"{name}: {shown}"

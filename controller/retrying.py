@@ -97,6 +97,11 @@ def _preflight(
     if not caller.may(job.user):
         return Answer(job_id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight"), None
     chain = scene.chains.get(job.root_id, ())
+    if not any(attempt.id == job.root_id for attempt in chain):
+        error = (
+            f"the first attempt of {job.name} can't be read ('batchkeeper list --quarantined'): mend it first"
+        )
+        return Answer(job_id, job.name, error=error, stage="preflight"), None
     if done := _same_request(chain, request_id):
         return _recorded(job.id, job.name, done, ""), None
     if job.root_id in roots:

@@ -95,7 +95,7 @@ class MongoBatches(MongoGates):
 
     @edge
     async def set_setting(self, batch_id: str, name: str, setting: Setting) -> bool:
-        """Record a changed setting, if it is later than the one recorded."""
+        """Record a changed setting, unless the one recorded is later."""
         if name not in SETTINGS:
             raise ValueError(f"{name!r} is no setting that may change: {', '.join(sorted(SETTINGS))}")
         key = f"settings.{name}"
@@ -103,7 +103,7 @@ class MongoBatches(MongoGates):
             {
                 "_id": object_id(batch_id),
                 "batch_job": True,
-                "$or": [{key: None}, {f"{key}.at": {"$lt": setting.at}}],
+                "$or": [{key: None}, {f"{key}.at": {"$lte": setting.at}}],
             },
             {"$set": {key: SETTING.encode(setting)}, "$currentDate": {"updated": True}},
         )

@@ -37,7 +37,15 @@ class MongoGates(MongoPart):
         """The gates of these batches, by batch id; a missing one is left out."""
         wanted = [object_id(batch_id) for batch_id in batch_ids]
         found = await self._gates.find({"_id": {"$in": wanted}}).to_list()
-        return {gate.batch_id: gate for gate in map(GATE.decode, found)}
+        return {gate.batch_id: gate for gate in map(self._gate, found) if gate}
+
+    def _gate(self, document: Document) -> Gate | None:
+        """The gate of a document; one that cannot be read is quarantined, and nothing starts without it."""
+        try:
+            return GATE.decode(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._unreadable[str(document.get("_id"))] = f"its gate: {type(error).__name__}: {error}"
+            return None
 
     @edge
     async def set_gate(self, batch_id: str, fields: Mapping[str, Any]) -> bool:

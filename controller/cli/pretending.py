@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from controller.core.model import Attempt, Batch, BatchStatus, Counts, Gate, Setting
@@ -23,6 +24,14 @@ class Pretence:
     async def batch_named(self, namespace: str, name: str) -> Batch | None:
         """Read."""
         return await self._store.batch_named(namespace, name)
+
+    async def now(self) -> datetime:
+        """Read."""
+        return await self._store.now()
+
+    async def batch(self, batch_id: str) -> Batch | None:
+        """None: what was pretended is not there to be read again."""
+        return None
 
     async def epoch(self) -> int:
         """Read."""

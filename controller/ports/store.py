@@ -133,7 +133,7 @@ class Store(Protocol):
         ...
 
     async def set_setting(self, batch_id: str, name: str, setting: Setting) -> bool:
-        """Record a changed setting, if it is later than the one recorded."""
+        """Record a changed setting, unless the one recorded is later."""
         ...
 
     async def add_counts(self, batch_id: str, delta: Counts) -> None:

@@ -137,7 +137,7 @@ class BatchSuite:
         assert not await world.store.set_setting(
             batch.id, "maxConcurrent", Setting(3, "traits.yaml", world.now)
         )
-        assert not await world.store.set_setting(batch.id, "maxConcurrent", later)
+        assert await world.store.set_setting(batch.id, "maxConcurrent", later), "of one instant: the last"
         assert await world.store.set_setting(batch.id, "paused", Setting(True, "ada", world.now))
         found = await world.store.batch(batch.id)
         assert found is not None

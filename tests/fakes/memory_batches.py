@@ -223,12 +223,12 @@ class MemoryBatches:
         return True
 
     async def set_setting(self, batch_id: str, name: str, setting: Setting) -> bool:
-        """Record a changed setting, if it is later than the one recorded."""
+        """Record a changed setting, unless the one recorded is later."""
         if name not in _SETTINGS:
             raise ValueError(f"{name!r} is no setting that may change")
         batch = self._batches.get(batch_id)
         setting = dataclasses.replace(setting, at=kept(setting.at))
-        if batch is None or (name in batch.settings and batch.settings[name].at >= setting.at):
+        if batch is None or (name in batch.settings and batch.settings[name].at > setting.at):
             return False
         settings = {**batch.settings, name: setting}
         self._put_batch(dataclasses.replace(batch, settings=settings, updated=self._now()))

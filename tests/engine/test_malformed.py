@@ -1,0 +1,51 @@
+"""Documents that somebody bent by hand, on a real mongod: each costs itself (O2)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from bson import ObjectId
+
+from controller.adapters.mongo import MongoStore, open_store
+from controller.adapters.system_clock import SystemClock
+from controller.core.model import Origin, Status, Verdict
+from controller.people import Caller, People
+from controller.retrying import retry
+from tests.contract.store_world import StoreWorld
+
+
+@pytest.fixture
+async def world(mongo_uri: str) -> AsyncIterator[StoreWorld]:
+    """A store of its own, and a batch in it."""
+    store = await open_store(mongo_uri, f"test_{uuid4().hex}")
+    world = StoreWorld(store, lambda: store.nudge(), await store.now())
+    await world.add_batch("good")
+    yield world
+    await store._client.drop_database(store._db.name)
+    await store.close()
+
+
+async def test_a_gate_that_cannot_be_read_is_one_batch_less(world: StoreWorld) -> None:
+    """One bent gate made every look at any gate fail, and the daemon end after each of its starts."""
+    store, good = world.store, world.batch_id
+    assert isinstance(store, MongoStore)
+    bad = await world.add_batch("bad")
+    await store._gates.update_one({"_id": ObjectId(bad.id)}, {"$set": {"cancel": True}})
+    assert set(await store.gates([good, bad.id])) == {good}
+    assert "gate" in store.quarantined()[bad.id]
+
+
+async def test_a_root_that_cannot_be_read_costs_its_own_retry(world: StoreWorld) -> None:
+    """The retry of a hundred jobs failed as a whole for one task whose first attempt could not be read."""
+    store = world.store
+    assert isinstance(store, MongoStore)
+    ended = {"verdict": Verdict.LOST, "origin": Origin.SPEC}
+    bad, good = await world.put(Status.ERROR, **ended), await world.put(Status.ERROR, **ended)
+    child = await world.put_retry(bad, 1, status=Status.ERROR, finished=world.now, verdict=Verdict.LOST)
+    await store._jobs.update_one({"_id": ObjectId(bad.id)}, {"$set": {"job_input": 7}})
+    people = People(store, SystemClock())
+    answers = await retry(people, Caller("ada"), [child.id, good.id])
+    assert ["can't be read" in answer.error for answer in answers] == [True, False]
+    assert answers[1].retry_id
