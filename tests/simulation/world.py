@@ -19,7 +19,7 @@ from tests.fakes.memory_store import MemoryStore
 from tests.oracle.history import Side
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
-from tests.simulation.explaining import Explainer
+from tests.simulation.explaining import Explainer, drive
 from tests.simulation.faults import Faults, Faulty
 from tests.simulation.process import Process, TrueClock
 from tests.simulation.recorder import Recorder
@@ -113,6 +113,8 @@ class World:
     def __post_init__(self) -> None:
         self.clock = TrueClock(self.loop)
         self.store = MemoryStore(self.clock, seed=1)
+        # This is no new installation: before the first good pass ever no silence is known as one.
+        drive(self.store.note_good_pass(self.clock.now(), timedelta()))
         self.cluster = MemoryCluster(
             self.clock,
             lambda job: end_of(self.scenario, job),
