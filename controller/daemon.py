@@ -81,7 +81,8 @@ class Daemon:
         result, steps, self.trouble = "ok", 0, ""
         try:
             steps = await reconcile.all_batches(engine)
-            await self._note_good_pass()
+            if not (engine.seen and engine.seen.blind):  # what nobody could see is not reaped for it (R10)
+                await self._note_good_pass()
             await self._set_alarms()
             if self.after_pass:
                 await self.after_pass()
@@ -91,6 +92,9 @@ class Daemon:
         except StaleEpoch as error:
             result, self.trouble = "stale-epoch", str(error)
             self.step_down(str(error))
+        except Exception as error:
+            result, self.trouble = "failed", f"{type(error).__name__}: {error}"
+            raise
         finally:
             engine.journal.passed("full", result, engine.clock.monotonic() - started, steps)
         return steps
@@ -176,8 +180,8 @@ class Daemon:
     async def follow_events(self) -> None:
         """Hints from the cluster and from people, due times, and the workers; until cancelled.
 
-        A stream that breaks is asked for again; anything unforeseen ends the process: a daemon with a
-        dead ear would be right, and fifteen seconds late, for ever.
+        A stream that breaks is asked for again, and a pass that fails costs itself. Anything else that is
+        unforeseen ends the process: a daemon with a dead ear would be right, and fifteen seconds late.
         """
         parts = [
             self._listen(self.engine.cluster.changes, self._cluster_says, "cluster"),
@@ -229,9 +233,11 @@ class Daemon:
         while True:
             batch_id, focus = await self.agenda.take()
             try:
-                if batch_id:
-                    await self.batch_pass(batch_id, focus)
-                else:
-                    await self.full_pass()
+                # A pass that fails costs itself: ended by it, the process would fail again at each start.
+                async with self.engine.guarded(f"pass:{batch_id or 'all'}"):
+                    if batch_id:
+                        await self.batch_pass(batch_id, focus)
+                    else:
+                        await self.full_pass()
             finally:
                 self.agenda.done(batch_id)

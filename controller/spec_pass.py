@@ -83,8 +83,18 @@ class SpecPass:
                     taken += 1
             except Unavailable as error:
                 engine.journal.trouble("spec", error, spec=key)
+        await self._forget_deleted()
         engine.journal.gauge("quarantined_specs", len(self._refused))
         return taken
+
+    async def _forget_deleted(self) -> None:
+        """A refused spec whose file is gone is refused no more."""
+        if not self._refused:
+            return
+        there = await self.source.keys()
+        for key in [key for key in self._refused if key not in there]:
+            await self.engine.store.set_quarantine(key, ())
+            del self._refused[key]
 
     async def _take_in(self, file: SpecFile) -> None:
         reading = await self.read(file)
@@ -148,16 +158,20 @@ class SpecPass:
         the rest is told again now and then, for what only time or other batches change.
         """
         store, now = self.engine.store, self.engine.clock.monotonic()
+        if not self._batches:
+            return
+        batches = {batch.id: batch for batch in await store.batches(closed=False)}
+        self._told -= batches.keys()  # reopened by a retry
         left = {key: batch_id for key, batch_id in self._batches.items() if batch_id not in self._told}
         if not left:
             return
-        batches = {batch.id: batch for batch in await store.batches(closed=False)}
         gates, halts = await store.gates(set(left.values())), await store.halts()
         for key, batch_id in left.items():
             known = (batches.get(batch_id), gates.get(batch_id), halts)
             before, again = self._last.get(key, (None, 0.0))
             if known != before or now >= again or known[0] is None:
-                await self._tell(key, batch_id)
+                async with self.engine.guarded(f"status:{key}", spec=key):
+                    await self._tell(key, batch_id)
                 self._last[key] = (known, now + (math.inf if _at_rest(gates.get(batch_id)) else TOLD_AGAIN))
 
     async def _tell(self, key: str, batch_id: str) -> None:

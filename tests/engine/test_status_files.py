@@ -1,0 +1,116 @@
+"""What is told beside a spec stays true: also after its batch's end, and once the file is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller import requests
+from controller.core.model import Batch, Gate
+from controller.core.view import View
+from controller.ports import SpecFile
+from controller.requests import Caller
+from controller.spec_pass import Reading, SpecPass
+from tests.fakes.memory_objects import End
+from tests.fakes.memory_source import MemorySource
+from tests.simulation.people import OWNER, spec_of
+from tests.simulation.scenario import BatchPlan
+from tests.simulation.stage import Stage, perform
+
+
+def _specs(stage: Stage, engine: Any, source: MemorySource) -> SpecPass:
+    """A spec pass whose reader knows one good spec, ``scan.yaml``; every other is refused."""
+
+    async def read(file: SpecFile) -> Reading:
+        if file.key != "scan.yaml":
+            return Reading(None, ("no",))
+        return Reading(spec_of(BatchPlan("scan", 1, 1), stage.world.scenario))
+
+    async def view_of(batch: Batch, gate: Gate) -> View:
+        life = engine.settings.life
+        return View(batch, gate, engine.now(), life, foreign=())
+
+    return SpecPass(engine, source, read, view_of)
+
+
+def test_a_batch_that_a_retry_reopens_is_told_again() -> None:
+    """The file said 'finished' for ever, while its batch ran again."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"spec")
+        for _ in range(2):
+            await specs.scan()
+        stage.world.recorder.catch_up()
+        await stage.passes(daemon, 20)
+        await specs.tell_all()
+        before = str(source.status("scan.yaml"))
+        assert "finished" in before
+        await requests.retry(stage.people, Caller(OWNER), [stage.job("scan-t0").id])
+        await specs.tell_all()
+        assert "finished" not in str(source.status("scan.yaml"))
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 1)})
+
+
+def test_a_refused_spec_that_is_deleted_is_refused_no_more() -> None:
+    """The quarantine listed a file that nobody could find, and the gauge counted it."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("bad.yaml", b"x")
+        for _ in range(2):
+            await specs.scan()
+        assert await stage.world.store.quarantine() == {"bad.yaml": ("no",)}
+        source.remove("bad.yaml")
+        await specs.scan()
+        assert await stage.world.store.quarantine() == {}
+        assert not specs.refused
+
+    perform(trace)
+
+
+def test_time_in_which_one_namespace_could_not_be_seen_is_no_good_pass() -> None:
+    """A namespace was blind for hours, and what was in it was reaped as stuck at the first look (R10)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await daemon.full_pass()
+        passes = daemon.passes
+        assert daemon.engine.seen is not None
+        real = stage.world.cluster.observe
+
+        async def partly(namespaces: list[str]) -> Any:
+            seen = await real(namespaces)
+            return type(seen)(seen.asked, seen.namespaces, {"other": "403"}, seen.jobs, seen.foreign)
+
+        stage.world.cluster.observe = partly  # type: ignore[method-assign,assignment]
+        other = await stage.leader("two")
+        await other.full_pass()
+        assert (daemon.passes, other.passes) == (passes, 0)
+        await stage.until_over(other)
+
+    perform(trace)
+
+
+def test_a_pass_that_fails_is_said_to_have_failed() -> None:
+    """A pass that broke was counted as a good one, and the daemon called itself ready."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+
+        async def broken() -> Any:
+            raise RuntimeError("bent")
+
+        daemon.after_pass = broken
+        try:
+            await daemon.full_pass()
+        except RuntimeError:
+            assert "bent" in daemon.trouble
+        else:
+            raise AssertionError("it must not be swallowed")
+
+    perform(trace)
