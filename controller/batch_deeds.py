@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from controller import lifecycle
 from controller.core.decide import Reason
-from controller.core.model import Status
+from controller.core.model import BatchStatus, Status
 from controller.core.plan import (
     CheckForeign,
     CountForeign,
@@ -96,6 +96,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
         "result": move.result,
         "finished": view.now if ends else None,
     }
+    if batch.status is BatchStatus.EXPANDING and ends:  # whoever recorded its tasks never came to list them
+        await engine.store.list_children(batch.id, await engine.store.roots(batch.id))
     if not await engine.store.set_batch(batch.id, [batch.status], fields):
         return True
     engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)

@@ -34,7 +34,8 @@ def _batch(state: State, parent: Parent) -> Iterator[Broken]:
             newest[job.task_id] = job
     if open_ones := sorted(job.name for job in jobs if not job.status.terminal):
         yield Invariant.UNFINISHED, f"{batch.name}: {open_ones} have not ended"
-    if len(newest) != batch.tasks:
+    given_up = batch.id in state.cancelled and len(newest) < batch.tasks
+    if len(newest) != batch.tasks and not given_up:  # a cancel ends the recording of tasks as well
         yield Invariant.UNFINISHED, f"{batch.name} has {len(newest)} tasks of {batch.tasks}"
     if not batch.status.closed:
         yield Invariant.UNFINISHED, f"{batch.name} is {batch.status}: {batch.reason}"
