@@ -1,0 +1,46 @@
+"""The systemic hold (S7b) and the ``resume`` that lifts it, at the same moment."""
+
+from __future__ import annotations
+
+from controller import requests
+from controller.core.model import Counts, Verdict
+from controller.requests import Caller
+from tests.fakes.memory_objects import End
+from tests.simulation.explaining import drive
+from tests.simulation.people import OWNER
+from tests.simulation.stage import Stage, perform
+
+FAILING = {f"scan-t{n}": End(0.0, 1.0, 1) for n in range(10)}
+
+
+def test_a_resume_has_the_last_word() -> None:
+    """The batch was resumed between the count and the hold, and was held for what had been put right."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(12, 10)
+
+        def resume() -> None:
+            drive(requests.resume(stage.people, Caller(OWNER), stage.batch))
+
+        stage.script.lines.append(("set_gate", resume))
+        await stage.until_over(daemon)
+        assert not stage.script.lines, "it was about to be held"
+        assert not stage.gate.hold
+        assert stage.batch.resumed
+
+    perform(trace, ends=FAILING)
+
+
+def test_a_count_that_has_drifted_holds_nothing() -> None:
+    """The cached tally counted failures from before the resume, and the batch was held again at once."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await stage.world.store.add_counts(stage.batch.id, Counts(first={Verdict.LOST: 10}))
+        await stage.passes(daemon, 1)
+        assert not stage.gate.hold
+        await stage.until_over(daemon)
+
+    perform(trace)
