@@ -97,6 +97,10 @@ async def _check_server(client: AsyncMongoClient[Document]) -> None:
     if tuple(version[:2]) < OLDEST:
         found = ".".join(map(str, version[:3]))
         raise BatchkeeperError(f"the MongoDB server is version {found}: 6.0 or newer is needed")
+    if hello.get("isreplicaset"):
+        raise Unavailable(
+            "mongodb: its replica set is not initiated yet: if nobody does, run rs.initiate() once"
+        )
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise BatchkeeperError(
             "the MongoDB server is not a member of a replica set, so a write it acknowledged can be lost: "

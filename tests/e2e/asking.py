@@ -8,8 +8,9 @@ from typing import Any
 
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.system_clock import SystemClock
+from controller.people import Answer, Caller, People
 from controller.ports import Unavailable
-from controller.requests import Answer, Caller, People, retry
+from controller.retrying import retry
 from tests.e2e.place import Place
 
 

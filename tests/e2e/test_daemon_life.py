@@ -28,7 +28,7 @@ from tests.e2e.specs import batch
 from tests.e2e.waiting import wait_for
 from tests.oracle.recorder import Recorder
 
-KILLS = 4
+KILLS = 3
 
 
 def until_there(path: Path) -> str:
@@ -283,8 +283,9 @@ def test_thousands_of_tasks_beside_a_running_batch(place: Place) -> None:
     big = batch("big", 1, paused=True)
     big["tasks"] = {"range": {"name": "DO", "from": 1, "to": 6000}}
     place.drop(big)
-    place.until("it is accepted", lambda: place.parent("big").get("batch_status") not in (None, "expanding"))
-    accepted = next(line for line in daemon.said("spec") if line["batch"] == "big")
+    accepted = place.until(
+        "its line", lambda: [line for line in daemon.said("spec") if line["batch"] == "big"]
+    )
     assert "6000 tasks" in json.dumps(accepted)
     assert len(place.parent("big")["child_jobs"]) == 6000
     place.over("small")

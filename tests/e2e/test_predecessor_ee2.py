@@ -12,8 +12,10 @@ from bson import ObjectId
 from controller import lifecycle
 from controller.adapters.system_clock import SystemClock
 from controller.core.model import Resources, Status
+from controller.people import Caller, People, Refused
 from controller.ports import Store, Unavailable
-from controller.requests import NO_PARENTS, Caller, People, Refused, cancel_batch, cancel_jobs, retry
+from controller.requests import cancel_batch, cancel_jobs
+from controller.retrying import NO_PARENTS, retry
 from tests.e2e.asking import Crashing, desk
 from tests.e2e.forge import Forge
 from tests.e2e.history import starts

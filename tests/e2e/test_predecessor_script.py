@@ -231,7 +231,6 @@ def test_a_dry_run_changes_nothing(place: Place) -> None:
     place.start_no_more()
     ended = everything(place)
     assert place.cli("retry", "--batch", "dry", "--dry-run").code == 0
-    assert place.cli("repair", "--dry-run").code == 0
     assert place.cli("reap", "--dry-run").code == 0
     assert everything(place) == ended
 
