@@ -153,7 +153,11 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
         return Move(Act.WRITE, Reason.OTHER_UID, change)
     if found.finished and job.stop and not _settled(job, now, life):
         # A delete of it may be under way, so it can't be trusted to keep the name from an open create:
-        # it goes first, then the name is buried, and only then the attempt ends (R5).
+        # it goes first, then the name is buried, and only then the attempt ends (R5). Success is recorded
+        # before it goes: it counts in spite of the stop (R4).
+        if job.exit_code is None and _succeeded(job, found):
+            seen = Change(job.id, Event.SEEN, Reason.FINISHED, fields={"exit_code": 0})
+            return Move(Act.WRITE, Reason.FINISHED, seen)
         return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
     if found.finished:
         # A pod that lingers after its finished job still runs the user's program: the slot is held.
@@ -163,6 +167,11 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
     if job.stop:
         return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
     return _too_late(job, found, sight, now, life)
+
+
+def _succeeded(job: Attempt, found: ClusterJob) -> bool:
+    ruling = judge(found, log_tail="", stop=job.stop, started=job.running is not None)
+    return ruling.verdict is Verdict.SUCCEEDED
 
 
 def accepted(job: Attempt, uid: str, found: ClusterJob | None = None, token: str = "") -> Change:
@@ -329,6 +338,9 @@ def _in_a_line(ruling: Ruling, evidence: Evidence) -> str:
 
 def _gone(job: Attempt, event: Event, life: Lifecycle) -> Change:
     """The one terminal write for an attempt whose object is gone, or never was."""
+    if job.exit_code == 0:  # it was seen to succeed before it went
+        fields: dict[str, object] = {"verdict": Verdict.SUCCEEDED, "error": ""}
+        return Change(job.id, Event.ENDED, Reason.FINISHED, status=Status.COMPLETED, fields=fields)
     status, more = _as_ordered(job, Verdict.LOST)
     reason = Reason.STOPPED if job.stop else Reason.LOST
     error = (

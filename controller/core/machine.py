@@ -204,7 +204,7 @@ TABLE: dict[Event, Row] = {
             Guard.STOP_UNSET,
         ),
         _row(Event.BURIED, ACTIVE, None, "tombstone", "-"),
-        _row(Event.SEEN, ACTIVE, None, "evidence node image_digest", "-"),
+        _row(Event.SEEN, ACTIVE, None, "evidence node image_digest exit_code", "-"),
         _row(Event.LINKED, _ANY, None, "retry_ids", "-", writer=Writer.ANYONE),
         _row(
             Event.TOGGLED,
