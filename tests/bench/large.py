@@ -141,7 +141,7 @@ async def idle(place: Place) -> list[Figure]:
                 taken = await accept(running.parts.store, running.parts.clock, quiet, source=f"{number}.yaml")
                 assert taken.batch is not None
                 running.specs._batches[f"{number}.yaml"] = taken.batch.id
-            await asyncio.sleep(4)
+            await asyncio.sleep(20)  # until every status tells that it is paused
             calls.clear()
             await asyncio.sleep(15)
             figures.append(Figure(f"idle daemon, {n} paused batches", calls.total() / 15, "store calls/s"))
