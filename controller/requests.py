@@ -178,12 +178,24 @@ def _must_be_open(caller: Caller, batch: Batch) -> None:
 
 
 async def halt(people: People, caller: Caller, what: str, why: str) -> str:
-    """The operator's kill switch for ``submissions`` or automatic ``retries`` of every batch (S13)."""
+    """The operator's kill switch for ``submissions`` or automatic ``retries`` of every batch (S13).
+
+    Raises ``NotAllowed`` for anybody who does not act as an admin: it stops other people's jobs.
+    """
+    _must_be_operator(caller)
     await people.store.set_halt(what, Halt(by=caller.user, why=why, at=people.clock.now()))
-    return f"{what} are halted for every batch until 'batchkeeper unhalt {what}'"
+    return f"{what} are halted for every batch until 'batchkeeper unhalt {what} --as-admin'"
 
 
-async def unhalt(people: People, what: str) -> str:
-    """Lift a halt."""
+def _must_be_operator(caller: Caller) -> None:
+    if not caller.admin:
+        raise NotAllowed(
+            f"a halt is for every batch, and you are {caller.user}: ask an operator, or say --as-admin"
+        )
+
+
+async def unhalt(people: People, caller: Caller, what: str) -> str:
+    """Lift a halt. Raises ``NotAllowed`` as ``halt`` does."""
+    _must_be_operator(caller)
     await people.store.set_halt(what, None)
     return f"{what} go on"

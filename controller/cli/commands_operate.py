@@ -162,27 +162,27 @@ Halted = Annotated[What, typer.Argument(metavar="submissions|retries", help="Wha
 def halt(
     what: Halted,
     why: Why = "halted by hand",
+    as_admin: AsAdmin = False,
     dry_run: DryRun = False,
     config: Config = None,
 ) -> None:
-    """The kill switch: no submissions, or no automatic retries, of any batch until unhalt."""
-    go(_halt(settings_for(config), what, why, dry_run))
+    """The operator's kill switch: no submissions, or no automatic retries, of any batch until unhalt."""
+    go(_halt(settings_for(config), caller(as_admin), what, why, dry_run))
 
 
-def unhalt(what: Halted, dry_run: DryRun = False, config: Config = None) -> None:
+def unhalt(what: Halted, as_admin: AsAdmin = False, dry_run: DryRun = False, config: Config = None) -> None:
     """Lift a halt."""
-    go(_halt(settings_for(config), what, None, dry_run))
+    go(_halt(settings_for(config), caller(as_admin), what, None, dry_run))
 
 
-async def _halt(settings: Settings, what: What, why: str | None, dry_run: bool) -> int:
-    who = caller(as_admin=False)
+async def _halt(settings: Settings, who: requests.Caller, what: What, why: str | None, dry_run: bool) -> int:
     async with parts_of(settings, create=not dry_run) as parts:
         before = getattr(await parts.store.halts(), what.value)
         if dry_run:
             say(_would(what, why, before is not None))
             note("dry run: nothing was changed")
         elif why is None:
-            say(await requests.unhalt(parts.people, what.value))
+            say(await requests.unhalt(parts.people, who, what.value))
         else:
             say(await requests.halt(parts.people, who, what.value, why))
     return 0

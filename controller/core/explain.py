@@ -32,7 +32,7 @@ class Explanation:
 _LIFTS = {
     Block.EXPANDING: "it starts when all are recorded",
     Block.CANCELLING: "it is over when every active job is gone",
-    Block.HALTED: "until 'batchkeeper unhalt submissions'",
+    Block.HALTED: "until 'batchkeeper unhalt submissions --as-admin'",
     Block.HELD: "until 'batchkeeper resume'",
     Block.PAUSED: "until 'batchkeeper resume'",
     Block.BLIND: "nothing starts until a complete list succeeds; the next pass tries again",
@@ -75,7 +75,8 @@ def _nothing_due(view: View, next_due: datetime | None) -> Explanation:
         return Explanation("back-off", f"{_active(view)}: {wait}", next_due)
     if view.halts.retries:
         halt = view.halts.retries
-        why = f"automatic retries are halted by {halt.by}: {halt.why}; until 'batchkeeper unhalt retries'"
+        until = "until 'batchkeeper unhalt retries --as-admin'"
+        why = f"automatic retries are halted by {halt.by}: {halt.why}; {until}"
         return Explanation("retries-halted", f"{_active(view)}: {why}")
     if view.gate.holders:
         return Explanation("all-started", f"{_active(view)}: nothing waits; it ends when they have ended")
@@ -109,7 +110,9 @@ def _waiting(view: View, job: Attempt) -> Explanation:
         return Explanation("back-off", why, job.not_before)
     if halts.retries and job.origin.value == "auto":
         why = f"automatic retries are halted by {halts.retries.by}: {halts.retries.why}"
-        return Explanation("retries-halted", f"{job.name} waits: {why}; until 'batchkeeper unhalt retries'")
+        return Explanation(
+            "retries-halted", f"{job.name} waits: {why}; until 'batchkeeper unhalt retries --as-admin'"
+        )
     blocked, sentence = block(view)
     if job.when is When.BATCH_END and not view.idle:
         why = "it starts when nothing else of the batch waits or is active (when: batch-end)"

@@ -55,11 +55,16 @@ def test_reap_shows_what_is_overdue_and_leaves_it_to_the_daemon(place: Place, sh
 def test_halt_and_unhalt(place: Place, shell: Shell) -> None:
     """The kill switch keeps who and why, and can be lifted; what it says stands in explain."""
     place.submit()
-    assert shell("halt", "submissions", "--why", "power cut").code == 0
+    refused = shell("halt", "submissions")
+    assert refused.code == 1
+    assert "--as-admin" in refused.err
+    assert asyncio.run(place.store.halts()).submissions is None
+    assert shell("halt", "submissions", "--why", "power cut", "--as-admin").code == 0
     place.passes()
     assert asyncio.run(place.store.active()) == []
     assert "power cut" in shell("explain", "sweep").out
-    assert shell("unhalt", "submissions").code == 0
+    assert shell("unhalt", "submissions").code == 1
+    assert shell("unhalt", "submissions", "--as-admin").code == 0
     assert asyncio.run(place.store.halts()).submissions is None
     assert shell("halt", "everything").code == 2
 

@@ -28,7 +28,7 @@ def test_halted_retries_do_not_start_at_the_end_of_a_batch() -> None:
         await stage.passes(daemon, 400)
         assert stage.names() == ["scan-t0", "scan-t0-r1"]
         assert not [entry for entry in stage.world.cluster.history if entry.name == "scan-t0-r1"]
-        await requests.unhalt(stage.people, "retries")
+        await requests.unhalt(stage.people, Caller(OWNER, admin=True), "retries")
         await stage.until_over(daemon)
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
@@ -67,7 +67,7 @@ def test_places_taken_before_a_crash_start_nothing_once_it_is_forbidden(
         await stage.passes(second, 20)
         assert running(stage, stage.batch) == []
         assert not stage.world.cluster.history
-        await requests.unhalt(stage.people, "submissions")
+        await requests.unhalt(stage.people, Caller(OWNER, admin=True), "submissions")
         await requests.resume(stage.people, Caller(OWNER), batch_named(stage, "scan"))
         await stage.until_over(second)
 

@@ -170,9 +170,10 @@ class Person:
     async def halt(self) -> None:
         """Pull a kill switch for a while."""
         what = self.rng.choice(("submissions", "retries"))
-        await requests.halt(self.people, self.caller, what, "maintenance")
+        operator = replace(self.caller, admin=True)
+        await requests.halt(self.people, operator, what, "maintenance")
         await self.process.sleep(self.rng.uniform(1, 60))
-        await requests.unhalt(self.people, what)
+        await requests.unhalt(self.people, operator, what)
 
 
 _ASKS = {
@@ -194,7 +195,7 @@ async def put_right(world: World) -> None:
     halts = await store.halts()
     for what in ("submissions", "retries"):
         if getattr(halts, what):
-            await requests.unhalt(people, what)
+            await requests.unhalt(people, replace(caller, admin=True), what)
     for batch in await store.batches(closed=False):
         gate = (await store.gates([batch.id])).get(batch.id)
         if gate and (gate.hold or gate.paused):
