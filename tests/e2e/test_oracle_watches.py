@@ -1,4 +1,4 @@
-"""The judge of these tests is awake: what is done to a real run behind the daemon's back is found."""
+"""The judge of these tests is awake: what is done to a real run's records behind its back is found."""
 
 from __future__ import annotations
 
