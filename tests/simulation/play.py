@@ -85,13 +85,18 @@ async def _storm_and_calm(world: World) -> None:
     person.process.kill()
     world.faults.healed = True
     mishaps.heal()
-    await _until_quiet(world, intake)
-    world.recorder.catch_up()
-    world.oracle.finish()
+    await settle(world, intake)
     for guard in guards:
         guard.cancel()
     for process in (intake.process, *(replica.process for replica in replicas)):
         process.kill()
+
+
+async def settle(world: World, intake: Intake) -> None:
+    """Until everything is quiet; then the end is judged."""
+    await _until_quiet(world, intake)
+    world.recorder.catch_up()
+    world.oracle.finish()
 
 
 async def _until_quiet(world: World, intake: Intake) -> None:
