@@ -201,7 +201,7 @@ def test_a_crash_at_any_side_effect_is_made_good(moment: Moment) -> None:
 
 
 def test_every_side_effect_is_known_as_one() -> None:
-    """What is taken for a read is a call of a port, so that a renamed write is not left out by its old name."""
+    """What is taken for a read is a call of a port: no renamed write is left out by its old name."""
     calls = {name for port in (Store, Cluster) for name, what in vars(port).items() if _is_call(what)}
     assert calls >= READS
 
