@@ -17,7 +17,7 @@ from typing import Any
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Origin, Setting, Status
 from controller.core.naming import job_name
 from controller.core.spec import BatchSpec, Task
-from controller.ports import Clock, Conflict, Store
+from controller.ports import Conflict, Store
 from controller.specfile import changed_fields, settings_of
 
 CHUNK = 1000
@@ -46,7 +46,6 @@ class Taken:
 
 async def accept(
     store: Store,
-    clock: Clock,
     spec: BatchSpec,
     *,
     source: str,
@@ -60,19 +59,19 @@ async def accept(
     batch = await store.batch_named(spec.namespace, spec.name)
     if batch is None:
         try:
-            batch = await store.add_batch(*_new(store, spec, source, clock.now(), await store.epoch()))
+            batch = await store.add_batch(*_new(store, spec, source, await store.now(), await store.epoch()))
         except Conflict:
             batch = await store.batch_named(spec.namespace, spec.name)
             if batch is None:
                 raise
         else:
-            if missing := await expand(store, clock, batch, spec):
+            if missing := await expand(store, batch, spec):
                 return Taken(Outcome.REFUSED, batch, missing)
             count = f"{len(spec.tasks)} task{'' if len(spec.tasks) == 1 else 's'}"
             return Taken(
                 Outcome.ACCEPTED, batch, (f"accepted: {count}, at most {spec.max_concurrent} active",)
             )
-    return await _known(store, clock, batch, spec, source, other_sources)
+    return await _known(store, batch, spec, source, other_sources)
 
 
 def _new(store: Store, spec: BatchSpec, source: str, now: datetime, epoch: int = 0) -> tuple[Batch, Gate]:
@@ -103,7 +102,7 @@ def _gate(batch: Batch, epoch: int) -> Gate:
     return Gate(batch.id, int(most), paused=bool(paused), epoch=epoch)
 
 
-async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
+async def expand(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
     """Record every task once; repeatable: the unique key (batch, task, attempt) lets each in once.
 
     ``child_jobs`` gets the ids as read back from the store, so a repeat after a crash lists what is
@@ -111,11 +110,11 @@ async def expand(store: Store, clock: Clock, batch: Batch, spec: BatchSpec) -> t
     job's name may be taken by another batch whose name this one's continues (``a-b`` and ``a-b-r1``).
     """
     await store.ensure_gate(_gate(batch, await store.epoch()))
-    tasks = iter(spec.tasks)
+    tasks, now = iter(spec.tasks), await store.now()
     while chunk := list(islice(tasks, CHUNK)):
         if await _is_cancelled(store, batch.id):
             return (f"batch {batch.name} was cancelled while its tasks were being recorded",)
-        await store.add_jobs(list(_roots(store, batch, spec, chunk, clock.now())))
+        await store.add_jobs(list(_roots(store, batch, spec, chunk, now)))
     roots = await store.roots(batch.id)
     if len(roots) < len(spec.tasks):
         return await _not_recorded(store, batch, spec)
@@ -174,14 +173,13 @@ def _roots(
 
 async def _known(
     store: Store,
-    clock: Clock,
     batch: Batch,
     spec: BatchSpec,
     source: str,
     other_sources: frozenset[str],
 ) -> Taken:
     if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
-        if missing := await expand(store, clock, batch, spec):
+        if missing := await expand(store, batch, spec):
             return Taken(Outcome.REFUSED, batch, missing)
         return Taken(Outcome.ACCEPTED, batch, (f"went on recording its {batch.tasks} tasks",))
     if batch.spec_hash == spec.hash:

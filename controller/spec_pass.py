@@ -108,7 +108,6 @@ class SpecPass:
         others = await self.source.keys() - {file.key}
         taken = await intake.accept(
             self.engine.store,
-            self.engine.clock,
             reading.spec,
             source=file.key,
             other_sources=frozenset(others),

@@ -172,4 +172,4 @@ async def _take(parts: Parts, spec: BatchSpec, source: str, who: Caller, dry_run
             "ask its owner, or an admin with --as-admin"
         )
     store = pretend(parts.store) if dry_run else parts.store
-    return await intake.accept(store, parts.clock, spec, source=source)
+    return await intake.accept(store, spec, source=source)

@@ -139,7 +139,7 @@ async def _brought_in(running: Running, wanted: Wanted) -> Batch | None:
         spec = await _as_dropped(parts, copy)
         if spec is None:
             return None
-        taken = await intake.accept(pretend(parts.store), parts.clock, spec, source=copy.target.name)
+        taken = await intake.accept(pretend(parts.store), spec, source=copy.target.name)
         if taken.outcome is Outcome.REFUSED:
             complain(*(f"{wanted.path}: {sentence}" for sentence in taken.sentences))
             note("with --fresh a batch that has ended here is forgotten first")

@@ -70,7 +70,7 @@ async def _engine(settings: Settings, store: MongoStore, active: int) -> Engine:
     tokens = (f"{n}" for n in itertools.count())
     figures = replace(engine_settings(settings), rate=0, concurrency=64)
     engine = Engine(cluster, store, clock, journal, figures, spread, lambda: next(tokens))
-    await accept(store, clock, spec("busy", active, active, ("true",)), source="bench")
+    await accept(store, spec("busy", active, active, ("true",)), source="bench")
     return engine
 
 
@@ -80,9 +80,7 @@ async def passes(place: Place) -> list[Figure]:
     settings = place.settings()
     async with place.raw(settings) as db, place.store(settings) as store:
         for name in ("closed", "open"):
-            taken = await accept(
-                store, SystemClock(), spec(name, 1, 1, ("true",), paused=True), source="bench"
-            )
+            taken = await accept(store, spec(name, 1, 1, ("true",), paused=True), source="bench")
             assert taken.batch is not None
             await _fill(db, store, taken.batch.id, finished // 2)
             if name == "closed":
@@ -138,7 +136,7 @@ async def idle(place: Place) -> list[Figure]:
         async with daemon(place.settings()) as (running, calls):
             for number in range(n):
                 quiet = spec(f"idle-{number}", 3, 1, ("true",), paused=True)
-                taken = await accept(running.parts.store, running.parts.clock, quiet, source=f"{number}.yaml")
+                taken = await accept(running.parts.store, quiet, source=f"{number}.yaml")
                 assert taken.batch is not None
                 running.specs._batches[f"{number}.yaml"] = taken.batch.id
             await asyncio.sleep(20)  # until every status tells that it is paused

@@ -63,7 +63,7 @@ async def _retried(place: Place, n: int, goal: str) -> list[Figure]:
     settings = place.settings()
     async with place.raw(settings) as db, place.store(settings) as store:
         wanted = spec("again", 1, 1, ("true",))
-        taken = await accept(store, SystemClock(), wanted, source="bench")
+        taken = await accept(store, wanted, source="bench")
         assert taken.batch is not None
         many = spec("again-many", n, 1, ("true",))
         failed = ended(store, taken.batch.id, many, Status.ERROR)
@@ -117,7 +117,7 @@ async def acceptance(place: Place) -> list[Figure]:
     async with place.raw(settings) as db, place.store(settings) as store:
         async with heartbeat() as heart:
             begin = time.perf_counter()
-            await accept(store, SystemClock(), wanted, source="bench")
+            await accept(store, wanted, source="bench")
             ours = time.perf_counter() - begin
         other = ended(store, store.new_id(), spec("raw", n, 1, ("true",)), Status.COMPLETED)
         documents = [attempt_document(job) for job in other]

@@ -31,7 +31,7 @@ async def _measured(place: Place, wanted: BatchSpec) -> tuple[list[float], float
     async with daemon(ours) as (running, calls):
         await asyncio.sleep(1)  # the start's own passes are over
         calls.clear()
-        await accept(running.parts.store, running.parts.clock, wanted, source="bench")
+        await accept(running.parts.store, wanted, source="bench")
         await finished(running, wanted.name)
         per_job = calls.total() / len(wanted.tasks)
     await bare_loop(bare, wanted)
@@ -75,7 +75,7 @@ async def submission(place: Place) -> list[Figure]:
     wanted = spec("full", 50, 50, ("sleep", "3"), paused=True)
     async with daemon(ours) as (running, _):
         parts = running.parts
-        await accept(parts.store, parts.clock, wanted, source="bench")
+        await accept(parts.store, wanted, source="bench")
         await asyncio.sleep(1)
         batch = await parts.store.batch_named("default", "full")
         assert batch is not None

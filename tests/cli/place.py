@@ -124,7 +124,7 @@ class Place:
         read = read_spec(content, name=f"{name}.yaml", folder=Path(), root=Path(), defaults=defaults)
         assert read.spec, read.problems
         spec = read.spec
-        taken = asyncio.run(intake.accept(self.store, self.clock, spec, source=f"{name}.yaml"))
+        taken = asyncio.run(intake.accept(self.store, spec, source=f"{name}.yaml"))
         assert taken.batch
         return taken.batch
 

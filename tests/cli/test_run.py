@@ -35,7 +35,7 @@ def running(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
             for path in settings.specs.folder.glob("[!.]*.yaml"):
                 reading = await read_spec_file(settings, path, user=local_user())
                 assert reading.spec
-                await intake.accept(place.store, place.clock, reading.spec, source=path.name)
+                await intake.accept(place.store, reading.spec, source=path.name)
             await daemon.full_pass()
             place.clock.seconds += 1
             await asyncio.sleep(0)

@@ -19,7 +19,7 @@ async def drop(
 ) -> Batch:
     """A spec of this name is taken in."""
     spec = spec_of(BatchPlan(name, tasks, most, retry=retry), stage.world.scenario)
-    await intake.accept(stage.world.store, stage.world.clock, spec, source=f"{name}.yaml")
+    await intake.accept(stage.world.store, spec, source=f"{name}.yaml")
     stage.world.recorder.catch_up()
     return batch_named(stage, name)
 

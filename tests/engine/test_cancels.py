@@ -176,7 +176,7 @@ def test_a_batch_that_is_cancelled_while_it_is_recorded_ends_whole() -> None:
             drive(requests.cancel_batch(stage.people, ME, stage.batch, "a mistake"))
 
         stage.script.lines.append(("add_jobs", cancel))
-        await intake.accept(store, stage.world.clock, spec, source="scan.yaml")
+        await intake.accept(store, spec, source="scan.yaml")
         await stage.passes(daemon, 120)
         assert stage.batch.status is BatchStatus.CANCELLED
         assert {job.status for job in stage.world.records()} == {Status.TERMINATED}

@@ -6,12 +6,17 @@ import asyncio
 
 import pytest
 
+from controller import intake, requests
 from controller.core.model import Status, Verdict
 from controller.daemon import Daemon
+from controller.ports import Unavailable
+from controller.requests import Caller, People
 from tests.fakes.memory_objects import End
 from tests.oracle.history import Side
 from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER, spec_of
 from tests.simulation.process import Process
+from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
 
 AHEAD = 7200.0
@@ -112,3 +117,56 @@ def test_a_long_pause_reaps_nothing() -> None:
         await stage.until_over(daemon)
 
     assert perform(trace, created_after=60.0).job("scan-t0").status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("by", ["rule", "person"])
+def test_a_child_of_a_fast_clock_is_repaired(by: str) -> None:
+    """A child's ``inserted`` lay in the future, and no repair found it until then."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await _leader(stage, AHEAD)
+        clock = daemon.engine.clock
+        assert isinstance(clock, Process)
+        await stage.drop(1, 1)
+        if by == "rule":
+            stage.ends["scan-t0"] = End(0.0, 1.0, 2)
+            stage.script.lines.append(("list_children", Fault.FAILED))
+            await stage.passes(daemon, 12)
+        else:
+            stage.ends["scan-t0"] = End(0.0, 1.0, 1)
+            await stage.until_over(daemon)
+            _, store = stage.world.ports(clock)
+            stage.script.lines.append(("list_children", Fault.FAILED))
+            with pytest.raises(Unavailable):
+                await requests.retry(People(store, clock), Caller(OWNER), [stage.job("scan-t0").id])
+        child = stage.job("scan-t0-r1")
+        assert child.inserted <= stage.world.clock.now()
+        await asyncio.sleep(6)
+        await daemon.repair_pass()
+        assert stage.job("scan-t0-r1").retry_toggle is True
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_what_a_fast_clock_set_may_be_changed_at_once() -> None:
+    """A spec taken in, scaled and resumed by a machine hours ahead: every later change came too early."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await _leader(stage, AHEAD)
+        clock, store = daemon.engine.clock, stage.world.store
+        fast, right, me = People(store, clock), stage.people, Caller(OWNER)
+        await intake.accept(store, spec_of(BatchPlan("scan", 1, 1), stage.world.scenario), source="scan.yaml")
+        await requests.scale(fast, me, stage.batch, 3)
+        await asyncio.sleep(1)
+        await requests.scale(right, me, stage.batch, 2)
+        assert stage.batch.settings["maxConcurrent"].value == stage.gate.max == 2
+        await requests.pause(fast, me, stage.batch)
+        await asyncio.sleep(1)
+        await requests.resume(fast, me, stage.batch)
+        assert stage.batch.resumed is not None
+        assert stage.batch.resumed <= stage.world.clock.now()
+        assert all(setting.at <= stage.world.clock.now() for setting in stage.batch.settings.values())
+        await stage.until_over(daemon)
+
+    perform(trace)

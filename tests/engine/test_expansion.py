@@ -28,7 +28,7 @@ def test_a_cancelled_half_recorded_batch_lists_what_it_has(call: str, fault: Fau
         stage.script.lines.append((call, fault))
         spec = spec_of(BatchPlan("scan", 3, 1), stage.world.scenario)
         with pytest.raises(Unavailable):
-            await intake.accept(store, clock, spec, source="scan.yaml")
+            await intake.accept(store, spec, source="scan.yaml")
         await requests.cancel_batch(stage.people, Caller(OWNER), stage.batch, "its file is gone")
         await stage.until_over(daemon)
         assert stage.batch.status is BatchStatus.CANCELLED

@@ -24,7 +24,7 @@ LONG = End(0.0, 10_000.0)
 async def _blind(stage: Stage) -> None:
     """A batch in a namespace that can't be listed."""
     spec = replace(spec_of(BatchPlan("away", 4, 4), stage.world.scenario), namespace="forbidden")
-    await intake.accept(stage.world.store, stage.world.clock, spec, source="away.yaml")
+    await intake.accept(stage.world.store, spec, source="away.yaml")
     stage.world.cluster.blind["forbidden"] = "403"
 
 

