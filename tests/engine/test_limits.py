@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller import requests
+from controller import intake, requests
 from controller.core.decide import Reason
 from controller.core.model import Batch, BatchStatus, Result, Status
 from controller.core.plan import Claim
@@ -19,8 +19,9 @@ from controller.requests import Caller, People
 from tests.engine.acting import batch_named, drop, running
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
-from tests.simulation.people import OWNER
+from tests.simulation.people import OWNER, spec_of
 from tests.simulation.process import Process
+from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
 
 
@@ -72,19 +73,25 @@ def test_retries_at_the_end_of_a_batch_get_a_place_under_limits() -> None:
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
 
 
-@pytest.mark.parametrize("total", [1, 3])
-def test_passes_side_by_side_stay_within_the_total(total: int) -> None:
-    """Two batches were planned from the same free places, and took them twice."""
+def test_passes_side_by_side_stay_within_the_total() -> None:
+    """Two batches were planned before either had its places, and both claimed the last one."""
 
     async def trace(stage: Stage) -> None:
-        daemon = await _limited(stage, total)
+        daemon = await _limited(stage, 1)
         await daemon.full_pass()
-        batches = [await drop(stage, name, 4, 4) for name in ("scan", "leaf", "root")]
-        await asyncio.gather(*(daemon.batch_pass(batch.id, None) for batch in batches))
-        assert sum(len(running(stage, batch)) for batch in batches) == total
-        while not all(_closed(stage, batch) for batch in batches):
+        async with daemon.engine.claims:  # both are planned, and stand before their claims
+            scan = await drop(stage, "scan", 2, 2)
+            first = asyncio.ensure_future(daemon.batch_pass(scan.id, None))
+            await asyncio.sleep(1)
+            spec = spec_of(BatchPlan("leaf", 2, 2, priority=5), stage.world.scenario)
+            await intake.accept(stage.world.store, spec, source="leaf.yaml")
+            leaf = batch_named(stage, "leaf")
+            second = asyncio.ensure_future(daemon.batch_pass(leaf.id, None))
+            await asyncio.sleep(1)
+        await asyncio.gather(first, second)
+        assert len(running(stage, scan)) + len(running(stage, leaf)) == 1
+        while not (_closed(stage, scan) and _closed(stage, leaf)):
             await stage.passes(daemon, 5)
-            await asyncio.gather(*(daemon.batch_pass(batch.id, None) for batch in batches))
 
     perform(trace)
 

@@ -77,13 +77,14 @@ class Thing:
     tombstone: bool = False
     started: bool = False
     ended: bool = False
+    ended_at: datetime | None = None
     success: bool | None = None
     gone: bool = False
     """It is gone, and so is its pod."""
     touched: bool = False
     """A third party deleted it."""
     cut_short: bool = False
-    """Somebody asked for its deletion before it ended: nobody may get to see how it did."""
+    """Its deletion was ordered before anybody need have seen how it ended."""
 
     @property
     def live(self) -> bool:
@@ -158,6 +159,13 @@ class State:
                 total, reached = total + (end - begin), end
         return total
 
+    def _crossed(self, thing: Thing, at: datetime) -> bool:
+        """Whether a delete was asked for before the end, or crossed with it: a stop had been ordered."""
+        if thing.ended_at is None:
+            return True
+        job = self.jobs.get(thing.job_id)
+        return bool(job and job.stop) and at - thing.ended_at < self.facts.list_age + self.facts.patience
+
     # -- taking an entry in, after the rules have looked at it
 
     def take(self, entry: Entry) -> None:
@@ -218,10 +226,10 @@ class State:
             case Deed.STARTED:
                 found.started = True
             case Deed.ENDED:
-                found.ended, found.success = True, entry.success
+                found.ended, found.ended_at, found.success = True, entry.at, entry.success
             case Deed.DELETE:
                 found.touched |= not entry.ours
-                found.cut_short |= not found.ended
+                found.cut_short |= self._crossed(found, entry.at)
             case Deed.GONE:
                 found.gone = not entry.lingers
                 if self.names.get((found.namespace, found.name)) is found:
