@@ -165,7 +165,11 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
     if job.status is Status.QUEUED and found.started:
         return Move(Act.WRITE, Reason.STARTED, _started(job, found))
     if job.stop:
-        return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
+        # A list may be older than a success: what goes is looked at live, so that its end is kept (R4).
+        if found.deleting:
+            return None
+        act = Act.DELETE if sight.live else Act.LOOK
+        return Move(act, Reason.STOPPING, uid=found.uid)
     return _too_late(job, found, sight, now, life)
 
 
