@@ -20,7 +20,7 @@ from controller.core.spec import BatchSpec, Task
 from controller.ports import Conflict, Store
 from controller.specfile import changed_fields, settings_of
 
-CHUNK = 1000
+CHUNK = 200
 """Root records written at once; between two chunks the event loop gets its turn."""
 SHOWN = 5
 """Taken names that an answer lists."""

@@ -6,6 +6,7 @@ preflight; an id that loses a race is told who won it.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from controller.core.model import (
 from controller.core.retry import ManualDecision, decide_manual, new_child
 from controller.people import Answer, Caller, People, Refused, count, not_yours
 
+AT_ONCE = 200
+"""Ids that are judged before the event loop gets its turn."""
 NO_PARENTS = "Cannot retry batch job parents. Must retry individual jobs"
 """EE2's words, which its clients know."""
 
@@ -50,7 +53,9 @@ async def retry(
     planned: dict[str, tuple[Answer, Attempt | None]] = {}
     roots: set[str] = set()
     scene = await _scene(people, job_ids)
-    for job_id in job_ids:
+    for n, job_id in enumerate(job_ids, 1):
+        if n % AT_ONCE == 0:
+            await asyncio.sleep(0)  # ten thousand ids must not hold up everybody else on this loop
         answer, child = _preflight(people, caller, job_id, scene, roots, resources, request_id)
         planned[job_id] = (answer, child)
     if not dry_run:
