@@ -16,6 +16,8 @@ from controller.core.change import Change
 from controller.core.machine import TABLE, Event, Guard
 from controller.core.model import Gate, Holder, Status, Verdict
 from controller.core.view import View
+from controller.daemon import Daemon
+from controller.engine import Engine
 from controller.ports import Rejected, Unavailable
 from tests.fakes import memory_changes
 from tests.fakes.memory_batches import MemoryBatches
@@ -166,6 +168,17 @@ def reaper_without_entry(patch: Patch) -> None:
         return original(job, now, replace(reaper, trusted=True))
 
     patch.setattr(decide, "overdue", overdue)
+    patch.setattr(Engine, "now", lambda engine: engine.clock.now())
+
+
+def outages_count(patch: Patch) -> None:
+    """The reaper counts the time in which nobody could look."""
+
+    async def none(store: MemoryBatches) -> list[tuple[datetime, datetime]]:
+        return []
+
+    patch.setattr(MemoryBatches, "blind_gaps", none)
+    patch.setattr(Daemon, "_has_been_seeing", lambda daemon: True)
 
 
 def epoch_ignored(patch: Patch) -> None:
@@ -287,9 +300,18 @@ def dropped_unasked(patch: Patch) -> None:
 
 
 _LATE = {"rates": {Fault.LATE: 0.2, Fault.SLOW: 0.02}, "requests": 12, "split_brain": False}
+_OUTLIVED = _LATE | {"late": 150.0, "longest_run": 5.0, "requests": 0, "mishaps": 0}
 _CRASHES = {"rates": {Fault.CRASH_BEFORE: 0.03}, "most_faults": 200, "duration": 200.0, "requests": 0}
 _HANDS = {"mishaps": 20, "mishap_kinds": ("hand",), "requests": 0, "longest_run": 60.0}
 _OTHERS = {"mishaps": 12, "mishap_kinds": ("foreign", "squatter")}
+_OUTAGES = {
+    "mishaps": 12,
+    "mishap_kinds": ("outage of the cluster", "outage of the store"),
+    "rates": {},
+    "requests": 0,
+    "queued_after": 60.0,
+    "interval": 5.0,
+}
 _REPLACED = {
     "mishaps": 12,
     "mishap_kinds": ("replaced",),
@@ -303,19 +325,20 @@ BUGS: tuple[Bug, ...] = (
     Bug("no uid precondition", no_uid_precondition, _REPLACED),
     Bug("lost judged from the list", lost_from_any_list, {}),
     Bug("toggle before parents", toggle_before_parents, {}),
-    Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES, 8),
+    Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES, 30),
     Bug("timeout taken for a failure", timeout_is_failure, _LATE),
     Bug("retry counter without memory", counter_without_memory, {}),
     Bug("reaper without compare-and-set", reaper_without_entry, {}),
+    Bug("outages count for the reaper", outages_count, _OUTAGES, 20),
     Bug("epoch ignored", epoch_ignored, {}),
     Bug("terminal write while a pod lingers", ends_while_pod_lingers, _HANDS),
     Bug("burial skipped", burial_skipped, _LATE),
     Bug("token removed on timeout", token_removed_on_timeout, _LATE),
     Bug("paused ignored", paused_ignored, {}),
     Bug("exit 1 retried", exit_one_retried, {}),
-    Bug("foreign not counted", foreign_not_counted, _OTHERS, 37),
+    Bug("foreign not counted", foreign_not_counted, _OTHERS, 20),
     Bug("back-off ignored", back_off_ignored, {}),
-    Bug("result expires while a create is open", expired_at_once, _LATE),
+    Bug("result expires while a create is open", expired_at_once, _OUTLIVED),
     Bug("foreign object deleted", acts_on_foreign, _OTHERS),
     Bug("foreign object dropped unasked", dropped_unasked, _OTHERS),
 )
