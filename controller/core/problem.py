@@ -22,4 +22,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(part for part in (place, self.field, self.message) if part)
+        line = ": ".join(part for part in (place, self.field, self.message) if part)
+        if line.isprintable():
+            return line
+        # A key of the spec may hold anything; the line stays one line.
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
