@@ -26,4 +26,6 @@ class Problem:
         if line.isprintable():
             return line
         # A key of the spec may hold anything; the line stays one line.
-        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+        return "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in line
+        )
