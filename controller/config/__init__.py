@@ -26,6 +26,7 @@ from controller.config.complaints import (
     leaves,
     variable,
 )
+from controller.config.kubernetes import Kubernetes, Runai
 from controller.config.reading import ConfigError, ConfigFile, read_config
 
 __all__ = ["CONFIG_FILE", "ConfigError", "Settings", "load"]
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     specs: schema.Specs = schema.Specs()
     cluster: schema.Cluster = schema.Cluster()
     local: schema.Local = schema.Local()
+    kubernetes: Kubernetes = Kubernetes()
+    runai: Runai = Runai()
     reconcile: schema.Reconcile = schema.Reconcile()
     repair: schema.Repair = schema.Repair()
     reap: schema.Reap = schema.Reap()

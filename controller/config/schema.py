@@ -40,7 +40,7 @@ def _label(value: str) -> str:
     return value
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """A list out of one environment variable: JSON, or names between commas."""
     if not isinstance(value, str):
         return value
@@ -58,7 +58,7 @@ DurationOrNone = Annotated[timedelta, BeforeValidator(_duration)]
 """May be 0s."""
 Memory = Annotated[int, BeforeValidator(_memory), Field(gt=0)]
 Label = Annotated[str, AfterValidator(_label)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)]
 
 
 class Section(BaseModel):
@@ -121,7 +121,7 @@ class Specs(Section):
     """Folder that specs are dropped into."""
     interval: Duration = timedelta(seconds=2)
     """How often it is looked at. A file counts when two looks found it the same."""
-    owners: Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(_listed)] = ()
+    owners: Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(listed)] = ()
     """Whose a spec is, first match wins; a spec's `owner:` must then agree. Empty: the file's owner on
     this machine decides permissions, and `owner:` is shown only."""
 
@@ -129,8 +129,8 @@ class Specs(Section):
 class Cluster(Section):
     """Where jobs run."""
 
-    kind: Literal["local"] = "local"
-    """`local`: processes on this machine."""
+    kind: Literal["local", "kubernetes", "runai"] = "local"
+    """`local`: processes on this machine; `kubernetes`: Jobs; `runai`: Jobs for Run:ai's scheduler."""
 
 
 class Local(Section):
