@@ -91,16 +91,20 @@ def _state(batch: Batch, gate: Gate) -> BatchStatus:
 
 def _tasks(batch: Batch, progress: Progress) -> dict[str, int]:
     """Tasks by where they stand. Each has one newest attempt: what neither waits nor is active nor
-    completed has ended without success."""
+    completed has ended without success.
+
+    The counts are a cache that lags behind the gate: what has a place by now waits no longer.
+    """
     completed = batch.counts.status.get(Status.COMPLETED, 0)
-    ended = batch.tasks - completed - progress.active - progress.waiting
+    waiting = max(0, min(progress.waiting, batch.tasks - completed - progress.active))
+    ended = batch.tasks - completed - progress.active - waiting
     tasks = {
         "total": batch.tasks,
         "completed": completed,
         "endedWithoutSuccess": 0 if batch.status is BatchStatus.EXPANDING else max(0, ended),
         "active": progress.active,
         "terminating": progress.terminating,
-        "waiting": progress.waiting,
+        "waiting": waiting,
     }
     if not progress.terminating:
         del tasks["terminating"]

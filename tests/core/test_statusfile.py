@@ -207,6 +207,13 @@ def test_while_expanding_nothing_has_ended() -> None:
     assert status(batch, active=0, waiting=0)["tasks"]["endedWithoutSuccess"] == 0
 
 
+def test_what_has_a_place_waits_no_longer() -> None:
+    """The cached counts lag behind the gate: a task that was just claimed is not shown twice."""
+    batch = replace(BATCH, tasks=4, counts=Counts({Status.WAITING: 4}))
+    tasks = status(batch, active=2, waiting=4)["tasks"]
+    assert (tasks["active"], tasks["waiting"], tasks["endedWithoutSuccess"]) == (2, 2, 0)
+
+
 def test_stale_counts_never_show_a_negative_number() -> None:
     """The counts are a cache; a moment's disagreement shows as zero."""
     found = status(replace(BATCH, tasks=100))

@@ -42,6 +42,7 @@ CONFIG: Document = {
 
 
 CLOSED = ("finished", "cancelled")
+ENDED = ("completed", "error", "terminated")
 
 
 class Place:
@@ -177,7 +178,9 @@ class Place:
             self.until(f"the end of {name}", partial(self._closed, name))
 
     def _closed(self, name: str) -> bool:
-        return self.parent(name).get("batch_status") in CLOSED
+        """Closed, and nothing in it that is about to open it again."""
+        closed = self.parent(name).get("batch_status") in CLOSED
+        return closed and not self.jobs(name, status={"$nin": ENDED})
 
     def is_(self, job: str, *statuses: str) -> Document:
         """The record of a job, once it has one of these statuses."""

@@ -36,7 +36,10 @@ class _Longest(random.Random):
 
 @dataclass(slots=True)
 class Script(Faults):
-    """Faults and happenings by the name of the call that they strike next, in the order of writing."""
+    """Faults and happenings by the name of the call that they strike next, in the order of writing.
+
+    A happening may return the fault that strikes the call right after it.
+    """
 
     lines: list[tuple[str, Fault | Callable[[], object]]] = field(default_factory=list)
 
@@ -47,8 +50,8 @@ class Script(Faults):
                 del self.lines[at]
                 if isinstance(what, Fault):
                     return what
-                what()
-                return None
+                said = what()
+                return said if isinstance(said, Fault) else None
         return None
 
 

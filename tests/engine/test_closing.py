@@ -1,0 +1,43 @@
+"""How a batch closes: a retry that comes at the same instant is neither lost nor left behind."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from controller import requests
+from controller.core.model import BatchStatus, Status
+from controller.requests import Caller
+from tests.fakes.memory_objects import End
+from tests.simulation.explaining import drive
+from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER
+from tests.simulation.stage import Stage, perform
+
+FAILS = End(0.0, 1.0, 1)
+ME = Caller(OWNER)
+
+
+@pytest.mark.parametrize("fault", [None, Fault.REPLY_LOST])
+def test_a_retry_right_before_the_batch_closes(fault: Fault | None) -> None:
+    """It found the batch open and told everybody; the batch closed over it, and that answer was lost."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await stage.passes(daemon, 4)
+        stage.script.lines.append(("set_batch", partial(_retry, stage, fault)))
+        await stage.passes(daemon, 30)
+        assert stage.job("scan-t0-r1").status is Status.COMPLETED
+        await stage.until_over(daemon)
+        assert stage.batch.status is BatchStatus.FINISHED
+
+    perform(trace, ends={"scan-t0": FAILS})
+
+
+def _retry(stage: Stage, fault: Fault | None) -> Fault | None:
+    """A person's retry, whole, between what the pass has seen and what it writes."""
+    (answer,) = drive(requests.retry(stage.people, ME, [stage.job("scan-t0").id]))
+    assert not answer.error
+    return fault
