@@ -19,6 +19,7 @@ from controller.core.decide import (
     name_taken,
     next_move,
     refused,
+    throttled,
 )
 from controller.core.machine import Event
 from controller.core.model import Attempt, Foreign, ForeignKind
@@ -31,6 +32,7 @@ from controller.patterns import matched_patterns
 from controller.ports import CreateResult, NewJob, Rejected, Unavailable
 
 THROTTLED = 429
+"""The code of a refusal that heals by itself: too many requests, or a quota that is used up."""
 
 
 async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> bool:
@@ -148,6 +150,8 @@ async def _refused(engine: Engine, life: Lifecycle, job: Attempt, token: str, er
     record = await _close(engine, job, token)
     if error.code == THROTTLED:
         engine.journal.submitted("throttled")
+        if record and record.status is job.status and record.evidence.message != (message := str(error)):
+            await engine.apply(record, throttled(record, message))
         return
     engine.journal.submitted("refused")
     if record and record.status is job.status and record.stop is None:

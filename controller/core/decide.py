@@ -8,121 +8,39 @@ believed from a list; it is asked for live.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from controller.core.change import Change
+from controller.core.evidence import MAX_MESSAGE_BYTES, head
 from controller.core.machine import Event
 from controller.core.model import Attempt, Evidence, Status, Stop, TerminatedCode, Verdict
-from controller.core.reaping import Reaper, entered, overdue
-from controller.core.sight import ClusterJob, Live
-from controller.core.verdict import Ruling, evidence_of, exit_code_of, judge, start_failure
+from controller.core.moves import UNSEEN as UNSEEN
+from controller.core.moves import Act as Act
+from controller.core.moves import Lifecycle as Lifecycle
+from controller.core.moves import Move as Move
+from controller.core.moves import Reason as Reason
+from controller.core.moves import Sight as Sight
+from controller.core.reaping import entered, overdue
+from controller.core.sight import ClusterJob
+from controller.core.verdict import (
+    Admission,
+    Ruling,
+    admission,
+    evidence_of,
+    exit_code_of,
+    judge,
+    start_failure,
+)
 
 BY_DAEMON = "batchkeeper"
 """Who ordered a stop that no person ordered."""
 BY_ITSELF = frozenset({Verdict.MOUNT_FAILURE, Verdict.CONFIGURATION_ERROR, Verdict.APPLICATION_ERROR})
 """Verdicts on programs that ended by themselves: their last words mostly say what to put right."""
+NO_POD_AFTER = timedelta(seconds=60)
+"""How long after an object's creation its pod may be missing before anybody asks why: quotas, PodSecurity and
+missing service accounts refuse no object, only its pod."""
 LAST_WORDS = 160
 """Characters of a job's last log line that its record's ``error`` quotes."""
-
-
-class Reason(StrEnum):
-    """Why a step is taken: one value for log key, metric label and the record's ``reason``."""
-
-    PLACE_FREE = "place-free"
-    HAS_PLACE = "has-place"
-    CREATING_AGAIN = "creating-again"
-    CREATE_ANSWERED = "create-answered"
-    ACCEPTED = "accepted"
-    STARTED = "started"
-    OTHER_UID = "other-uid"
-    NOT_SEEN = "not-seen"
-    CONFIRM = "confirm"
-    FINISHED = "finished"
-    LOST = "lost"
-    STOPPED = "stopped"
-    STOPPING = "stopping"
-    REFUSED = "refused"
-    NAME_TAKEN = "name-taken"
-    NAME_BURIED = "name-buried"
-    BURYING = "burying"
-    OVERDUE = "overdue"
-    START_DEADLINE = "start-deadline"
-    CANCEL = "cancel"
-    RETRY_FORBIDDEN = "retry-forbidden"
-    RETRY_DUE = "retry-due"
-    RETRY_ASKED = "retry-asked"
-    HURRIED = "hurried"
-    ENDED = "ended"
-    RESULT_KEPT = "result-kept"
-    GHOST = "ghost"
-    ORPHAN = "orphan"
-    FOREIGN_SEEN = "foreign-seen"
-    FOREIGN_UNSEEN = "foreign-unseen"
-    LINKED = "linked"
-    SYSTEMIC_FAILURE = "systemic-failure"
-    BATCH_MOVED = "batch-moved"
-
-
-class Act(StrEnum):
-    """What the engine is to do for one attempt."""
-
-    WRITE = "write"
-    LOOK = "look"
-    CREATE = "create"
-    END = "end"
-    DELETE = "delete"
-    BURY = "bury"
-    EXPIRE = "expire"
-    GHOST = "ghost"
-
-
-@dataclass(frozen=True, slots=True)
-class Lifecycle:
-    """The operator's figures that decisions about one attempt depend on."""
-
-    hold: timedelta = timedelta(hours=24)
-    """H: how long a create without an answer keeps its name occupied (R5)."""
-    ttl: timedelta = timedelta(hours=1)
-    """How long a finished object is kept once its result is durable."""
-    reaper: Reaper = field(default_factory=Reaper)
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What is known of one attempt's object. ``UNSEEN``: nothing may be judged, neither way."""
-
-    known: bool = False
-    live: bool = False
-    """It answers a live question that was asked after the record was read."""
-    job: ClusterJob | None = None
-    foreign_uid: str = ""
-    pods: int = 0
-
-    @classmethod
-    def listed(cls, job: ClusterJob | None) -> Sight:
-        """From a complete list that was asked for after the record was read, or from news of it."""
-        return cls(known=True, job=job)
-
-    @classmethod
-    def answered(cls, live: Live) -> Sight:
-        """From a live answer asked for after the record was read (R6, R11)."""
-        return cls(known=True, live=True, job=live.job, foreign_uid=live.foreign_uid, pods=live.pods)
-
-
-UNSEEN = Sight()
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One attempt's next step: what to do, why, and the record's change if it is known already."""
-
-    act: Act
-    reason: Reason
-    change: Change | None = None
-    uid: str = ""
-    ttl: timedelta | None = None
 
 
 def next_move(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
@@ -207,16 +125,43 @@ def _too_late(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life
     )
     limit = overdue(job, now, life.reaper)
     if not past_start and limit is None:
-        return None
+        return _podless(job, found, sight, now) if life.reaper.trusted else None
     if not sight.live:
         return Move(Act.LOOK, Reason.CONFIRM)
     if limit is not None:
         return Move(Act.WRITE, Reason.OVERDUE, reaped(job, limit, now))
-    ruling = start_failure(found)
-    stop = Stop(why=ruling.verdict.value, by=BY_DAEMON, at=now)
+    return _give_up(job, found, start_failure(found).verdict, Reason.START_DEADLINE, now)
+
+
+def _give_up(job: Attempt, found: ClusterJob, verdict: Verdict, reason: Reason, now: datetime) -> Move:
+    """Order the end of what will never start, and keep what tells why."""
+    stop = Stop(why=verdict.value, by=BY_DAEMON, at=now)
     fields = {"stop": stop, "evidence": evidence_of(found, "", ())}
-    change = Change(job.id, Event.GIVEN_UP, Reason.START_DEADLINE, fields=fields)
-    return Move(Act.WRITE, Reason.START_DEADLINE, change)
+    return Move(Act.WRITE, reason, Change(job.id, Event.GIVEN_UP, reason, fields=fields))
+
+
+def _podless(job: Attempt, found: ClusterJob, sight: Sight, now: datetime) -> Move | None:
+    """An object that gets no pod: its live events say whether it waits for quota or will never get one."""
+    has_pod = found.pod_unfinished or found.started or found.scheduled_at is not None
+    if job.status is not Status.QUEUED or has_pod or found.created_at is None:
+        return None
+    if now - found.created_at <= NO_POD_AFTER:
+        return None
+    if not sight.live:
+        return Move(Act.LOOK, Reason.NO_POD)
+    if admission(found) is Admission.REFUSED:
+        return _give_up(job, found, Verdict.REJECTED, Reason.NO_POD, now)
+    evidence = evidence_of(found, "", ())
+    if not found.events or evidence.events == job.evidence.events:
+        return None
+    seen = Change(job.id, Event.SEEN, Reason.NO_POD, fields={"evidence": evidence})
+    return Move(Act.WRITE, Reason.NO_POD, seen)
+
+
+def throttled(job: Attempt, message: str) -> Change:
+    """The cluster wants no more for now (429, a quota): say so on the record; the create is repeated."""
+    evidence = Evidence(message=head(message, MAX_MESSAGE_BYTES))
+    return Change(job.id, Event.SEEN, Reason.THROTTLED, fields={"evidence": evidence})
 
 
 def reaped(job: Attempt, limit: timedelta, now: datetime) -> Change:

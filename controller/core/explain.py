@@ -17,7 +17,11 @@ from controller.core.model import Attempt, BatchStatus, Status, Stop, When
 from controller.core.plan import Block, block, forbidden_retry, room
 from controller.core.reaping import blind_time, entered
 from controller.core.retry import decide_retry
+from controller.core.sight import ClusterJob
 from controller.core.view import View
+
+UNREACHABLE_AFTER = timedelta(minutes=10)
+"""How long a pod may take to go before its node is taken to be out of reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +138,23 @@ def _active_job(view: View, job: Attempt) -> Explanation:
         reaped = f"; reaped if still {job.status} {_in(until, view.now)}"
     ago = f"{job.status} for {_span(view.now - since)}"
     if job.status is Status.CREATED:
+        said = job.evidence.message
+        if said and not job.stop:
+            why = f"{job.name} is not taken yet ({ago}): {said}; the next pass asks again"
+            return Explanation("throttled", why + _tokens(view, job) + reaped, until)
         why = f"{job.name} is being submitted ({ago}): the cluster's answer or a live look decides"
         return Explanation("submitting", why + _tokens(view, job) + reaped, until)
+    found = view.sight(job).job
+    if found and found.finished and found.pod_unfinished:
+        return Explanation("pod-lingers", f"{job.name} has ended, its pod has not{_lingering(found)}")
     if job.status is Status.QUEUED:
-        found = view.sight(job).job
         begun = found.scheduled_at if found else None
         if begun is not None:
             until = begun + job.job_input.start_deadline
             why = f"{job.name} is on its node but has not started ({ago}); given up {_in(until, view.now)}"
             return Explanation("starting", why, until)
-        return Explanation(
-            "queued",
-            f"{job.name} is accepted by the cluster ({ago}): it starts when the cluster has room{reaped}",
-            until,
-        )
+        why = _why_queued(job, found)
+        return Explanation("queued", f"{job.name} is accepted by the cluster ({ago}): {why}{reaped}", until)
     if job.job_input.deadline and job.running:
         until = job.running + job.job_input.deadline
         return Explanation(
@@ -162,8 +169,28 @@ def _active_job(view: View, job: Attempt) -> Explanation:
     )
 
 
+def _why_queued(job: Attempt, found: ClusterJob | None) -> str:
+    """What keeps an accepted attempt from starting, in the cluster's own words where it has said any."""
+    if job.evidence.events and not (found and found.pod_unfinished):
+        return f"it has no pod yet ({job.evidence.events[-1]}), and starts when that is lifted"
+    room = "it starts when the cluster has room"
+    return f"{room} ({found.message})" if found and found.message else room
+
+
+def _lingering(found: ClusterJob) -> str:
+    """The ways out for a pod whose node does not say that it is gone."""
+    node = found.node or "NODE"
+    return (
+        f": node {node} has not confirmed its end, and its slot is held; if the node is gone for good, "
+        f"'kubectl delete node {node}' or 'kubectl delete pod --force' frees it"
+    )
+
+
 def _stopping(view: View, job: Attempt, stop: Stop) -> Explanation:
     ordered = f"{job.name} is terminating, ordered by {stop.by} ({stop.why}) {_span(view.now - stop.at)} ago"
+    found = view.sight(job).job
+    if found and found.pod_unfinished and view.now - stop.at > UNREACHABLE_AFTER:
+        return Explanation("node-unreachable", f"{ordered}{_lingering(found)}")
     closes = _tokens(view, job)
     return Explanation(
         "terminating", f"{ordered}: it keeps slot {job.slot} until its object and pods are gone{closes}"

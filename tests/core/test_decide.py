@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from controller.core.decide import UNSEEN, Act, Lifecycle, Move, Reason, Sight, next_move, open_creates
 from controller.core.machine import TABLE, Event, Guard
-from controller.core.model import ACTIVE, TERMINAL, Attempt, OpenCreate, Status, Stop, TerminatedCode, Verdict
+from controller.core.model import (
+    ACTIVE,
+    TERMINAL,
+    Attempt,
+    OpenCreate,
+    Status,
+    Stop,
+    TerminatedCode,
+    Verdict,
+)
 from controller.core.reaping import Reaper, entered
 from controller.core.sight import ClusterJob, Live
 from tests.core.chains import NOW, root

@@ -1,0 +1,75 @@
+"""An object that was accepted and gets no pod: quota, PodSecurity, webhooks, a missing service account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controller.core.decide import Lifecycle, Move, Sight, next_move
+from controller.core.model import Attempt, Evidence, Status
+from controller.core.sight import ClusterJob, Live
+from tests.core.chains import NOW, root
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+LIFE = Lifecycle()
+LISTED = Sight.listed
+
+
+def live(job: ClusterJob) -> Sight:
+    """A live answer."""
+    return Sight.answered(Live(1.0, job))
+
+
+def queued(**fields: Any) -> Attempt:
+    """An attempt that the cluster has accepted."""
+    known: dict[str, Any] = {"status": Status.QUEUED, "slot": 0, "created": NOW, "queued": NOW}
+    return root(**(known | {"scheduler_id": "u1"} | fields))
+
+
+def gist(move: Move | None) -> str:
+    """What a move does, and what it writes."""
+    if move is None:
+        return "-"
+    return f"{move.act} {move.change.event}" if move.change else str(move.act)
+
+
+PODLESS = ClusterJob("sweep-7", "lab", "u1", "7-0", "batch", created_at=NOW - 2 * MINUTE)
+QUOTA = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: exceeded quota: pods, used: pods=5'
+REFUSED = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: violates PodSecurity "baseline"'
+
+
+@pytest.mark.parametrize(
+    ("sight", "expected"),
+    [
+        (LISTED(PODLESS), "look"),
+        (LISTED(replace(PODLESS, created_at=NOW - 50 * SECOND)), "-"),
+        (LISTED(replace(PODLESS, pod_unfinished=True)), "-"),
+        (LISTED(replace(PODLESS, scheduled_at=NOW)), "-"),
+        (LISTED(replace(PODLESS, created_at=None)), "-"),
+        (live(PODLESS), "-"),
+        (live(replace(PODLESS, events=(QUOTA,))), "write seen"),
+        (live(replace(PODLESS, events=(QUOTA, REFUSED))), "write given-up"),
+        (live(replace(PODLESS, events=(REFUSED, QUOTA))), "write seen"),
+    ],
+)
+def test_an_object_that_gets_no_pod(sight: Sight, expected: str) -> None:
+    """Quotas and admission refuse no job, only its pod: the first is waited for, the second is an end."""
+    assert gist(next_move(queued(), sight, NOW, LIFE)) == expected
+
+
+def test_a_pod_that_is_refused_ends_its_attempt_as_rejected() -> None:
+    """The order's why is the verdict, and the event that decided it is kept."""
+    move = next_move(queued(), live(replace(PODLESS, events=(REFUSED,))), NOW, LIFE)
+    assert move is not None
+    assert move.change is not None
+    assert (move.change.fields["stop"].why, move.change.fields["stop"].code) == ("rejected", None)
+    assert move.change.fields["evidence"].events == (REFUSED,)
+
+
+def test_the_same_quota_is_told_once() -> None:
+    """A record is not written again in every pass for an event that it holds already."""
+    told = queued(evidence=Evidence(events=(QUOTA,)))
+    assert next_move(told, live(replace(PODLESS, events=(QUOTA,))), NOW, LIFE) is None
