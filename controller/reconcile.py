@@ -321,7 +321,7 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
         await _check_name(engine, view, child)
         return True
     engine.tally(None, child)
-    engine.journal.retried(child, "recorded")
+    engine.journal.retried(step.chain[-1], child)
     await lifecycle.complete(engine.store, [child])
     return True
 

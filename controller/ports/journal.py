@@ -48,8 +48,8 @@ class Journal(Protocol):
         """A free place was taken again after that long."""
         ...
 
-    def retried(self, child: Attempt, outcome: str) -> None:
-        """A retry was recorded (``recorded``), succeeded (``succeeded``) or failed (``failed``)."""
+    def retried(self, failed: Attempt, child: Attempt) -> None:
+        """A rule's retry of a failed attempt was recorded; how it ends is told by ``moved``."""
         ...
 
     def repaired(self, step: str, n: int) -> None:

@@ -76,10 +76,12 @@ class TelemetryJournal:
         """A free place was taken again after that long."""
         self._metrics.slot_refilled(seconds)
 
-    def retried(self, child: Attempt, outcome: str) -> None:
+    def retried(self, failed: Attempt, child: Attempt) -> None:
         """A retry was recorded."""
-        self._metrics.retried(child.rule or child.origin.value, outcome)
-        self._log.info("retry", outcome=outcome, rule=child.rule, not_before=_when(child), **_facts(child))
+        verdict = str(failed.verdict or "unknown")
+        self._metrics.retried(verdict, "recorded")
+        facts = _facts(child) | {"rule": child.rule, "after": verdict, "not_before": _when(child)}
+        self._log.info("retry", **facts)
 
     def repaired(self, step: str, n: int) -> None:
         """The repair pass redid a step of that many lifecycles."""

@@ -41,3 +41,12 @@ def test_the_first_end_is_counted_under_its_batch() -> None:
     journal.moved(before, after, Change(after.id, Event.ENDED, Reason.FINISHED))
     labels = {"batch": "sweep", "status": "completed", "verdict": "succeeded"}
     assert registry.get_sample_value("batchkeeper_jobs_finished_total", labels) == 1
+
+
+def test_a_recorded_retry_counts_under_the_verdict_it_follows() -> None:
+    """Whoever watches mount failures sees how many of them are tried again, beside how those end."""
+    registry = CollectorRegistry()
+    journal = TelemetryJournal(Metrics(registry=registry))
+    journal.retried(attempt(Status.ERROR, Verdict.MOUNT_FAILURE), attempt(Status.WAITING))
+    labels = {"verdict": "mount-failure", "outcome": "recorded"}
+    assert registry.get_sample_value("batchkeeper_retries_total", labels) == 1
