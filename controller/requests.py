@@ -123,8 +123,10 @@ async def cancel_batch(
     if batch.status.closed:
         raise Refused(f"batch {batch.name} has ended ({batch.status}): there is nothing to cancel")
     stop = Stop(why=why, by=caller.user, at=people.clock.now(), code=TerminatedCode.BATCH_ABORT)
-    if not dry_run:
-        await people.store.set_gate(batch.id, {"cancel": stop})
+    if not dry_run and not await people.store.set_gate(batch.id, {"cancel": stop}):
+        raise Refused(
+            f"batch {batch.name} is still being taken in and has no gate yet: ask again in a moment"
+        )
     return "is being cancelled: nothing more starts, active jobs are stopped"
 
 

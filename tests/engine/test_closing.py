@@ -41,3 +41,19 @@ def _retry(stage: Stage, fault: Fault | None) -> Fault | None:
     (answer,) = drive(requests.retry(stage.people, ME, [stage.job("scan-t0").id]))
     assert not answer.error
     return fault
+
+
+def test_a_cancel_without_a_gate_is_no_success() -> None:
+    """Between the two writes of its intake a batch has no gate; who cancels it then is told to ask again."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        gate = stage.world.store._gates.pop(stage.batch.id)
+        with pytest.raises(requests.Refused, match="has no gate yet"):
+            await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        stage.world.store._gates[stage.batch.id] = gate
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0").status is Status.COMPLETED
+
+    perform(trace)
