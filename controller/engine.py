@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -80,6 +80,10 @@ class Pacer:
         return 0.0 if self.rate <= 0 or self.tokens >= 1 else (1.0 - self.tokens) / self.rate
 
 
+FORGOTTEN_AFTER = 3600.0
+"""Seconds after its rest at which a sick item that never came back is forgotten."""
+
+
 @dataclass(slots=True)
 class Sickbed:
     """Items that failed in an unforeseen way: left alone for a while that doubles, up to five minutes."""
@@ -100,6 +104,10 @@ class Sickbed:
     def recovered(self, item: str) -> None:
         """The item went through."""
         self.until.pop(item, None)
+
+    def forget(self, now: float) -> None:
+        """Drop items that nobody has tried for long after their rest: they are gone, not well."""
+        self.until = {item: ill for item, ill in self.until.items() if now < ill[1] + FORGOTTEN_AFTER}
 
 
 @dataclass(slots=True)
@@ -208,6 +216,15 @@ class Engine:
             self.journal.quarantined(item, error, seconds, **facts)
         else:
             self.sick.recovered(item)
+
+    def forget_all_but(self, batch_ids: Iterable[str]) -> None:
+        """Let go of what is remembered of batches that are over, so that weeks cost no memory."""
+        kept = set(batch_ids)
+        for gone in [batch_id for batch_id in self.freed if batch_id not in kept]:
+            del self.freed[gone]
+        for gone in [item for item, lock in self.locks.items() if item not in kept and not lock.locked()]:
+            del self.locks[gone]
+        self.sick.forget(self.clock.monotonic())
 
     def must_lead(self) -> None:
         """Raise ``StaleEpoch`` when this process does not lead (any more)."""

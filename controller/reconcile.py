@@ -116,6 +116,7 @@ async def all_batches(engine: Engine) -> int:
             continue  # its intake is between its two writes, or stopped there; intake goes on
         held = (read_at, records.get(batch.id, ()))
         steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
+    engine.forget_all_but(batch.id for batch in batches)
     return steps
 
 

@@ -67,3 +67,22 @@ def test_a_retry_that_could_not_be_recorded_keeps_its_place() -> None:
         assert "scan-t0-r1" in stage.names()
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2), "scan-t1": End(0.0, 20.0)})
+
+
+def test_what_is_over_is_forgotten() -> None:
+    """A daemon that lives for weeks keeps nothing of the batches and sick items that are gone."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 2)
+        await stage.passes(daemon, 2)
+        batch, engine = stage.batch, daemon.engine
+        assert batch.id in engine.locks
+        engine.sick.fell_ill("job:gone", engine.clock.monotonic(), "it was odd")
+        await stage.until_over(daemon)
+        assert "job:gone" in engine.sick.until, "it may come back"
+        await asyncio.sleep(4000)
+        await stage.passes(daemon, 1)
+        assert [engine.locks, engine.freed, engine.sick.until] == [{}, {}, {}]
+
+    perform(trace)
