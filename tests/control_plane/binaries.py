@@ -92,9 +92,7 @@ def toolchain() -> str:
     """The ``go`` to build with: the one on PATH, else where its own archive puts it."""
     found = shutil.which("go") or shutil.which(USUAL_GO)
     if found is None:
-        raise Unavailable(
-            f"KUBEBUILDER_ASSETS is not set, and no Go toolchain is on PATH or at {USUAL_GO}"
-        )
+        raise Unavailable(f"KUBEBUILDER_ASSETS is not set, and no Go toolchain is on PATH or at {USUAL_GO}")
     return found
 
 

@@ -1,0 +1,52 @@
+"""A cluster that a kubeconfig names, instead of a control plane of our own. Called by ``fixtures``."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tests.control_plane.admin import Api
+from tests.control_plane.binaries import Unavailable
+
+Document = dict[str, Any]
+
+
+def api_of(config: Path, folder: Path) -> Api:
+    """The API as the user of the kubeconfig's current context; data in it is written into ``folder``.
+
+    Raises ``Unavailable`` when the file can't be used.
+    """
+    try:
+        read: Document = YAML(typ="safe", pure=True).load(config.read_text(encoding="utf-8"))
+        context = _named(read["contexts"], read["current-context"])["context"]
+        cluster = _named(read["clusters"], context["cluster"])["cluster"]
+        user = _named(read["users"], context["user"])["user"]
+    except (OSError, KeyError, TypeError, StopIteration) as error:
+        raise Unavailable(
+            f"BATCHKEEPER_TEST_KUBECONFIG={config} is no usable kubeconfig: {error!r}"
+        ) from error
+    authority = _file(cluster, "certificate-authority", folder)
+    if authority is None:
+        raise Unavailable(f"BATCHKEEPER_TEST_KUBECONFIG={config} names no certificate authority")
+    certificate, key = _file(user, "client-certificate", folder), _file(user, "client-key", folder)
+    pair = (certificate, key) if certificate and key else None
+    token = user.get("token", "")
+    if "tokenFile" in user:
+        token = Path(user["tokenFile"]).read_text(encoding="utf-8").strip()
+    return Api(cluster["server"], authority, token, pair)
+
+
+def _named(entries: list[Document], name: str) -> Document:
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+def _file(entry: Document, key: str, folder: Path) -> Path | None:
+    if data := entry.get(f"{key}-data"):
+        path = folder / key
+        path.write_bytes(base64.b64decode(data))
+        path.chmod(0o600)
+        return path
+    return Path(entry[key]) if key in entry else None
