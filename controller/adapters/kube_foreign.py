@@ -1,0 +1,112 @@
+"""Objects that others start under a batch's prefix: which count, and until when (S2, S12).
+
+Jobs and bare Pods always, more kinds as the operator configures; roots only, so that a workload and the
+Job and the Pod that it makes take one place and not three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller.adapters.kube_reading import JOB_ENDS, dig, is_ours, items, meta, pod_ended, text
+from controller.core.sight import ForeignObject
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind that is counted. ``ended``: values of ``status.phase`` in which an object takes no place."""
+
+    group: str
+    version: str
+    resource: str
+    kind: str
+    ended: frozenset[str] = frozenset()
+    succeeded: frozenset[str] = frozenset()
+
+    @property
+    def path(self) -> str:
+        """Where the API serves it: `apis/batch/v1`, `api/v1`."""
+        return f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
+
+    @property
+    def api(self) -> str:
+        """Group and version, for people."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+JOB = Kind("batch", "v1", "jobs", "Job")
+POD = Kind("", "v1", "pods", "Pod")
+
+
+def runai_kinds(*, stopped_counts: bool) -> tuple[Kind, ...]:
+    """Run:ai's workloads. Stopped: its owner may resume it at any time, so it counts unless told otherwise."""
+    done = frozenset({"Completed"})
+    ended = done | {"Failed"} | (frozenset() if stopped_counts else {"Stopped"})
+    return tuple(
+        Kind("run.ai", version, f"{kind.lower()}s", kind, frozenset(ended), done)
+        for version, kind in (
+            ("v2alpha1", "TrainingWorkload"),
+            ("v2alpha1", "InteractiveWorkload"),
+            ("v2alpha1", "DistributedWorkload"),
+            ("v1", "RunaiJob"),
+        )
+    )
+
+
+def active(kind: Kind, thing: Json, pods: Sequence[Json] = ()) -> bool:
+    """Whether the object takes a place. A phase that nobody told us of is no end. ``pods``: a Job's own."""
+    if kind == POD:
+        return not pod_ended(thing)
+    if kind == JOB:
+        ended = any(
+            text(one, "type") in JOB_ENDS and one.get("status") == "True"
+            for one in items(dig(thing, "status"), "conditions")
+        )
+        only_pods = bool(pods) and all(map(pod_ended, pods)) and _runs_one_pod(thing)
+        return any(not pod_ended(pod) for pod in pods) or not (ended or only_pods)
+    return text(dig(thing, "status"), "phase") not in kind.ended
+
+
+def _runs_one_pod(job: Json) -> bool:
+    """Whether a Job whose only pod has ended can get no other (others' Jobs may retry by themselves)."""
+    spec = dig(job, "spec")
+    return spec.get("backoffLimit") == 0 and spec.get("completions", 1) == 1
+
+
+def roots(
+    listed: Mapping[Kind, Sequence[Json]], instance: str, *, only_active: bool = True
+) -> tuple[ForeignObject, ...]:
+    """The objects of others that nobody counted owns, of every kind, in the order of the listing."""
+    kinds = {kind.kind for kind in listed}
+    pods_of = _pods_by_owner(listed.get(POD, ()))
+    found = []
+    for kind, things in listed.items():
+        for thing in things:
+            about = meta(thing)
+            uid, name = text(about, "uid"), text(about, "name")
+            if not uid or is_ours(thing, instance) or _owned(about, kinds):
+                continue
+            takes_place = active(kind, thing, pods_of.get(uid, ()))
+            if takes_place or not only_active:
+                found.append(ForeignObject(name, text(about, "namespace"), uid, kind.kind, takes_place))
+    return tuple(found)
+
+
+def _pods_by_owner(pods: Iterable[Json]) -> dict[str, list[Json]]:
+    found: dict[str, list[Json]] = {}
+    for pod in pods:
+        for owner in items(meta(pod), "ownerReferences"):
+            found.setdefault(text(owner, "uid"), []).append(pod)
+    return found
+
+
+def _owned(about: Json, kinds: set[str]) -> bool:
+    """Whether a controller of a counted kind owns the object: then that one counts in its stead."""
+    return any(
+        owner.get("controller") is True and text(owner, "kind") in kinds
+        for owner in items(about, "ownerReferences")
+    )

@@ -1,0 +1,227 @@
+"""From what the API server sends, a Job and its pods and their Events, to the one ``ClusterJob``.
+
+Pure, and total: whatever stands in an object, nothing raises; what makes no sense is left out. A pod's
+end is the job's end: the Job controller tells of it up to a second later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from controller.adapters import labels
+from controller.adapters.kube_render import MAIN
+from controller.core.sight import ClusterJob
+
+Json = Mapping[str, Any]
+
+ENDED_PHASES = frozenset({"Succeeded", "Failed"})
+JOB_ENDS = frozenset({"Complete", "Failed"})
+"""Conditions of a Job after which nothing of it runs. FailureTarget and SuccessCriteriaMet come earlier."""
+JOB_SUCCESS = frozenset({"Complete", "SuccessCriteriaMet"})
+MAX_EVENTS = 20
+
+
+def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] = ()) -> ClusterJob:
+    """An object of ours with its only pod folded in. Without the Job, what its pod says of it.
+
+    Of several pods (somebody edited the Job) the unfinished one is shown, so that nothing runs unseen.
+    """
+    pod = min(pods, key=lambda one: (pod_ended(one), text(meta(one), "name")), default=None)
+    main = (job if job is not None else pod) or {}
+    about, marks = meta(main), labels_of(main)
+    job_ends = _true_conditions(job) if job is not None else ()
+    state = _state(pod)
+    ended = dig(state, "terminated")
+    has_ended = pod is not None and pod_ended(pod)
+    job_done = bool(JOB_ENDS & set(job_ends))
+    return ClusterJob(
+        name=text(about, "name"),
+        namespace=text(about, "namespace"),
+        uid=text(about, "uid"),
+        job_id=marks.get(labels.JOB_ID, ""),
+        batch_id=marks.get(labels.BATCH_ID, ""),
+        task_id=marks.get(labels.TASK, ""),
+        attempt=_number(marks.get(labels.ATTEMPT)) or 0,
+        tombstone=labels.TOMBSTONE in marks,
+        deleting="deletionTimestamp" in about,
+        finished=job_done or (has_ended and all(pod_ended(one) for one in pods)),
+        pod_unfinished=any(not pod_ended(one) for one in pods),
+        expiring=dig(job, "spec").get("ttlSecondsAfterFinished") is not None,
+        succeeded=_succeeded(pod, job_ends),
+        exit_code=_number(ended.get("exitCode")),
+        container_reason=text(ended, "reason") or text(dig(state, "waiting"), "reason"),
+        pod_reason=text(dig(pod, "status"), "reason") or _job_reason(job),
+        conditions=tuple(dict.fromkeys((*_true_conditions(pod), *job_ends))),
+        message=_message(job, pod, state),
+        node=text(dig(pod, "spec"), "nodeName"),
+        events=event_lines(events),
+        image_digest=_digest(pod),
+        created_at=instant(about.get("creationTimestamp")),
+        scheduled_at=_transition(pod, "PodScheduled"),
+        started_at=instant(ended.get("startedAt")) or instant(dig(state, "running").get("startedAt")),
+        finished_at=instant(ended.get("finishedAt")) or _job_end(job),
+    )
+
+
+def is_ours(thing: Json, instance: str) -> bool:
+    """Whether this installation made the object: managed-by, instance and a job id (R13)."""
+    marks = labels_of(thing)
+    return (
+        marks.get(labels.MANAGED_BY) == labels.MANAGER
+        and marks.get(labels.INSTANCE) == instance
+        and bool(marks.get(labels.JOB_ID))
+    )
+
+
+def pod_ended(pod: Json) -> bool:
+    """Whether nothing of the pod runs any more; a pod that is being deleted runs until its phase says so."""
+    return text(dig(pod, "status"), "phase") in ENDED_PHASES
+
+
+def event_lines(events: Iterable[Json]) -> tuple[str, ...]:
+    """``Reason: message`` of each, newest last, each once; of both event APIs."""
+    stamped = sorted(events, key=_event_time)
+    lines: dict[str, None] = {}
+    for event in stamped:
+        line = f"{text(event, 'reason')}: {text(event, 'message') or text(event, 'note')}"
+        lines.pop(line, None)
+        lines[line] = None
+    return tuple(lines)[-MAX_EVENTS:]
+
+
+# ------------------------------------------------------------------------------------ pieces of an object
+
+
+def meta(thing: Json | None) -> Json:
+    """The object's metadata."""
+    return dig(thing, "metadata")
+
+
+def labels_of(thing: Json | None) -> dict[str, str]:
+    """The object's labels; only those that are text."""
+    found = dig(meta(thing), "labels")
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def dig(thing: object, *keys: str) -> Json:
+    """The mapping at the end of these keys, or an empty one."""
+    for key in keys:
+        thing = thing.get(key) if isinstance(thing, Mapping) else None
+    return thing if isinstance(thing, Mapping) else {}
+
+
+def items(thing: object, key: str) -> list[Json]:
+    """The mappings in the list under this key."""
+    found = thing.get(key) if isinstance(thing, Mapping) else None
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+
+def text(thing: Json, key: str) -> str:
+    """The text under this key, or an empty one."""
+    found = thing.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def instant(value: object) -> datetime | None:
+    """RFC 3339 as the API server writes it, in UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
+
+
+def _state(pod: Json | None) -> Json:
+    """The state of the one container that is the job."""
+    for status in items(dig(pod, "status"), "containerStatuses"):
+        if text(status, "name") in (MAIN, ""):
+            return dig(status, "state")
+    return {}
+
+
+def _succeeded(pod: Json | None, job_ends: Sequence[str]) -> bool | None:
+    """What the pod says; where it is gone or unfinished, what the Job's conditions say."""
+    phase = text(dig(pod, "status"), "phase")
+    if phase in ENDED_PHASES:
+        return phase == "Succeeded"
+    if JOB_SUCCESS & set(job_ends):
+        return True
+    return False if "Failed" in job_ends else None
+
+
+def _true_conditions(thing: Json | None) -> tuple[str, ...]:
+    found = items(dig(thing, "status"), "conditions")
+    return tuple(text(one, "type") for one in found if one.get("status") == "True" and text(one, "type"))
+
+
+def _condition(thing: Json | None, *types: str) -> Json:
+    for one in items(dig(thing, "status"), "conditions"):
+        if text(one, "type") in types and one.get("status") == "True":
+            return one
+    return {}
+
+
+def _transition(thing: Json | None, condition: str) -> datetime | None:
+    return instant(_condition(thing, condition).get("lastTransitionTime"))
+
+
+def _job_reason(job: Json | None) -> str:
+    """The Job's own reason, where it is not just that its failure policy spoke or its pod failed."""
+    reason = text(_condition(job, "Failed"), "reason")
+    return "" if reason in ("PodFailurePolicy", "BackoffLimitExceeded") else reason
+
+
+def _job_end(job: Json | None) -> datetime | None:
+    ended = _condition(job, *JOB_ENDS)
+    return instant(dig(job, "status").get("completionTime")) or instant(ended.get("lastTransitionTime"))
+
+
+def _message(job: Json | None, pod: Json | None, state: Json) -> str:
+    """The words nearest to the cause: container, pod, what is disrupting it, scheduler, Job."""
+    unscheduled = next(
+        (
+            text(one, "message")
+            for one in items(dig(pod, "status"), "conditions")
+            if text(one, "type") == "PodScheduled" and one.get("status") == "False"
+        ),
+        "",
+    )
+    return (
+        text(dig(state, "terminated"), "message")
+        or text(dig(state, "waiting"), "message")
+        or text(dig(pod, "status"), "message")
+        or text(_condition(pod, "DisruptionTarget"), "message")
+        or unscheduled
+        or text(_condition(job, "Failed", "FailureTarget"), "message")
+    )
+
+
+def _digest(pod: Json | None) -> str:
+    """``sha256:…`` of the image that ran: what stands behind ``name@``. A bare id names no manifest."""
+    for status in items(dig(pod, "status"), "containerStatuses"):
+        if text(status, "name") in (MAIN, ""):
+            _, at, digest = text(status, "imageID").rpartition("@")
+            return digest if at and digest.startswith("sha256:") else ""
+    return ""
+
+
+def _event_time(event: Json) -> datetime:
+    last = dig(event, "series").get("lastObservedTime")
+    stamps = (last, event.get("lastTimestamp"), event.get("eventTime"), event.get("firstTimestamp"))
+    found = [stamp for stamp in map(instant, stamps) if stamp]
+    return max(found) if found else datetime.min.replace(tzinfo=UTC)
