@@ -43,7 +43,7 @@ POD = Kind("", "v1", "pods", "Pod")
 
 
 def runai_kinds(*, stopped_counts: bool) -> tuple[Kind, ...]:
-    """Run:ai's workloads. Stopped: its owner may resume it at any time, so it counts unless told otherwise."""
+    """Run:ai's workloads. A stopped one may be resumed at any time, so it counts unless told otherwise."""
     done = frozenset({"Completed"})
     ended = done | {"Failed"} | (frozenset() if stopped_counts else {"Stopped"})
     return tuple(
