@@ -1,0 +1,262 @@
+"""The Cluster port on Kubernetes: `batch/v1` Jobs, one pod each, known by their labels and uids.
+
+Run:ai is this adapter with its own scheduler and more kinds to count. Every write has three outcomes:
+done, ``Rejected`` (a definite 4xx) or ``Unavailable`` (unknown). Deletes and patches carry the uid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from controller.adapters import kube_policy, labels
+from controller.adapters.kube_client import MERGE_PATCH, KubeClient, Refused, rejected
+from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
+from controller.adapters.kube_listing import (
+    NOT_FOUND,
+    folded,
+    list_all,
+    list_namespace,
+    needs_events,
+    our_jobs,
+)
+from controller.adapters.kube_reading import event_lines, is_ours, items, labels_of, meta, pod_ended, text
+from controller.adapters.kube_render import MAIN, render_job, render_tombstone
+from controller.adapters.kube_settings import KubeSettings
+from controller.adapters.kube_watch import Watching
+from controller.core.sight import ClusterJob, ForeignObject, Hint, Live, Observation
+from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
+
+CONFLICT, THROTTLED = 409, 429
+LOG_LINES = 100
+LOG_BYTES = 2**20
+"""What is fetched of a log at most, before its end is cut out."""
+EVENTS = Kind("", "v1", "events", "Event")
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+EVENTS_AT_ONCE = 8
+
+
+class KubeCluster:
+    """A Kubernetes cluster. ``open`` the client first; ``close`` lets it go, jobs go on."""
+
+    def __init__(self, client: KubeClient, settings: KubeSettings, clock: Clock) -> None:
+        self.scheduler_type = settings.scheduler_type
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._kinds = {kind.kind: kind for kind in settings.kinds}
+        self.unserved: frozenset[str] = frozenset()
+        """Kinds that are to be counted and whose API group this cluster does not serve: they are empty."""
+
+    # -------------------------------------------------------------------------------------------- reads
+
+    async def observe(self, namespaces: Sequence[str]) -> Observation:
+        """See ``Cluster.observe``: all kinds of a namespace, or the namespace is blind."""
+        asked = self._clock.monotonic()
+        found = await asyncio.gather(*(self._namespace(one) for one in namespaces))
+        jobs: dict[str, ClusterJob] = {}
+        foreign: list[ForeignObject] = []
+        blind = {}
+        for namespace, seen in zip(namespaces, found, strict=True):
+            if isinstance(seen, str):
+                blind[namespace] = seen
+            else:
+                jobs |= seen[0]
+                foreign += seen[1]
+        listed = frozenset(namespaces) - blind.keys()
+        if blind and not listed:
+            raise Unavailable(next(iter(blind.values())))
+        return Observation(asked, listed, blind, jobs, tuple(foreign))
+
+    async def _namespace(
+        self, namespace: str
+    ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...]] | str:
+        """Our jobs and the foreign objects of one namespace, or why it could not be listed completely."""
+        try:
+            lists = await list_namespace(self._client, self._settings.kinds, namespace)
+            unserved = frozenset(kind.api for kind, things in lists.items() if things is None)
+            self.unserved = unserved
+            listed = {kind: things or [] for kind, things in lists.items()}
+            if {JOB.api, POD.api} & unserved:
+                return f"namespace {namespace}: the API server serves no Jobs or no Pods"
+            jobs = our_jobs(listed[JOB], listed[POD], self._settings.instance)
+            return await self._with_events(jobs), roots(listed, self._settings.instance)
+        except (Refused, Unavailable) as error:
+            return f"namespace {namespace} can't be listed: {error}"
+
+    async def _with_events(self, jobs: dict[str, ClusterJob]) -> dict[str, ClusterJob]:
+        """Events for what has ended without ever starting: nothing else tells what became of it."""
+        silent = [job for job in jobs.values() if job.finished and needs_events(job)]
+        limit = asyncio.Semaphore(EVENTS_AT_ONCE)
+
+        async def told(job: ClusterJob) -> ClusterJob:
+            async with limit:
+                pods = await self._pods(job.namespace, job.job_id)
+                return replace(job, events=event_lines(await self._events(job.namespace, job.uid, pods)))
+
+        for job in await asyncio.gather(*map(told, silent)):
+            jobs[job.job_id] = job
+        return jobs
+
+    async def get(self, namespace: str, name: str, job_id: str) -> Live:
+        """See ``Cluster.get``. Events are asked for where only they can tell why nothing starts."""
+        asked = self._clock.monotonic()
+        try:
+            job = await self._find(JOB, namespace, name)
+            pods = await self._pods(namespace, job_id)
+        except Refused as error:
+            raise Unavailable(str(error)) from None
+        unfinished = sum(not pod_ended(pod) for pod in pods)
+        if job is None:
+            return Live(asked, pods=unfinished)
+        if not self._is(job, job_id):
+            return Live(asked, foreign_uid=text(meta(job), "uid"), pods=unfinished)
+        shown = folded(job, pods)
+        if needs_events(shown):
+            shown = folded(job, pods, await self._events(namespace, shown.uid, pods))
+        return Live(asked, shown, pods=unfinished)
+
+    async def get_uid(self, namespace: str, name: str, kind: str, uid: str) -> bool:
+        """See ``Cluster.get_uid``. A kind that is counted no longer takes no place."""
+        known = self._kinds.get(kind)
+        if known is None:
+            return False
+        try:
+            thing = await self._find(known, namespace, name)
+            if thing is None or text(meta(thing), "uid") != uid:
+                return known == JOB and await self._pods_remain(namespace, uid)
+            pods: list[Any] = []
+            if known == JOB:
+                pods, _ = await list_all(self._client, POD, namespace, f"{CONTROLLER_UID}={uid}")
+        except Refused as error:
+            raise Unavailable(str(error)) from None
+        return active(known, thing, pods)
+
+    async def _pods_remain(self, namespace: str, uid: str) -> bool:
+        """Whether pods of a Job that is gone still run: it went in the background."""
+        pods, _ = await list_all(self._client, POD, namespace, f"{CONTROLLER_UID}={uid}")
+        return any(not pod_ended(pod) for pod in pods)
+
+    async def log_tail(self, job: ClusterJob, max_bytes: int) -> str:
+        """See ``Cluster.log_tail``. Of very long last lines the beginning of them is all there is."""
+        try:
+            pods = await self._pods(job.namespace, job.job_id)
+            if not pods:
+                return ""
+            path = f"api/v1/namespaces/{job.namespace}/pods/{text(meta(pods[-1]), 'name')}/log"
+            query = {"container": MAIN, "tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
+            log = await self._client.read_text(path, resource="pods/log", query=query)
+        except Refused:
+            return ""  # the pod is gone, or its container never ran
+        return log.encode("utf-8", "replace")[-max_bytes:].decode("utf-8", "ignore")
+
+    # ------------------------------------------------------------------------------------------- writes
+
+    async def create(self, job: NewJob) -> Created:
+        """See ``Cluster.create``. A quota that is used up is ``Rejected`` with code 429: it heals."""
+        body = render_job(job, self._settings.rendering)
+        kube_policy.check(body, self._settings.policy)
+        return await self._post(job, body)
+
+    async def bury(self, job: NewJob, ttl: timedelta) -> Created:
+        """See ``Cluster.bury``."""
+        return await self._post(job, render_tombstone(job, self._settings.rendering, ttl))
+
+    async def _post(self, job: NewJob, body: Mapping[str, Any]) -> Created:
+        try:
+            path = f"{JOB.path}/namespaces/{job.namespace}/jobs"
+            made = await self._client.request("POST", path, body, resource="jobs")
+        except Refused as error:
+            if error.code == CONFLICT:
+                return await self._holder(job)
+            if "exceeded quota" in error.message:
+                raise Rejected(str(error), THROTTLED) from None
+            raise rejected(error) from None
+        return Created(CreateResult.CREATED, text(meta(made), "uid"))
+
+    async def _holder(self, job: NewJob) -> Created:
+        """Who holds the name that is taken."""
+        try:
+            found = await self._find(JOB, job.namespace, job.name)
+        except Refused as error:
+            raise Unavailable(str(error)) from None
+        if found is None:
+            raise Unavailable(f"job {job.namespace}/{job.name} was there a moment ago and is gone")
+        uid = text(meta(found), "uid")
+        if not self._is(found, job.job_id):
+            return Created(CreateResult.EXISTS_FOREIGN, uid)
+        buried = labels.TOMBSTONE in labels_of(found)
+        return Created(CreateResult.EXISTS_TOMBSTONE if buried else CreateResult.EXISTS_OURS, uid)
+
+    async def delete(self, namespace: str, name: str, uid: str) -> None:
+        """See ``Cluster.delete``: in the foreground, so that the Job goes after its pod."""
+        body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        await self._order("DELETE", namespace, name, body)
+
+    async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+        """See ``Cluster.expire``; ``ttl`` counts from the object's end."""
+        seconds = max(0, round(ttl.total_seconds()))
+        body = {"metadata": {"uid": uid}, "spec": {"ttlSecondsAfterFinished": seconds}}
+        await self._order("PATCH", namespace, name, body, MERGE_PATCH)
+
+    async def _order(
+        self, method: str, namespace: str, name: str, body: Json, content: str = "application/json"
+    ) -> None:
+        try:
+            path = f"{JOB.path}/namespaces/{namespace}/jobs/{name}"
+            await self._client.request(method, path, body, resource="jobs", content=content)
+        except Refused as error:
+            if error.code not in (NOT_FOUND, CONFLICT):  # gone, or another uid by now
+                raise rejected(error) from None
+
+    # -------------------------------------------------------------------------------------------- hints
+
+    def changes(self) -> AsyncIterator[Hint]:
+        """See ``Cluster.changes``; without watches it says nothing, and the periodic pass is all."""
+        return Watching(self._client, self._settings).hints()
+
+    async def close(self) -> None:
+        """See ``Cluster.close``."""
+        await self._client.close()
+
+    # ------------------------------------------------------------------------------------------ questions
+
+    async def _find(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        path = f"{kind.path}/namespaces/{namespace}/{kind.resource}/{name}"
+        try:
+            return await self._client.request("GET", path, resource=kind.resource)
+        except Refused as error:
+            if error.code == NOT_FOUND:
+                return None
+            raise
+
+    async def _pods(self, namespace: str, job_id: str) -> list[dict[str, Any]]:
+        """Pods by job-id label, whatever owns them, the oldest first."""
+        pods, _ = await list_all(self._client, POD, namespace, f"{labels.JOB_ID}={job_id}")
+        return sorted(pods, key=lambda pod: text(meta(pod), "creationTimestamp"))
+
+    async def _events(
+        self, namespace: str, uid: str, pods: Sequence[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """Events about a Job and its pods; evidence only, so whoever may not read them goes without."""
+        uids = [uid, *(text(meta(pod), "uid") for pod in pods)]
+        path = f"{EVENTS.path}/namespaces/{namespace}/events"
+        found: list[Mapping[str, Any]] = []
+        for one in filter(None, uids):
+            query = {"fieldSelector": f"involvedObject.uid={one}", "limit": "100"}
+            try:
+                found += items(
+                    await self._client.request("GET", path, resource="events", query=query), "items"
+                )
+            except Refused:
+                return found
+        return found
+
+    def _is(self, job: Mapping[str, Any], job_id: str) -> bool:
+        return is_ours(job, self._settings.instance) and labels_of(job)[labels.JOB_ID] == job_id
+
+
+Json = dict[str, Any]

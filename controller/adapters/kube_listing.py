@@ -1,0 +1,123 @@
+"""Complete lists of what a namespace holds, and the folding of Jobs and Pods into the engine's words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from controller.adapters import labels
+from controller.adapters.kube_client import KubeClient, Refused
+from controller.adapters.kube_foreign import JOB, POD, Kind
+from controller.adapters.kube_reading import is_ours, items, job_of, labels_of, meta, pod_ended, text
+from controller.core.sight import ClusterJob
+from controller.ports import Unavailable
+
+Json = dict[str, Any]
+
+PAGE = 500
+"""Objects in one page of a list."""
+RESTARTS = 3
+"""How often a list starts anew because its pages expired under it."""
+NOT_FOUND, GONE = 404, 410
+
+
+async def list_all(
+    client: KubeClient, kind: Kind, namespace: str, selector: str = ""
+) -> tuple[list[Json], str]:
+    """Every object of the kind in the namespace, and the list's resource version.
+
+    From etcd, never from a cache that may be stale (no ``resourceVersion=0``); a page that expired starts
+    the list anew. Raises ``Refused``, ``Unavailable``.
+    """
+    for _ in range(RESTARTS):
+        try:
+            return await _pages(client, kind, namespace, selector)
+        except Refused as error:
+            if error.code != GONE:
+                raise
+    raise Unavailable(f"the list of {kind.resource} in {namespace} expired {RESTARTS} times under way")
+
+
+async def _pages(client: KubeClient, kind: Kind, namespace: str, selector: str) -> tuple[list[Json], str]:
+    path = f"{kind.path}/namespaces/{namespace}/{kind.resource}"
+    found: list[Json] = []
+    query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+    while True:
+        page = await client.request("GET", path, resource=kind.resource, query=query)
+        found += [dict(one) for one in items(page, "items")]
+        about = meta(page)
+        if not (more := text(about, "continue")):
+            return found, text(about, "resourceVersion")
+        query["continue"] = more
+
+
+async def list_if_served(client: KubeClient, kind: Kind, namespace: str) -> list[Json] | None:
+    """All objects of the kind; None where its API group is not served at all."""
+    try:
+        found, _ = await list_all(client, kind, namespace)
+    except Refused as error:
+        if error.code == NOT_FOUND:
+            return None
+        raise
+    return found
+
+
+async def list_namespace(
+    client: KubeClient, kinds: Iterable[Kind], namespace: str
+) -> dict[Kind, list[Json] | None]:
+    """The lists of all kinds side by side; None for a kind that is not served."""
+    wanted = tuple(kinds)
+    lists = await asyncio.gather(*(list_if_served(client, kind, namespace) for kind in wanted))
+    return dict(zip(wanted, lists, strict=True))
+
+
+def pods_by_job(pods: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Pods by their job-id label, whatever owns them."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for pod in pods:
+        if job_id := labels_of(pod).get(labels.JOB_ID):
+            found.setdefault(job_id, []).append(pod)
+    return found
+
+
+def folded(
+    job: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]] = (),
+) -> ClusterJob:
+    """The Job with its own pod; a pod of an earlier Job of the same job id only keeps it unfinished."""
+    uid = text(meta(job), "uid")
+    own = [pod for pod in pods if owned_by(pod, uid)]
+    shown = job_of(job, own, events)
+    strays = any(not pod_ended(pod) for pod in pods if not owned_by(pod, uid))
+    return replace(shown, pod_unfinished=True) if strays else shown
+
+
+def owned_by(pod: Mapping[str, Any], uid: str) -> bool:
+    """Whether an object of this uid owns the pod."""
+    return any(text(owner, "uid") == uid for owner in items(meta(pod), "ownerReferences"))
+
+
+def our_jobs(
+    jobs: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], instance: str
+) -> dict[str, ClusterJob]:
+    """Our objects by job id, tombstones left out. Of two with one job id, the unfinished one."""
+    by_job = pods_by_job(pods)
+    found: dict[str, ClusterJob] = {}
+    for job in jobs:
+        if not is_ours(job, instance):
+            continue
+        shown = folded(job, by_job.get(labels_of(job)[labels.JOB_ID], ()))
+        if not shown.tombstone and not (shown.job_id in found and shown.finished):
+            found[shown.job_id] = shown
+    return found
+
+
+def needs_events(job: ClusterJob) -> bool:
+    """Whether only Events can tell what became of it: it never started, and may never."""
+    return not job.started and not job.succeeded and not job.tombstone and not job.expiring
+
+
+__all__ = ["JOB", "POD", "folded", "list_all", "list_namespace", "needs_events", "our_jobs", "pods_by_job"]

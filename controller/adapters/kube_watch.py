@@ -1,0 +1,177 @@
+"""Hints from the API server: list, then watch, of our own Jobs and Pods in every allowed namespace.
+
+Hints make a pass come sooner; the periodic pass is the truth. So a lost event costs latency, and whatever
+is odd about a watch ends in a new list. What others run is not watched but listed, live, in every pass:
+no place is taken without such a list anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.adapters import labels
+from controller.adapters.kube_client import KubeClient, Refused
+from controller.adapters.kube_foreign import JOB, POD, Kind
+from controller.adapters.kube_listing import GONE, folded, list_all, needs_events
+from controller.adapters.kube_reading import dig, is_ours, labels_of, meta, text
+from controller.adapters.kube_settings import KubeSettings
+from controller.core.sight import Hint
+from controller.ports import BatchkeeperError, Unavailable
+from controller.telemetry import get_logger
+
+Json = Mapping[str, Any]
+
+PAUSE = (0.5, 15.0)
+"""Seconds before a watch that broke is begun anew: at first, and at most."""
+LASTS = (240, 300)
+"""Seconds after which the server ends a watch by itself, drawn for each."""
+_log = get_logger(__name__)
+_KEPT = ("name", "namespace", "uid", "labels", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the watches of one namespace have shown: the parts that are read, by job id and uid."""
+
+    jobs: defaultdict[str, dict[str, Json]] = field(default_factory=lambda: defaultdict(dict))
+    pods: defaultdict[str, dict[str, Json]] = field(default_factory=lambda: defaultdict(dict))
+
+    def of(self, kind: Kind) -> defaultdict[str, dict[str, Json]]:
+        """The objects of this kind."""
+        return self.jobs if kind == JOB else self.pods
+
+    def put(self, kind: Kind, thing: Json, *, deleted: bool) -> None:
+        """Remember the object as it is now, or forget it."""
+        job_id, uid = labels_of(thing)[labels.JOB_ID], text(meta(thing), "uid")
+        same = self.of(kind)[job_id]
+        same.pop(uid, None)
+        if not deleted:
+            same[uid] = _kept(thing)
+        elif not same:
+            del self.of(kind)[job_id]
+
+
+class Watching:
+    """One stream of hints, and the watches behind it."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: KubeSettings,
+        restarted: Callable[[str, str], None] = lambda resource, reason: None,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._restarted = restarted
+        self._news: dict[str, Hint] = {}
+        self._rung = asyncio.Event()
+        self._known = {namespace: _Known() for namespace in settings.namespaces}
+        self._selector = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.INSTANCE}={settings.instance}"
+
+    async def hints(self) -> AsyncIterator[Hint]:
+        """Hints until the consumer goes; an unforeseen error of a watch is raised here."""
+        follow = [(kind, one) for one in self._known for kind in (JOB, POD)] if self._settings.watch else []
+        tasks = [asyncio.create_task(self._follow(kind, namespace)) for kind, namespace in follow]
+        try:
+            while True:
+                await self._rung.wait()
+                self._rung.clear()
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                news, self._news = self._news, {}
+                for hint in news.values():
+                    yield hint
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, kind: Kind, namespace: str) -> None:
+        """List and watch one kind in one namespace, for ever."""
+        try:
+            pause = PAUSE[0]
+            while True:
+                try:
+                    version = await self._list(kind, namespace)
+                    pause = PAUSE[0]
+                    reason = await self._watch(kind, namespace, version)
+                except BatchkeeperError as error:
+                    reason = "refused" if isinstance(error, Refused) else "unavailable"
+                    _log.info("watch-broken", resource=kind.resource, namespace=namespace, error=str(error))
+                    await asyncio.sleep(pause * random.uniform(0.5, 1))
+                    pause = min(PAUSE[1], pause * 2)
+                self._restarted(kind.resource, reason)
+        finally:
+            self._rung.set()
+
+    async def _list(self, kind: Kind, namespace: str) -> str:
+        """Bring what is known up to date with a fresh list; returns its resource version."""
+        things, version = await list_all(self._client, kind, namespace, self._selector)
+        there = {text(meta(thing), "uid") for thing in things}
+        before = [thing for same in self._known[namespace].of(kind).values() for thing in same.values()]
+        for thing in before:
+            if text(meta(thing), "uid") not in there:
+                self._seen(kind, namespace, thing, deleted=True)
+        for thing in things:
+            self._seen(kind, namespace, thing, deleted=False)
+        return version
+
+    async def _watch(self, kind: Kind, namespace: str, version: str) -> str:
+        """Follow until the version is too old, which asks for a new list; returns why."""
+        path = f"{kind.path}/namespaces/{namespace}/{kind.resource}"
+        while True:
+            query = {
+                "resourceVersion": version,
+                "labelSelector": self._selector,
+                "timeoutSeconds": str(random.randint(*LASTS)),
+            }
+            try:
+                async for event in self._client.watch(path, query, resource=kind.resource):
+                    what, thing = text(event, "type"), dig(event, "object")
+                    if what == "ERROR":
+                        if thing.get("code") == GONE:
+                            return "expired"
+                        raise Unavailable(f"the watch of {kind.resource} says {text(thing, 'message')}")
+                    version = text(meta(thing), "resourceVersion") or version
+                    if what != "BOOKMARK":
+                        self._seen(kind, namespace, thing, deleted=what == "DELETED")
+            except Refused as error:
+                if error.code == GONE:
+                    return "expired"
+                raise
+
+    def _seen(self, kind: Kind, namespace: str, thing: Json, *, deleted: bool) -> None:
+        """One object as it is now; a deleted one is gone."""
+        if text(meta(thing), "uid") and is_ours(thing, self._settings.instance):
+            self._known[namespace].put(kind, thing, deleted=deleted)
+            self._tell(namespace, labels_of(thing))
+
+    def _tell(self, namespace: str, marks: Mapping[str, str]) -> None:
+        """Ring with the whole of this job: its Job and its Pod, whichever of them has news."""
+        job_id, batch_id = marks[labels.JOB_ID], marks.get(labels.BATCH_ID, "")
+        known = self._known[namespace]
+        pods = [pod for pod in known.pods.values() if labels_of(pod)[labels.JOB_ID] == job_id]
+        jobs = [folded(job, pods) for job in known.jobs.values() if labels_of(job)[labels.JOB_ID] == job_id]
+        found = min(jobs, key=lambda job: (job.tombstone, job.finished), default=None)
+        if found and not found.tombstone and found.finished and needs_events(found):
+            self._news[""] = Hint()  # only a live look can tell what became of it
+        else:
+            self._news[job_id] = Hint(job_id, batch_id, found if found and not found.tombstone else None)
+        self._rung.set()
+
+
+def _kept(thing: Json) -> Json:
+    """The parts that are read: what lives is kept for every job, and managed fields are most of it."""
+    spec = {
+        key: value
+        for key, value in dig(thing, "spec").items()
+        if key in ("ttlSecondsAfterFinished", "nodeName")
+    }
+    about = {key: value for key, value in meta(thing).items() if key in _KEPT}
+    return {"metadata": about, "spec": spec, "status": dig(thing, "status")}
