@@ -24,8 +24,9 @@ from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 from controller.ports import BatchkeeperError, Rejected, Unavailable
 
 Json = dict[str, Any]
+Body = Mapping[str, Any] | list[dict[str, Any]]
 
-MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 MAX_PAUSE = 60.0
 """Seconds for which one Retry-After may keep the client quiet."""
 WATCH_SILENCE = 70.0
@@ -96,7 +97,7 @@ class KubeClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         *,
         resource: str,
         content: str = "application/json",
@@ -120,7 +121,7 @@ class KubeClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Body | None,
         *,
         resource: str,
         content: str,
@@ -146,7 +147,7 @@ class KubeClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Body | None,
         content: str,
         query: Mapping[str, str] | None,
         limits: aiohttp.ClientTimeout = NO_LIMITS,

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from controller.adapters import kube_policy, labels
-from controller.adapters.kube_client import MERGE_PATCH, KubeClient, Refused, rejected
+from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
 from controller.adapters.kube_listing import (
     NOT_FOUND,
@@ -30,7 +30,7 @@ from controller.adapters.kube_watch import Watching
 from controller.core.sight import ClusterJob, ForeignObject, Hint, Live, Observation
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
 
-CONFLICT, THROTTLED = 409, 429
+FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
 LOG_LINES = 100
 LOG_BYTES = 2**20
 """What is fetched of a log at most, before its end is cut out."""
@@ -167,7 +167,7 @@ class KubeCluster:
 
     async def _post(self, job: NewJob, body: Mapping[str, Any]) -> Created:
         try:
-            path = f"{JOB.path}/namespaces/{job.namespace}/jobs"
+            path = _job_path(job.namespace)
             made = await self._client.request("POST", path, body, resource="jobs")
         except Refused as error:
             if error.code == CONFLICT:
@@ -193,24 +193,58 @@ class KubeCluster:
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """See ``Cluster.delete``: in the foreground, so that the Job goes after its pod."""
+        if not await self._is_ours_still(namespace, name, uid):
+            return
         body = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
-        await self._order("DELETE", namespace, name, body)
-
-    async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
-        """See ``Cluster.expire``; ``ttl`` counts from the object's end."""
-        seconds = max(0, round(ttl.total_seconds()))
-        body = {"metadata": {"uid": uid}, "spec": {"ttlSecondsAfterFinished": seconds}}
-        await self._order("PATCH", namespace, name, body, MERGE_PATCH)
-
-    async def _order(
-        self, method: str, namespace: str, name: str, body: Json, content: str = "application/json"
-    ) -> None:
         try:
-            path = f"{JOB.path}/namespaces/{namespace}/jobs/{name}"
-            await self._client.request(method, path, body, resource="jobs", content=content)
+            await self._client.request("DELETE", _job_path(namespace, name), body, resource="jobs")
         except Refused as error:
             if error.code not in (NOT_FOUND, CONFLICT):  # gone, or another uid by now
                 raise rejected(error) from None
+
+    async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+        """See ``Cluster.expire``; ``ttl`` counts from the object's end.
+
+        The patch tests uid and labels itself, so that it needs no look before it.
+        """
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {
+                "op": "test",
+                "path": f"/metadata/labels/{_escaped(labels.MANAGED_BY)}",
+                "value": labels.MANAGER,
+            },
+            {
+                "op": "test",
+                "path": f"/metadata/labels/{_escaped(labels.INSTANCE)}",
+                "value": self._settings.instance,
+            },
+            {
+                "op": "add",
+                "path": "/spec/ttlSecondsAfterFinished",
+                "value": max(0, round(ttl.total_seconds())),
+            },
+        ]
+        try:
+            path = _job_path(namespace, name)
+            await self._client.request("PATCH", path, patch, resource="jobs", content=JSON_PATCH)
+        except Refused as error:
+            if error.code == UNPROCESSABLE and not await self._is_ours_still(namespace, name, uid):
+                return
+            if error.code not in (NOT_FOUND, CONFLICT):
+                raise rejected(error) from None
+
+    async def _is_ours_still(self, namespace: str, name: str, uid: str) -> bool:
+        """Whether this very object is there. Raises ``Rejected`` when it is somebody else's."""
+        try:
+            found = await self._find(JOB, namespace, name)
+        except Refused as error:
+            raise Unavailable(str(error)) from None
+        if found is None or text(meta(found), "uid") != uid:
+            return False
+        if not is_ours(found, self._settings.instance):
+            raise Rejected(f"{namespace}/{name} is not ours: nothing of others is changed", FORBIDDEN)
+        return True
 
     # -------------------------------------------------------------------------------------------- hints
 
@@ -259,4 +293,10 @@ class KubeCluster:
         return is_ours(job, self._settings.instance) and labels_of(job)[labels.JOB_ID] == job_id
 
 
-Json = dict[str, Any]
+def _job_path(namespace: str, name: str = "") -> str:
+    return f"{JOB.path}/namespaces/{namespace}/jobs" + (f"/{name}" if name else "")
+
+
+def _escaped(key: str) -> str:
+    """As one part of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")

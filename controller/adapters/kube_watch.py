@@ -74,7 +74,11 @@ class Watching:
         self._selector = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.INSTANCE}={settings.instance}"
 
     async def hints(self) -> AsyncIterator[Hint]:
-        """Hints until the consumer goes; an unforeseen error of a watch is raised here."""
+        """Hints until the consumer goes, the first of them to look at everything.
+
+        An unforeseen error of a watch is raised here.
+        """
+        yield Hint()
         follow = [(kind, one) for one in self._known for kind in (JOB, POD)] if self._settings.watch else []
         tasks = [asyncio.create_task(self._follow(kind, namespace)) for kind, namespace in follow]
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from controller.core.sight import Hint
 from controller.ports import CreateResult, Rejected
-from tests.contract.cluster_world import LONG, NS, Does, World
+from tests.contract.cluster_world import LONG, Does, World
 
 
 class ClusterSuite:
@@ -30,7 +30,7 @@ class ClusterSuite:
         created = await world.cluster.create(job)
         assert created.result is CreateResult.CREATED
         shown = await world.finished(job)
-        assert (shown.uid, shown.name, shown.namespace) == (created.uid, job.name, NS)
+        assert (shown.uid, shown.name, shown.namespace) == (created.uid, job.name, world.namespace)
         assert (shown.job_id, shown.batch_id, shown.task_id) == (job.job_id, job.batch_id, job.task_id)
         assert (shown.succeeded, shown.exit_code, shown.pod_unfinished) == (True, 0, False)
         assert shown.node
@@ -55,7 +55,7 @@ class ClusterSuite:
         assert shown.active
         assert not shown.finished
         assert shown.succeeded is None
-        assert (await world.cluster.get(NS, job.name, job.job_id)).pods == 1
+        assert (await world.cluster.get(world.namespace, job.name, job.job_id)).pods == 1
 
     async def test_a_name_is_taken_once(self, world: World) -> None:
         """Of many creates of one job at once one is answered created, and it runs once."""
@@ -82,7 +82,7 @@ class ClusterSuite:
         created = await world.cluster.create(first)
         answer = await world.cluster.create(second)
         assert (answer.result, answer.uid) == (CreateResult.EXISTS_FOREIGN, created.uid)
-        live = await world.cluster.get(NS, second.name, second.job_id)
+        live = await world.cluster.get(world.namespace, second.name, second.job_id)
         assert (live.job, live.foreign_uid, live.pods) == (None, created.uid, 0)
 
     async def test_a_foreign_name_is_left_alone(self, world: World) -> None:
@@ -92,7 +92,7 @@ class ClusterSuite:
         assert (await world.cluster.create(job)).result is CreateResult.EXISTS_FOREIGN
         answer = await world.cluster.bury(job, LONG)
         assert (answer.result, answer.uid) == (CreateResult.EXISTS_FOREIGN, uid)
-        assert (await world.cluster.get(NS, job.name, job.job_id)).foreign_uid == uid
+        assert (await world.cluster.get(world.namespace, job.name, job.job_id)).foreign_uid == uid
 
     # -- burial
 
@@ -108,13 +108,13 @@ class ClusterSuite:
         assert shown is not None
         assert shown.tombstone
         assert not shown.active
-        assert (await world.cluster.get(NS, job.name, job.job_id)).pods == 0
+        assert (await world.cluster.get(world.namespace, job.name, job.job_id)).pods == 0
         assert world.kinds(job) == ["tombstone"]
 
     async def test_a_tombstone_is_never_observed(self, world: World) -> None:
         """A list has neither a job nor a foreign object for a tombstone."""
         await world.cluster.bury(world.job("sweep-1", Does.SUCCEED), LONG)
-        seen = await world.cluster.observe([NS])
+        seen = await world.cluster.observe([world.namespace])
         assert seen.jobs == {}
         assert seen.foreign == ()
 
@@ -125,7 +125,7 @@ class ClusterSuite:
         answer = await world.cluster.bury(job, LONG)
         assert (answer.result, answer.uid) == (CreateResult.EXISTS_OURS, created.uid)
         await world.started(job)
-        await world.cluster.delete(NS, job.name, created.uid)
+        await world.cluster.delete(world.namespace, job.name, created.uid)
         await world.gone(job)
         assert (await world.cluster.bury(job, LONG)).result is CreateResult.CREATED
 
@@ -143,9 +143,9 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.STAY)
         created = await world.cluster.create(job)
         await world.started(job)
-        await world.cluster.delete(NS, job.name, created.uid)
+        await world.cluster.delete(world.namespace, job.name, created.uid)
         await world.gone(job)
-        assert (await world.cluster.get(NS, job.name, job.job_id)).pods == 0
+        assert (await world.cluster.get(world.namespace, job.name, job.job_id)).pods == 0
         assert world.kinds(job) == ["create", "start", "end", "delete"]
         again = await world.cluster.create(job)
         assert again.result is CreateResult.CREATED
@@ -156,8 +156,8 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.IGNORE)
         created = await world.cluster.create(job)
         await world.started(job)
-        await world.cluster.delete(NS, job.name, created.uid)
-        live = await world.cluster.get(NS, job.name, job.job_id)
+        await world.cluster.delete(world.namespace, job.name, created.uid)
+        live = await world.cluster.get(world.namespace, job.name, job.job_id)
         assert live.job is not None
         assert live.job.deleting
         assert live.job.active
@@ -170,7 +170,7 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.FAIL)
         created = await world.cluster.create(job)
         await world.finished(job)
-        await world.cluster.delete(NS, job.name, created.uid)
+        await world.cluster.delete(world.namespace, job.name, created.uid)
         await world.gone(job)
         assert world.kinds(job) == ["create", "start", "end", "delete"]
 
@@ -179,10 +179,10 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.STAY)
         await world.cluster.create(job)
         await world.started(job)
-        await world.cluster.delete(NS, job.name, "another")
-        await world.cluster.expire(NS, job.name, "another", timedelta(0))
-        await world.cluster.delete(NS, "sweep-2", "another")
-        await world.cluster.expire(NS, "sweep-2", "another", timedelta(0))
+        await world.cluster.delete(world.namespace, job.name, "another")
+        await world.cluster.expire(world.namespace, job.name, "another", timedelta(0))
+        await world.cluster.delete(world.namespace, "sweep-2", "another")
+        await world.cluster.expire(world.namespace, "sweep-2", "another", timedelta(0))
         await world.pass_time()
         shown = await world.shown(job)
         assert shown is not None
@@ -193,19 +193,19 @@ class ClusterSuite:
         """Even with the right uid, somebody else's object is neither deleted nor expired."""
         uid = world.add_foreign("sweep-1")
         with pytest.raises(Rejected):
-            await world.cluster.delete(NS, "sweep-1", uid)
+            await world.cluster.delete(world.namespace, "sweep-1", uid)
         with pytest.raises(Rejected):
-            await world.cluster.expire(NS, "sweep-1", uid, timedelta(0))
-        assert await world.cluster.get_uid(NS, "sweep-1", "", uid)
+            await world.cluster.expire(world.namespace, "sweep-1", uid, timedelta(0))
+        assert await world.cluster.get_uid(world.namespace, "sweep-1", world.foreign_kind, uid)
 
     # -- reads
 
     async def test_nothing_is_nothing(self, world: World) -> None:
         """A free name shows no object, no foreign one, no pod; an empty namespace lists completely."""
-        live = await world.cluster.get(NS, "sweep-1", "a" * 24)
+        live = await world.cluster.get(world.namespace, "sweep-1", "a" * 24)
         assert (live.job, live.foreign_uid, live.pods) == (None, "", 0)
-        seen = await world.cluster.observe([NS])
-        assert (seen.namespaces, dict(seen.blind), dict(seen.jobs)) == (frozenset({NS}), {}, {})
+        seen = await world.cluster.observe([world.namespace])
+        assert (seen.namespaces, dict(seen.blind), dict(seen.jobs)) == (frozenset({world.namespace}), {}, {})
 
     async def test_a_list_shows_ours_by_id_and_others_as_foreign(self, world: World) -> None:
         """Our objects stand under their job ids, other people's in ``foreign``, each in one of them only."""
@@ -213,32 +213,32 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.SUCCEED)
         created = await world.cluster.create(job)
         await world.finished(job)
-        seen = await world.cluster.observe([NS])
+        seen = await world.cluster.observe([world.namespace])
         assert {job_id: found.uid for job_id, found in seen.jobs.items()} == {job.job_id: created.uid}
         assert [(one.name, one.uid, one.active) for one in seen.foreign] == [("sweep-9", uid, True)]
         assert (await world.cluster.observe(["elsewhere"])).jobs == {}
         world.remove_foreign("sweep-9")
-        assert (await world.cluster.observe([NS])).foreign == ()
+        assert (await world.cluster.observe([world.namespace])).foreign == ()
 
     async def test_looks_are_stamped_in_order(self, world: World) -> None:
         """A look that was asked for later has no earlier stamp."""
-        first = (await world.cluster.observe([NS])).asked
+        first = (await world.cluster.observe([world.namespace])).asked
         await world.pass_time()
-        second = (await world.cluster.get(NS, "sweep-1", "a" * 24)).asked
+        second = (await world.cluster.get(world.namespace, "sweep-1", "a" * 24)).asked
         await world.pass_time()
-        assert first < second < (await world.cluster.observe([NS])).asked
+        assert first < second < (await world.cluster.observe([world.namespace])).asked
 
     async def test_a_uid_is_asked_for_live(self, world: World) -> None:
         """An object is active by uid until it has finished or vanished, whoever made it."""
         uid = world.add_foreign("sweep-9")
-        assert await world.cluster.get_uid(NS, "sweep-9", "", uid)
-        assert not await world.cluster.get_uid(NS, "sweep-9", "", "another")
+        assert await world.cluster.get_uid(world.namespace, "sweep-9", world.foreign_kind, uid)
+        assert not await world.cluster.get_uid(world.namespace, "sweep-9", world.foreign_kind, "another")
         world.remove_foreign("sweep-9")
-        assert not await world.cluster.get_uid(NS, "sweep-9", "", uid)
+        assert not await world.cluster.get_uid(world.namespace, "sweep-9", world.foreign_kind, uid)
         job = world.job("sweep-1", Does.FAIL)
         created = await world.cluster.create(job)
         await world.finished(job)
-        assert not await world.cluster.get_uid(NS, job.name, "", created.uid)
+        assert not await world.cluster.get_uid(world.namespace, job.name, "Job", created.uid)
 
     async def test_a_log_is_read_from_its_end(self, world: World) -> None:
         """The log tail has as many bytes as were asked for, the last ones."""
@@ -255,11 +255,11 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.SUCCEED)
         created = await world.cluster.create(job)
         await world.finished(job)
-        await world.cluster.expire(NS, job.name, created.uid, LONG)
+        await world.cluster.expire(world.namespace, job.name, created.uid, LONG)
         shown = await world.shown(job)
         assert shown is not None
         assert shown.expiring
-        await world.cluster.expire(NS, job.name, created.uid, timedelta(0))
+        await world.cluster.expire(world.namespace, job.name, created.uid, timedelta(0))
         await world.gone(job)
         assert world.kinds(job) == ["create", "start", "end", "delete"]
 
@@ -268,7 +268,7 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.STAY)
         created = await world.cluster.create(job)
         await world.started(job)
-        await world.cluster.expire(NS, job.name, created.uid, timedelta(0))
+        await world.cluster.expire(world.namespace, job.name, created.uid, timedelta(0))
         await world.pass_time()
         shown = await world.shown(job)
         assert shown is not None
@@ -286,7 +286,7 @@ class ClusterSuite:
             while told.job is None or not told.job.finished:
                 told = await self._next(world, anext(hints))
             assert (told.job_id, told.batch_id, told.job.exit_code) == (job.job_id, job.batch_id, 3)
-            await world.cluster.delete(NS, job.name, created.uid)
+            await world.cluster.delete(world.namespace, job.name, created.uid)
             while told.job is not None:
                 told = await self._next(world, anext(hints))
             assert told.job_id == job.job_id
@@ -308,7 +308,7 @@ class ClusterSuite:
             await world.cluster.create(job)
         for job in jobs:
             shown = await world.started(job)
-            await world.cluster.delete(NS, job.name, shown.uid)
+            await world.cluster.delete(world.namespace, job.name, shown.uid)
         for job in jobs:
             await world.gone(job)
             assert world.kinds(job) == ["create", "start", "end", "delete"]

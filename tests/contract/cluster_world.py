@@ -32,6 +32,9 @@ class World(ABC):
     """A cluster, and hands that do what others do to it."""
 
     cluster: Cluster
+    namespace: str = NS
+    foreign_kind: str = ""
+    """The kind of what ``add_foreign`` makes; a cluster with one kind only asks for none."""
 
     @abstractmethod
     def job(self, name: str, does: Does, job_id: str = "") -> NewJob:
