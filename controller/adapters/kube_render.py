@@ -22,7 +22,6 @@ MAIN = "main"
 HOSTNAME = "kubernetes.io/hostname"
 RUNAI_SCHEDULER = "runai-scheduler"
 GPU = "nvidia.com/gpu"
-GRACE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,8 @@ class Rendering:
     """RUNAI_JOB_NAME in the environment."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """More labels, as Run:ai's project."""
+    grace: timedelta = timedelta(seconds=30)
+    """From SIGTERM to SIGKILL when a pod is stopped; Kubernetes' own default."""
 
 
 def render_job(job: NewJob, rendering: Rendering) -> Json:
@@ -98,7 +99,7 @@ def _pod(job: NewJob, rendering: Rendering) -> Json:
     asked = job.input
     spec: Json = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": round(rendering.grace.total_seconds()),
         "enableServiceLinks": False,
         # A job needs no way into the API server unless its spec names the account that has one.
         "automountServiceAccountToken": bool(asked.service_account),

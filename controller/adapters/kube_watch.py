@@ -160,8 +160,8 @@ class Watching:
         """Ring with the whole of this job: its Job and its Pod, whichever of them has news."""
         job_id, batch_id = marks[labels.JOB_ID], marks.get(labels.BATCH_ID, "")
         known = self._known[namespace]
-        pods = [pod for pod in known.pods.values() if labels_of(pod)[labels.JOB_ID] == job_id]
-        jobs = [folded(job, pods) for job in known.jobs.values() if labels_of(job)[labels.JOB_ID] == job_id]
+        pods = list(known.pods.get(job_id, {}).values())
+        jobs = [folded(job, pods) for job in known.jobs.get(job_id, {}).values()]
         found = min(jobs, key=lambda job: (job.tombstone, job.finished), default=None)
         if found and not found.tombstone and found.finished and needs_events(found):
             self._news[""] = Hint()  # only a live look can tell what became of it

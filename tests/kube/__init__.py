@@ -1,0 +1,1 @@
+"""The Kubernetes adapter, on a real control plane and on servers that misbehave."""
