@@ -163,8 +163,11 @@ class Watching:
         pods = list(known.pods.get(job_id, {}).values())
         jobs = [folded(job, pods) for job in known.jobs.get(job_id, {}).values()]
         found = min(jobs, key=lambda job: (job.tombstone, job.finished), default=None)
-        if found and not found.tombstone and found.finished and needs_events(found):
-            self._news[""] = Hint()  # only a live look can tell what became of it
+        over = found is not None and not found.tombstone and found.finished
+        if found and over and (not pods or needs_events(found)):
+            # The two watches keep no order between them, and an end without a pod tells too little: a live
+            # look is to tell the rest.
+            self._news[""] = Hint()
         else:
             self._news[job_id] = Hint(job_id, batch_id, found if found and not found.tombstone else None)
         self._rung.set()
