@@ -18,8 +18,10 @@ from tests.control_plane.admin import Api
 from tests.control_plane.stages import SIMULATED, configuration
 
 ADMIN = "admin"
-USERS = (ADMIN, "batchkeeper", "stranger")
-"""Who has a static token: the admin may do everything, the others nothing until a test grants it."""
+ITSELF = "control-plane"
+USERS = (ADMIN, ITSELF, "batchkeeper", "stranger")
+"""Who has a static token: the admin and the control plane's own processes may do everything, the others
+nothing until a test grants it."""
 CONTROLLERS = (
     "job-controller",
     "pod-garbage-collector-controller",
@@ -32,6 +34,16 @@ CONTROLLERS = (
     "taint-eviction-controller",
 )
 SCHEDULERS = ("default-scheduler", "runai-scheduler")
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "rules": [
+        {"level": "None", "users": [ITSELF, "system:apiserver", "system:anonymous"]},
+        {"level": "Metadata"},
+    ],
+}
+"""Everything that anybody asked for but the control plane's own processes."""
 EVICTED_AFTER = 2
 """Seconds that a pod stays bound to a node that is lost (300 on a cluster as it comes)."""
 
@@ -78,9 +90,14 @@ class Setup:
         return self.folder / "certificates" / "apiserver.crt"
 
     @property
+    def audit(self) -> Path:
+        """Where the API server writes who asked for what, a line of JSON each."""
+        return self.folder / "audit.log"
+
+    @property
     def kubeconfig(self) -> Path:
-        """The admin's."""
-        return self.folder / "admin.kubeconfig"
+        """Of the control plane's own processes."""
+        return self.folder / "kubeconfig"
 
     def api(self, user: str) -> Api:
         """The API as this user."""
@@ -128,6 +145,8 @@ class Setup:
             "--kubelet-preferred-address-types=InternalIP",
             f"--default-not-ready-toleration-seconds={EVICTED_AFTER}",
             f"--default-unreachable-toleration-seconds={EVICTED_AFTER}",
+            f"--audit-policy-file={self.folder / 'audit.json'}",
+            f"--audit-log-path={self.audit}",
             "--profiling=false",
         ]
 
@@ -165,14 +184,15 @@ class Setup:
         self._put("service-accounts.key", private_key())
         self._put("stages.yaml", configuration(self.ports.kubelet))
         self._put("scheduler.json", json.dumps(self._scheduling()))
-        self._put("admin.kubeconfig", json.dumps(kubeconfig(self.url, self.ca, token=self.tokens[ADMIN])))
+        self._put("audit.json", json.dumps(AUDIT_POLICY))
+        self._put("kubeconfig", json.dumps(kubeconfig(self.url, self.ca, token=self.tokens[ITSELF])))
 
     def _put(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
         (self.folder / name).chmod(0o600)
 
     def _token_lines(self) -> list[str]:
-        groups = {ADMIN: ',"system:masters"'}
+        groups = dict.fromkeys((ADMIN, ITSELF), ',"system:masters"')
         return [f"{token},{user},{user}{groups.get(user, '')}\n" for user, token in self.tokens.items()]
 
     def _scheduling(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from tests.control_plane.admin import Api
 from tests.control_plane.binaries import Unavailable
@@ -24,7 +25,7 @@ def api_of(config: Path, folder: Path) -> Api:
         context = _named(read["contexts"], read["current-context"])["context"]
         cluster = _named(read["clusters"], context["cluster"])["cluster"]
         user = _named(read["users"], context["user"])["user"]
-    except (OSError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, KeyError, TypeError, StopIteration, YAMLError) as error:
         raise Unavailable(
             f"BATCHKEEPER_TEST_KUBECONFIG={config} is no usable kubeconfig: {error!r}"
         ) from error

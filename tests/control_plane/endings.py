@@ -20,7 +20,7 @@ A task's parameters become its container's environment, so a spec of a test says
 ``drained``            ``DisruptionTarget`` with ``EvictionByEvictionAPI``, then the pod is deleted
 ``node-shutdown``      phase Failed, reason ``Terminated``, ``DisruptionTarget``
 ``status-unknown``     137, ``ContainerStatusUnknown``: the node came back and knew nothing
-``vanishes``           runs, then the pod is deleted before anybody wrote its status
+``vanishes``           exits 3, and the pod is deleted at once: who lists pods never sees how it ended
 ``never``              runs for ever
 ``start-error``        the container never started: 128, ``StartError``
 ``cannot-run``         the container never started: 127, ``ContainerCannotRun``
@@ -34,9 +34,10 @@ A task's parameters become its container's environment, so a spec of a test says
 
 A pod on a node whose name begins with ``mounts-fail`` has the ending ``mount-failure`` whatever it asks for,
 and the pod's ``activeDeadlineSeconds`` ends it as the kubelet would (phase Failed, ``DeadlineExceeded``).
-All of this KWOK does by itself. Three things a test's own hand does, through ``ControlPlane``: a node is
-lost (``lose_node``), a pod is evicted through the API (``evict``), a pod is never scheduled (a node selector
-that nothing matches). Real and not simulated at all: the Job's conditions, quota, admission, scheduling,
+All of this KWOK does by itself. Some things a test's own hand does, through ``ControlPlane``: a node is lost
+(``lose_node``), a pod is evicted through the API (``evict``) or torn out with its finalizers (``tear_out``).
+A pod that nothing can schedule needs no hand: a node selector that matches no node. Real and not simulated at
+all: the Job's conditions, quota, admission, scheduling,
 preemption by priority, the finalizers, garbage collection and TTL.
 """
 
@@ -118,7 +119,7 @@ ENDINGS: dict[str, Ending] = {
     "status-unknown": Ending(
         137, "ContainerStatusUnknown", "The container could not be located when the pod was terminated"
     ),
-    "vanishes": Ending(deleted=True),
+    "vanishes": Ending(3, deleted=True),
     "never": Ending(),
     "start-error": Ending(128, "StartError", _START, runs=False),
     "cannot-run": Ending(127, "ContainerCannotRun", "exec: not found in $PATH", runs=False),

@@ -62,7 +62,7 @@ def _a_control_plane(request: pytest.FixtureRequest, key: str) -> Iterator[Contr
         try:
             plane = _found(request, key, Path(folder))
         except Unavailable as reason:
-            _without(f"no control plane: {reason}")
+            without(f"no control plane: {reason}")
         try:
             yield plane
         finally:
@@ -98,7 +98,8 @@ def _sayer(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return say
 
 
-def _without(reason: str) -> NoReturn:
+def without(reason: str) -> NoReturn:
+    """Skip the test, or fail it where a control plane is required."""
     if os.environ.get(REQUIRED):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

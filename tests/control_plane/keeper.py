@@ -35,6 +35,7 @@ class Keeper:
         self._setup = setup
         self._children = Children(setup)
         self._users = 0
+        self._had_users = False
         self._one_at_a_time = asyncio.Lock()
         self._seconds = 0.0
 
@@ -64,14 +65,15 @@ class Keeper:
             time.sleep(0.05)
 
     async def _until_unused(self) -> None:
-        patience, since = FIRST_USER_SECONDS, time.monotonic()
-        while time.monotonic() - since < patience:
+        unused_since = time.monotonic()
+        while time.monotonic() - unused_since < (LINGER_SECONDS if self._had_users else FIRST_USER_SECONDS):
             await asyncio.sleep(0.1)
             if self._users:
-                patience, since = LINGER_SECONDS, time.monotonic()
+                unused_since = time.monotonic()
 
     async def _user(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._users += 1
+        self._had_users = True
         try:
             await _tell(writer, self._about())
             while line := await reader.readline():
@@ -88,7 +90,8 @@ class Keeper:
         return {
             "url": self._setup.url,
             "ca": str(self._setup.ca),
-            "folder": str(self._setup.folder),
+            "audit": str(self._setup.audit),
+            "binaries": str(self._setup.binaries),
             "tokens": self._setup.tokens,
             "etcd": self._setup.etcd,
             "pids": {"keeper": os.getpid(), **self._children.pids},

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.control_plane.admin import Api, Document
+from tests.control_plane.admin import Api
 from tests.control_plane.stages import SIMULATED
 
 NODES = ("node-0", "node-1", "node-2", "node-3")
 """Those that are always there, in two zones."""
+POOL = "batchkeeper.test/pool"
+"""Label and taint of a test's own nodes: nobody else's pods get there."""
 ROOM = {"cpu": "64", "memory": "256Gi", "pods": "1000", "nvidia.com/gpu": "8"}
 
 
@@ -20,28 +22,27 @@ def make_nodes(api: Api) -> None:
 
 
 def make_node(
-    api: Api,
-    name: str,
-    labels: Mapping[str, str] | None = None,
-    taints: Sequence[Mapping[str, str]] = (),
-    room: Mapping[str, str] | None = None,
-) -> Document:
-    """One more node, which will be ready soon."""
+    api: Api, name: str, labels: Mapping[str, str], pool: str = "", room: Mapping[str, str] | None = None
+) -> None:
+    """One more node, which will be ready soon. ``room``: what it has more or less of than ``ROOM``."""
     room = {**ROOM, **(room or {})}
-    spec: dict[str, Any] = {"taints": list(taints)}
-    return api.create(
-        "/api/v1/nodes",
-        {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {
-                "name": name,
-                "labels": {SIMULATED: "fake", "kubernetes.io/hostname": name, **(labels or {})},
-            },
-            "spec": spec,
-            "status": {"allocatable": room, "capacity": room},
-        },
-    )
+    mine = {POOL: pool} if pool else {}
+    taints = [{"key": POOL, "value": pool, "effect": "NoSchedule"}] if pool else []
+    marks = {SIMULATED: "fake", "kubernetes.io/hostname": name, **labels, **mine}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": marks},
+        "spec": {"taints": taints},
+        "status": {"allocatable": room, "capacity": room},
+    }
+    api.create("/api/v1/nodes", node)
+
+
+def placed(pool: str) -> dict[str, Any]:
+    """What a pod's spec, or a batch's, says so that it runs on the nodes of a pool and nowhere else."""
+    toleration = {"key": POOL, "operator": "Equal", "value": pool, "effect": "NoSchedule"}
+    return {"nodeSelector": {POOL: pool}, "tolerations": [toleration]}
 
 
 def nodes_ready(api: Api, names: Sequence[str] = NODES) -> bool:

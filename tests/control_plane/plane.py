@@ -11,11 +11,11 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-from tests.control_plane.admin import Api, Document, Refused
+from tests.control_plane.admin import Api, Document
 from tests.control_plane.commands import ADMIN, kubeconfig
 from tests.control_plane.nodes import make_node, nodes_ready
 from tests.control_plane.sharing import Hold
@@ -120,10 +120,21 @@ class ControlPlane:
 
     # ----------------------------------------------------------------------------- nodes and their pods
 
-    def add_node(self, name: str, labels: Mapping[str, str] | None = None, **more: Any) -> None:
-        """One more simulated node, ready for pods when this returns; ``more`` as ``make_node`` takes it."""
-        make_node(self.admin, name, labels, **more)
-        wait_for(f"{name} is ready", lambda: nodes_ready(self.admin, [name]))
+    @contextmanager
+    def node(
+        self,
+        name: str,
+        pool: str,
+        labels: Mapping[str, str] | None = None,
+        room: Mapping[str, str] | None = None,
+    ) -> Iterator[str]:
+        """A simulated node of a test's own, where only pods that are ``placed`` in its pool get."""
+        make_node(self.admin, name, labels or {}, pool, room)
+        try:
+            wait_for(f"{name} is ready", lambda: nodes_ready(self.admin, [name]))
+            yield name
+        finally:
+            self.admin.delete(f"/api/v1/nodes/{name}")
 
     def lose_node(self, name: str) -> None:
         """Its kubelet falls silent: nobody ends its pods, and the node controller will notice."""
@@ -136,6 +147,24 @@ class ControlPlane:
         """What ``kubectl drain`` does to a pod."""
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
         self.admin.create(f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", eviction)
+
+    def tear_out(self, namespace: str, pod: str) -> None:
+        """Delete a pod by force, its finalizers too: nobody counts it, and its Job makes another one."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+        self.admin.patch(path, {"metadata": {"finalizers": None}})
+        self.admin.delete(path, gracePeriodSeconds=0)
+
+    # ---------------------------------------------------------------------------- who asked for what
+
+    def audit(self, namespace: str) -> list[Asked]:
+        """Every request about this namespace so far, in the order of the answers."""
+        found = []
+        with Path(self._owned.about["audit"]).open("rb") as log:
+            for line in log:
+                told = json.loads(line)
+                if told.get("objectRef", {}).get("namespace") == namespace:
+                    found.append(_asked(told))
+        return found
 
     # ------------------------------------------------------------- breaking it: a private one only
 
@@ -183,6 +212,33 @@ class ControlPlane:
         return self.hold
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One request as the API server's audit log has it."""
+
+    at: datetime
+    """When it was answered."""
+    user: str
+    verb: str
+    resource: str
+    """With its subresource, such as ``pods/log``."""
+    name: str
+    code: int
+
+
+def _asked(told: Document) -> Asked:
+    what = told["objectRef"]
+    resource = "/".join(filter(None, (what["resource"], what.get("subresource", ""))))
+    return Asked(
+        at=datetime.fromisoformat(told["stageTimestamp"]),
+        user=told["user"]["username"],
+        verb=told["verb"],
+        resource=resource,
+        name=what.get("name", ""),
+        code=told["responseStatus"]["code"],
+    )
+
+
 @dataclass
 class ServiceAccount:
     """A ServiceAccount with a token in a file, as a pod has it."""
@@ -225,17 +281,3 @@ class ServiceAccount:
 
 def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-def is_refused(api: Api, verb: str, path: str) -> bool:
-    """Whether this user is told 401 or 403 there."""
-    try:
-        api.call(verb, path)
-    except Refused as refused:
-        return refused.status in (401, 403)
-    return False
-
-
-def until_refused(api: Api, path: str) -> None:
-    """Wait until this user may no longer read there."""
-    wait_for("the token is refused", lambda: is_refused(api, "GET", path))

@@ -152,8 +152,7 @@ def _end(name: str, ending: Ending) -> Document:
         {"event": {"type": "Warning", "reason": event.reason, "message": event.message}}
         for event in ending.events
     ]
-    if name != "vanishes":
-        steps.append(_status(_told(ending)))
+    steps.append(_status(_told(ending)))
     if ending.deleted:
         steps.append({"delete": True})
     delay = _env("RUN_SECONDS" if ending.runs else "START_SECONDS", "0")
@@ -208,7 +207,6 @@ def _deletions() -> list[Document]:
     running, over = _is(".status.phase", "Running"), _is(".status.phase", "Succeeded", "Failed")
     gone: Document = {"delete": True}
     unstarted = Ending(137, "ContainerStatusUnknown", "The container was never started")
-    told_nothing = _is(_END, "vanishes")
     answers = [
         ("deleted-143", "exit-143", Ending(143), ""),
         ("deleted-0", "exit-0", Ending(0, "Completed"), ""),
@@ -219,7 +217,7 @@ def _deletions() -> list[Document]:
             _stage(
                 name,
                 "Pod",
-                [_DELETED, running, _is(_TERM, word), _not(_END, "vanishes")],
+                [_DELETED, running, _is(_TERM, word)],
                 [_status(_told(ending)), gone],
                 delay,
             )
@@ -231,6 +229,5 @@ def _deletions() -> list[Document]:
             [_DELETED, _is(".status.phase", "Pending")],
             [_status(_told(unstarted)), gone],
         ),
-        _stage("deleted-untold", "Pod", [_DELETED, running, told_nothing], [gone]),
         _stage("deleted-over", "Pod", [_DELETED, over], [gone]),
     ]

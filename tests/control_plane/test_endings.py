@@ -6,7 +6,7 @@ import pytest
 
 from tests.control_plane.endings import ENDINGS, Ending
 from tests.control_plane.jobs import Document, condition_of, ended, manifest, pods_of, submit
-from tests.control_plane.nodes import NODES
+from tests.control_plane.nodes import NODES, placed
 from tests.control_plane.plane import ControlPlane
 from tests.e2e.waiting import wait_for
 
@@ -69,12 +69,13 @@ def expected(ending: Ending) -> Document:
 
 @pytest.mark.parametrize("name", [name for name in ENDS if name not in KEPT])
 def test_endings_that_leave_no_pod(control_plane: ControlPlane, namespace: str, name: str) -> None:
-    """The Job keeps the evidence: a disruption by its rule, and a pod that vanished as such."""
+    """The Job's condition keeps the evidence that went with the pod."""
     submit(control_plane, namespace, manifest(name, {"END": name}))
     condition = ended(control_plane, namespace, name)
     wait_for("the pod is gone", lambda: not pods_of(control_plane, namespace, name))
     assert condition["type"] == "Failed"
-    assert ("DisruptionTarget" in condition["message"]) == bool(ENDS[name].disruption)
+    wanted = "DisruptionTarget" if ENDS[name].disruption else f"exit code {ENDS[name].exit_code} "
+    assert wanted in condition["message"]
 
 
 def test_endings_that_never_start(control_plane: ControlPlane, namespace: str) -> None:
@@ -135,13 +136,11 @@ def test_the_kubelets_deadline(control_plane: ControlPlane, namespace: str) -> N
 
 def test_a_node_whose_mounts_fail(control_plane: ControlPlane, namespace: str) -> None:
     """What is scheduled to such a node never starts, whatever it asks for."""
-    name = f"mounts-fail-{namespace[-10:]}"
-    control_plane.add_node(name, {"pool": namespace})
-    job = manifest("scan", {"END": "exit-0"}, nodeSelector={"pool": namespace})
-    submit(control_plane, namespace, job)
-    pod = wait_for("it waits", lambda: waiting(control_plane, namespace, "scan"))
-    assert pod["spec"]["nodeName"] == name
-    wait_for("its event", lambda: {reason for reason, _ in events(control_plane, pod)} == {"FailedMount"})
+    with control_plane.node(f"mounts-fail-{namespace[-10:]}", namespace) as name:
+        submit(control_plane, namespace, manifest("scan", {"END": "exit-0"}, **placed(namespace)))
+        pod = wait_for("it waits", lambda: waiting(control_plane, namespace, "scan"))
+        assert pod["spec"]["nodeName"] == name
+        wait_for("its event", lambda: {what for what, _ in events(control_plane, pod)} == {"FailedMount"})
 
 
 @pytest.mark.parametrize(("word", "exit_code"), [("exit-143", 143), ("exit-0", 0), ("ignore", 137)])
@@ -172,20 +171,19 @@ def running(plane: ControlPlane, namespace: str, job: str) -> Document | None:
 
 def test_a_lost_node(control_plane: ControlPlane, namespace: str) -> None:
     """The pods of a lost node are marked as disrupted and deleted, and stay: nobody there lets go of them."""
-    name = f"lost-{namespace[-10:]}"
-    control_plane.add_node(name, {"pool": namespace})
-    submit(control_plane, namespace, manifest("scan", {"END": "never"}, nodeSelector={"pool": namespace}))
-    wait_for("it runs", lambda: running(control_plane, namespace, "scan"))
-    control_plane.lose_node(name)
+    with control_plane.node(f"lost-{namespace[-10:]}", namespace) as name:
+        submit(control_plane, namespace, manifest("scan", {"END": "never"}, **placed(namespace)))
+        wait_for("it runs", lambda: running(control_plane, namespace, "scan"))
+        control_plane.lose_node(name)
+        pod = wait_for("it is terminating", lambda: terminating(control_plane, namespace, "scan"))
+        assert shown(pod)["disruption"] == "DeletionByTaintManager"
+        assert pod["status"]["phase"] == "Running"
 
-    def terminating() -> Document | None:
-        (pod,) = pods_of(control_plane, namespace, "scan")
-        return pod if "deletionTimestamp" in pod["metadata"] else None
 
-    pod = wait_for("it is terminating", terminating)
-    assert shown(pod)["disruption"] == "DeletionByTaintManager"
-    assert pod["status"]["phase"] == "Running"
-    control_plane.admin.delete(f"/api/v1/nodes/{name}")
+def terminating(plane: ControlPlane, namespace: str, job: str) -> Document | None:
+    """The pod of a Job, once its deletion was asked for."""
+    found = pods_of(plane, namespace, job)
+    return next((pod for pod in found if "deletionTimestamp" in pod["metadata"]), None)
 
 
 def test_evicted_through_the_api(control_plane: ControlPlane, namespace: str) -> None:
@@ -194,6 +192,16 @@ def test_evicted_through_the_api(control_plane: ControlPlane, namespace: str) ->
     pod = wait_for("it runs", lambda: running(control_plane, namespace, "scan"))
     control_plane.evict(namespace, pod["metadata"]["name"])
     assert "DisruptionTarget" in ended(control_plane, namespace, "scan")["message"]
+
+
+def test_torn_out(control_plane: ControlPlane, namespace: str) -> None:
+    """A pod that goes without its Job having counted it is replaced by the Job, whatever its backoffLimit."""
+    submit(control_plane, namespace, manifest("scan", {"END": "never"}))
+    first = wait_for("it runs", lambda: running(control_plane, namespace, "scan"))["metadata"]
+    control_plane.tear_out(namespace, first["name"])
+    second = wait_for("another runs", lambda: running(control_plane, namespace, "scan"))["metadata"]
+    assert second["uid"] != first["uid"]
+    assert condition_of(control_plane, namespace, "scan") is None
 
 
 def test_logs(control_plane: ControlPlane, namespace: str) -> None:

@@ -1,0 +1,228 @@
+"""From what the recorder saw to the oracle's entries, and into one order with what the store recorded.
+
+What happened to an object here means what it means on one machine: created, started, ended (its pod is
+terminal, or its Job is without one), gone; and what the API shows besides: a delete or an expiry that
+somebody asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from controller.adapters import labels
+from controller.core.model import Attempt, Status
+from tests.control_plane.admin import Document
+from tests.control_plane.recorder import DELETED, Change
+from tests.oracle.history import Deed, Entry, Happened, Weather, Written
+
+LAG = timedelta(seconds=2)
+"""How much later than the program the recorder may have received an event; generous, see ``merged``."""
+WORKLOAD_ENDS = frozenset({"Completed", "Failed", "Stopped"})
+"""Phases of Run:ai's kinds in which nothing of theirs runs."""
+
+
+def happenings(
+    changes: Iterable[Change], by_others: Callable[[Change], bool] = lambda change: False
+) -> list[Happened]:
+    """The history of root objects: Jobs, Pods that no Job owns, workloads of other kinds.
+
+    ``by_others``: whether a deletion that this change shows was asked for by somebody else than the program;
+    what the TTL controller and the garbage collector delete is the cluster's own doing in any case.
+    """
+    teller = _Teller(by_others)
+    return [told for change in changes for told in teller.tell(change)]
+
+
+@dataclass
+class _Root:
+    """What is known of one root object."""
+
+    job_id: str
+    happened: set[Deed] = field(default_factory=set)
+    pods: set[str] = field(default_factory=set)
+    """Uids of pods that are not terminal."""
+    finished: bool = False
+    expiring: bool = False
+
+
+class _Teller:
+    """Tells each change in the oracle's words, once."""
+
+    def __init__(self, by_others: Callable[[Change], bool]) -> None:
+        self._by_others = by_others
+        self._roots: dict[str, _Root] = {}
+
+    def tell(self, change: Change) -> Iterator[Happened]:
+        """What this revision means."""
+        owner = _owner(change.object)
+        if change.kind == "Pod" and owner:
+            yield from self._pod(change, owner)
+        elif not owner:
+            yield from self._root(change)
+
+    def _root(self, change: Change) -> Iterator[Happened]:
+        item = change.object
+        root = self._roots.get(change.uid)
+        if root is None:
+            root = self._roots[change.uid] = _Root(_job_id(item))
+            tombstone = root.job_id and labels.TOMBSTONE in item["metadata"].get("labels", {})
+            yield self._event(change, change.uid, Deed.BURIED if tombstone else Deed.CREATED, item)
+        yield from self._asked(change, root)
+        success = _end_of(item, change.kind)
+        if success is not None:
+            root.finished = True
+            if not root.pods:
+                yield from self._once(change, change.uid, Deed.ENDED, item, success=success)
+        if change.type == DELETED:
+            yield from self._once(change, change.uid, Deed.GONE, item, lingers=bool(root.pods))
+
+    def _asked(self, change: Change, root: _Root) -> Iterator[Happened]:
+        """Deeds that somebody asked for and that have not been done yet."""
+        item = change.object
+        if root.job_id and item["spec"].get("ttlSecondsAfterFinished") is not None:
+            root.expiring = True
+            yield from self._once(change, change.uid, Deed.EXPIRE, item, ours=True)
+        asked = "deletionTimestamp" in item["metadata"] or change.type == DELETED
+        if asked and not (root.expiring and root.finished):
+            ours = bool(root.job_id) and not self._by_others(change)
+            yield from self._once(change, change.uid, Deed.DELETE, item, ours=ours)
+
+    def _pod(self, change: Change, owner: Document) -> Iterator[Happened]:
+        uid, pod = owner["uid"], change.object
+        root = self._roots.get(uid)
+        if root is None:
+            return  # of something that is not watched
+        name = {"metadata": {**pod["metadata"], "name": owner["name"]}}
+        if _has_started(pod):
+            yield from self._once(change, uid, Deed.STARTED, name)
+        terminal = pod["status"].get("phase") in ("Succeeded", "Failed")
+        if change.type == DELETED or terminal:
+            root.pods.discard(change.uid)
+        else:
+            root.pods.add(change.uid)
+        # A pod that was torn out leaves a Job that makes another one: that is no end.
+        lost = change.type == DELETED and (root.finished or Deed.GONE in root.happened)
+        if (terminal or lost) and not root.pods:
+            success = pod["status"].get("phase") == "Succeeded"
+            yield from self._once(change, uid, Deed.ENDED, name, success=success)
+
+    def _once(
+        self,
+        change: Change,
+        uid: str,
+        deed: Deed,
+        item: Document,
+        *,
+        ours: bool = False,
+        success: bool | None = None,
+        lingers: bool = False,
+    ) -> Iterator[Happened]:
+        if deed not in self._roots[uid].happened:
+            told = self._event(change, uid, deed, item)
+            yield replace(told, ours=ours, success=success, lingers=lingers)
+
+    def _event(self, change: Change, uid: str, deed: Deed, item: Document) -> Happened:
+        root = self._roots[uid]
+        root.happened.add(deed)
+        about = item["metadata"]
+        asked = bool(root.job_id) and deed in (Deed.CREATED, Deed.BURIED)
+        return Happened(change.at, deed, uid, about["name"], about["namespace"], root.job_id, ours=asked)
+
+
+def _owner(item: Document) -> Document | None:
+    owners = item["metadata"].get("ownerReferences", ())
+    return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def _job_id(item: Document) -> str:
+    marks = item["metadata"].get("labels", {})
+    return str(marks.get(labels.JOB_ID, "")) if marks.get(labels.MANAGED_BY) == labels.MANAGER else ""
+
+
+def _end_of(item: Document, kind: str) -> bool | None:
+    """Whether a root has ended well; None: it has not ended."""
+    status = item.get("status", {})
+    if kind == "Job":
+        true = {entry["type"] for entry in status.get("conditions", ()) if entry["status"] == "True"}
+        return "Complete" in true if true & {"Complete", "Failed"} else None
+    phase = status.get("phase", "")
+    if kind == "Pod":
+        return bool(phase == "Succeeded") if phase in ("Succeeded", "Failed") else None
+    return bool(phase == "Completed") if phase in WORKLOAD_ENDS else None
+
+
+def _has_started(pod: Document) -> bool:
+    for container in pod["status"].get("containerStatuses", ()):
+        state = container["state"]
+        if "running" in state or state.get("terminated", {}).get("startedAt", "1970") > "1971":
+            return True
+    return False
+
+
+# --------------------------------------------------------------------------------- one order of both logs
+
+
+def merged(
+    written: Iterable[Written], happened: Iterable[Happened], weather: Iterable[Weather] = ()
+) -> list[Entry]:
+    """What the store recorded and what happened in the cluster, in an order in which it can have been.
+
+    The store's times are exact. The recorder's are those at which it was told, and it may be told later
+    than the program. So an event stands where its time says, unless the record that can only have been
+    written in knowledge of it was written earlier: then it stands just before that record, and so does
+    all that happened before it, since revisions have one order. A record that knows of something that
+    the recorder was told of more than ``LAG`` later, or never, moves nothing: the oracle will object.
+    """
+    waiting, told = list(happened), set[tuple[str, Deed]]()
+    found: list[Entry] = []
+    recorded: list[Written | Weather] = [*written, *weather]
+    for one in sorted(recorded, key=lambda entry: entry.at):
+        due = next((at for at, event in enumerate(waiting) if event.at > one.at), len(waiting))
+        known = _known_by(one, waiting, told) if isinstance(one, Written) else 0
+        before = waiting[: max(known, due)]
+        del waiting[: len(before)]
+        told.update((event.uid, event.deed) for event in before)
+        found += [replace(event, at=min(event.at, one.at)) for event in before]
+        found.append(one)
+    return [*found, *waiting]
+
+
+def _known_by(one: Written, waiting: list[Happened], told: set[tuple[str, Deed]]) -> int:
+    """How many of the waiting events must have happened before this was written."""
+    job = one.after
+    if not isinstance(job, Attempt) or not job.scheduler_id:
+        return 0
+    wanted = _knows(job)
+    if any((job.scheduler_id, deed) in told for deed in wanted):
+        return 0
+    for deed in wanted:
+        for number, event in enumerate(waiting, start=1):
+            if (event.uid, event.deed) == (job.scheduler_id, deed) and event.at <= one.at + LAG:
+                return number
+    return 0
+
+
+def _knows(job: Attempt) -> tuple[Deed, ...]:
+    """One of these must have happened before a record got this status; the first is the usual one."""
+    if job.status.terminal:
+        return Deed.ENDED, Deed.GONE
+    if job.status is Status.RUNNING:
+        return (Deed.STARTED,)
+    return (Deed.CREATED,) if job.status is Status.QUEUED else ()
+
+
+def most_at_once(
+    happened: Iterable[Happened], counts: Callable[[Happened], bool] = lambda event: True
+) -> int:
+    """The greatest number of objects, of those that count, that had not ended, at any instant."""
+    alive: set[str] = set()
+    most = 0
+    for event in happened:
+        if event.deed is Deed.CREATED and counts(event):
+            alive.add(event.uid)
+        elif event.deed is Deed.ENDED or (event.deed is Deed.GONE and not event.lingers):
+            alive.discard(event.uid)
+        most = max(most, len(alive))
+    return most

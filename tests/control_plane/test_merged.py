@@ -1,0 +1,61 @@
+"""The recorder's events and the store's records in one order: small ones written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from controller.core.model import Status
+from tests.control_plane.history import LAG, merged
+from tests.oracle.histories import START, attempt
+from tests.oracle.history import Deed, Happened, Written
+
+
+def at(seconds: float) -> datetime:
+    """So long after the beginning."""
+    return START + timedelta(seconds=seconds)
+
+
+def event(deed: Deed, seconds: float, uid: str = "u") -> Happened:
+    """Something the recorder was told of then."""
+    return Happened(at(seconds), deed, uid, "scan-a", "lab", "a")
+
+
+def record(status: Status, seconds: float, uid: str = "u") -> Written:
+    """A record written then."""
+    return Written(at(seconds), replace(attempt("a"), status=status, scheduler_id=uid))
+
+
+def test_what_a_record_knows_comes_before_it() -> None:
+    """An end that the recorder was told of later than the program stands before the record of it."""
+    earlier, end = event(Deed.CREATED, 1.2, "v"), event(Deed.ENDED, 1.2)
+    done = record(Status.COMPLETED, 1)
+    order = merged([done], [event(Deed.CREATED, 0.5), earlier, end, event(Deed.CREATED, 1.3, "w")])
+    assert [getattr(one, "uid", "the record") for one in order] == ["u", "v", "u", "the record", "w"]
+    assert order[2].at == done.at
+
+
+@pytest.mark.parametrize(
+    ("written", "happened"),
+    [
+        (record(Status.COMPLETED, 1), event(Deed.ENDED, 1.1 + LAG.total_seconds())),
+        (record(Status.COMPLETED, 1, ""), event(Deed.ENDED, 1.1)),
+        (record(Status.COMPLETED, 1), event(Deed.ENDED, 1.1, "another")),
+        (record(Status.COMPLETED, 1), event(Deed.CREATED, 1.1)),
+        (record(Status.CREATED, 1), event(Deed.CREATED, 1.1)),
+        (record(Status.RUNNING, 1), event(Deed.ENDED, 1.1)),
+    ],
+    ids=["too late", "of no object", "of another object", "not that", "not known yet", "not the end"],
+)
+def test_what_it_does_not_know_stays_where_it_is(written: Written, happened: Happened) -> None:
+    """Only what the record needs, of its own object and soon enough, is moved before it."""
+    assert merged([written], [happened]) == [written, happened]
+
+
+def test_what_was_told_already_moves_nothing() -> None:
+    """A second end of the same object, after the record, is not taken for the first."""
+    first, second = event(Deed.ENDED, 0.5), event(Deed.GONE, 1.5)
+    done = record(Status.COMPLETED, 1)
+    assert merged([done], [first, second]) == [first, done, second]
