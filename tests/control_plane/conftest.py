@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from tests.control_plane.fixtures import control_plane, namespace, private_control_plane
+from tests.control_plane.fixtures import (
+    control_plane,
+    namespace,
+    private_control_plane,
+    pytest_runtest_makereport,
+)
 
-__all__ = ["control_plane", "namespace", "private_control_plane"]
+__all__ = ["control_plane", "namespace", "private_control_plane", "pytest_runtest_makereport"]

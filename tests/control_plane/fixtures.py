@@ -1,6 +1,7 @@
 """The fixtures that tests on a real control plane import into their ``conftest.py``.
 
-``from tests.control_plane.fixtures import control_plane, namespace, private_control_plane``
+``from tests.control_plane.fixtures import control_plane, namespace, private_control_plane``, and
+``pytest_runtest_makereport`` with them, so that many tests without a control plane are one line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import faulthandler
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +26,7 @@ from tests.control_plane.plane import ControlPlane
 from tests.control_plane.sharing import Hold, acquire
 
 ELSEWHERE = "BATCHKEEPER_TEST_KUBECONFIG"
+MISSING = "no control plane: "
 REQUIRED = "BATCHKEEPER_REQUIRE_CONTROL_PLANE"
 
 
@@ -55,6 +57,15 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
         yield name
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """All tests that skip for want of a control plane skip in one place, for pytest folds those."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and MISSING in report.longrepr[2]:
+        report.longrepr = (__file__, 1, report.longrepr[2])
+    return report
+
+
 @contextmanager
 def _a_control_plane(request: pytest.FixtureRequest, key: str) -> Iterator[ControlPlane]:
     """The one of that key; skips, or fails where one is required, when there can be none."""
@@ -62,7 +73,7 @@ def _a_control_plane(request: pytest.FixtureRequest, key: str) -> Iterator[Contr
         try:
             plane = _found(request, key, Path(folder))
         except Unavailable as reason:
-            without(f"no control plane: {reason}")
+            without(f"{MISSING}{reason}")
         try:
             yield plane
         finally:
