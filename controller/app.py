@@ -7,160 +7,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import os
-import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from controller import reconcile
-from controller.adapters.local_processes import LocalProcesses
-from controller.adapters.mongo import open_store
-from controller.adapters.mongod import database_uri
 from controller.adapters.spec_directory import SpecDirectory
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
-from controller.allowance import allowance_of
+from controller.clusters import LOCAL
 from controller.config import Settings
-from controller.core.decide import Lifecycle
 from controller.core.model import Batch, Gate
-from controller.core.reaping import Reaper
-from controller.core.sharing import Limits
-from controller.core.view import UNLIMITED, View
+from controller.core.view import View
 from controller.daemon import Daemon
-from controller.engine import Engine, EngineSettings
+from controller.ending import end_all
 from controller.health import Health
 from controller.http import HttpServer, make_http_app
-from controller.looking import look
-from controller.ports import Clock, Cluster, Journal, Store, Unavailable
+from controller.leading import stand
+from controller.parts import Parts as Parts
+from controller.parts import cheap_view as cheap_view
+from controller.parts import engine_settings as engine_settings
+from controller.parts import open_parts as open_parts
+from controller.parts import view_of as view_of
+from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.reading import reader_of
-from controller.requests import People
 from controller.spec_pass import SpecPass
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
-from controller.telemetry.timed import timed_cluster, timed_store
 from controller.timetable import Pass, PassEnd, Timetable
 
+ONCE_PATIENCE = 2.0
+"""Lease durations for which ``--once`` waits to be elected."""
 STORE_PATIENCE = (1.0, 2.0, 5.0, 10.0, 15.0)
 """Seconds between two tries to reach a store that is away at the start; the last one repeats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything that a command works with."""
-
-    settings: Settings
-    store: Store
-    cluster: Cluster
-    clock: Clock
-    engine: Engine
-    journal: Journal
-    people: People
-
-
-# --------------------------------------------------------------------------------------- the parts
-
-
-def engine_settings(settings: Settings) -> EngineSettings:
-    """The engine's figures out of the operator's."""
-    reap, life = settings.reap, settings.lifecycle
-    reaper = Reaper(
-        created_after=reap.created_after,
-        queued_after=reap.queued_after,
-        running_after=reap.running_after,
-    )
-    return EngineSettings(
-        life=Lifecycle(hold=life.open_create_hold, ttl=life.finished_ttl, reaper=reaper),
-        interval=settings.reconcile.interval,
-        repair_after=settings.repair.after,
-        clock_skew=life.clock_skew,
-        limits=Limits(
-            total=settings.limits.total,
-            per_namespace=settings.limits.per_namespace,
-            per_user=settings.limits.per_user,
-        ),
-        rate=settings.submission.rate,
-        burst=settings.submission.burst,
-        concurrency=settings.submission.concurrency,
-    )
-
-
-def spread(job_id: str) -> float:
-    """A number in [0, 1) for an attempt's id, the same each time: retries are spread, yet repeatable."""
-    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") / 2**32
-
-
-@contextlib.asynccontextmanager
-async def open_parts(
-    settings: Settings, *, journal: Journal | None = None, metrics: Metrics | None = None
-) -> AsyncIterator[Parts]:
-    """Store, cluster and engine for one command; the last user of our own mongod stops it.
-
-    ``metrics``: what times every call at the ports; None: nobody asks.
-    Raises ``BatchkeeperError`` with one clear line when a part can't be had.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        mongod = settings.store.mongod
-        configured = settings.store.uri.get_secret_value()
-        say = get_logger("mongod").warning
-        own = database_uri(configured, settings.state_dir, mongod.binary, mongod.cache_mb, say)
-        uri = await stack.enter_async_context(own)
-        store = await open_store(uri, settings.store.database, settings.store.timeout)
-        stack.push_async_callback(store.close)
-        journal = journal or TelemetryJournal(metrics or Metrics())
-        yield _parts(settings, store, journal, metrics, stack)
-
-
-def _parts(
-    settings: Settings,
-    store: Store,
-    journal: Journal,
-    metrics: Metrics | None,
-    stack: contextlib.AsyncExitStack,
-) -> Parts:
-    clock = SystemClock()
-    cluster: Cluster = LocalProcesses.from_settings(settings)
-    stack.push_async_callback(cluster.close)
-    if metrics is not None:
-        store, cluster = timed_store(store, metrics), timed_cluster(cluster, metrics)
-    engine = Engine(
-        cluster=cluster,
-        store=store,
-        clock=clock,
-        journal=journal,
-        settings=engine_settings(settings),
-        jitter=spread,
-        new_token=lambda: secrets.token_hex(8),
-    )
-    people = People(store, clock, settings.max_retries)
-    return Parts(settings, store, cluster, clock, engine, journal, people)
-
-
-async def view_of(parts: Parts, batch: Batch, gate: Gate | None = None) -> View:
-    """A fresh view of one batch for ``explain`` and dry runs; reads only.
-
-    The records are read before the list is asked for, as in a pass (R11). Raises ``Unavailable``.
-    """
-    engine = parts.engine
-    gate = gate or (await engine.store.gates([batch.id])).get(batch.id) or Gate(batch.id, 0)
-    read_at = engine.clock.monotonic()
-    records = (read_at, await engine.store.jobs([holder.job for holder in gate.holders]))
-    observation = await engine.cluster.observe([batch.namespace])
-    engine.seen = engine.seen if engine.epoch else observation
-    scene = await reconcile.scene_of(engine, await reconcile.open_batches(engine))
-    allowance = await allowance_of(engine, batch, gate)
-    return await look(engine, batch, gate, replace(scene, observation=observation), allowance, records)
-
-
-async def cheap_view(parts: Parts, batch: Batch, gate: Gate) -> View:
-    """The view as the leader's last list shows it: for the status files, without another list."""
-    engine = parts.engine
-    scene = await reconcile.scene_of(engine, [batch])
-    scene = replace(scene, observation=engine.seen)
-    return await look(engine, batch, gate, scene, UNLIMITED)
 
 
 # -------------------------------------------------------------------------------------- the daemon
@@ -192,17 +72,16 @@ async def run_controller(
     metrics, health = Metrics(), Health()
     metrics.config_read(True)
     clock = SystemClock()
-    lock = StateLock(settings.state_dir)
-    lock.acquire()
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(lock.release)
+        if settings.cluster.kind == LOCAL:
+            lock = StateLock(settings.state_dir)
+            lock.acquire()
+            stack.callback(lock.release)
         url = "" if once else await _serve(settings, health, metrics, clock, stack)
         parts = await _patient_parts(settings, metrics, health, stop, stack)
         if parts is None:
             return 0
         running = _assemble(parts, url)
-        await running.daemon.lead(f"{os.uname().nodename}:{os.getpid()}")
-        health.leads(True)
         if once:
             return await _one_of_each(running)
         return await _until(stop, running, health, metrics, ready)
@@ -243,7 +122,9 @@ async def _patient_parts(
     journal = TelemetryJournal(metrics)
     while not stop.is_set():
         try:
-            parts = await stack.enter_async_context(open_parts(settings, journal=journal, metrics=metrics))
+            parts = await stack.enter_async_context(
+                open_parts(settings, journal=journal, metrics=metrics, leads=True)
+            )
         except Unavailable as error:
             health.store_failed(str(error))
             wait = STORE_PATIENCE[min(tries, len(STORE_PATIENCE) - 1)]
@@ -279,7 +160,25 @@ async def _one_of_each(running: Running) -> int:
     """``--once``: twice over the specs, since a file counts only when two looks found it the same.
 
     And twice over the batches: a first pass reaps nothing, it finds out for how long nobody looked.
+    Raises ``BatchkeeperError`` while another process leads.
     """
+    elector = running.parts.elector
+    patience = ONCE_PATIENCE * running.parts.settings.kubernetes.lease.duration.total_seconds()
+    try:
+        await asyncio.wait_for(elector.acquire(), patience)
+    except TimeoutError:
+        raise BatchkeeperError(
+            "another daemon leads: leave the pass to it, or end it and ask again"
+        ) from None
+    try:
+        await running.daemon.lead(elector.identity)
+        return await _passes(running)
+    finally:
+        running.daemon.step_down("its one pass is over")
+        await elector.release()
+
+
+async def _passes(running: Running) -> int:
     for _ in range(2):
         await running.specs.scan()
     for _ in range(2):
@@ -296,11 +195,36 @@ async def _until(
     metrics: Metrics,
     ready: Callable[[Running], None] | None,
 ) -> int:
-    settings, daemon, clock = running.parts.settings, running.daemon, running.parts.clock
+    daemon = running.daemon
 
     def observe(name: str, end: PassEnd, seconds: float) -> None:
         if end is not PassEnd.DONE:
             metrics.pass_failed()
+
+    timetable = Timetable(_timed_passes(running, health, metrics), observer=observe)
+    events = asyncio.create_task(daemon.follow_events(), name="events")
+    office = asyncio.create_task(stand(daemon, running.parts.elector, health.leads), name="office")
+    timetable.start()
+    if ready:
+        ready(running)
+    ended = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        ends: list[asyncio.Future[Any]] = [ended, events, office, timetable.fatal]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            return 0
+        _raise_why([events, office], timetable)
+        return 1
+    finally:
+        ended.cancel()
+        await timetable.stop()
+        await end_all([events, office])
+        await asyncio.gather(events, office, ended, return_exceptions=True)
+
+
+def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pass]:
+    """What is done on its interval. Specs are the leader's: of several replicas one takes them in."""
+    settings, daemon, clock = running.parts.settings, running.daemon, running.parts.clock
 
     async def full() -> None:
         await daemon.full_pass()
@@ -310,49 +234,34 @@ async def _until(
             health.store_answered()
             health.pass_succeeded("reconcile", clock.monotonic())
 
+    async def scan() -> None:
+        if daemon.engine.epoch:
+            await running.specs.scan()
+
+    async def statuses() -> None:
+        with contextlib.suppress(Unavailable):
+            if daemon.engine.epoch:
+                await running.specs.tell_all()
+
     async def gauges() -> None:
         with contextlib.suppress(Unavailable):  # the full pass says so
             await tell_gauges(running, metrics)
 
-    async def statuses() -> None:
-        with contextlib.suppress(Unavailable):
-            await running.specs.tell_all()
-
     interval, patience = settings.reconcile.interval, settings.reconcile.pass_timeout
-    timetable = Timetable(
-        [
-            Pass("reconcile", interval, full, patience),
-            Pass("repair", settings.repair.interval, daemon.repair_pass, patience),
-            Pass("specs", settings.specs.interval, running.specs.scan, patience),
-            Pass("status", settings.specs.interval, statuses, patience),
-            Pass("gauges", interval, gauges, patience),
-        ],
-        observer=observe,
-    )
-    events = asyncio.create_task(daemon.follow_events(), name="events")
-    timetable.start()
-    if ready:
-        ready(running)
-    ended = asyncio.create_task(stop.wait(), name="stop")
-    try:
-        ends: list[asyncio.Future[Any]] = [ended, events, timetable.fatal]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            return 0
-        _raise_why(events, timetable)
-        return 1
-    finally:
-        ended.cancel()
-        await timetable.stop()
-        events.cancel()
-        await asyncio.gather(events, ended, return_exceptions=True)
-        daemon.step_down("this process ends")
+    return [
+        Pass("reconcile", interval, full, patience),
+        Pass("repair", settings.repair.interval, daemon.repair_pass, patience),
+        Pass("specs", settings.specs.interval, scan, patience),
+        Pass("status", settings.specs.interval, statuses, patience),
+        Pass("gauges", interval, gauges, patience),
+    ]
 
 
-def _raise_why(events: asyncio.Task[None], timetable: Timetable) -> None:
+def _raise_why(parts: Sequence[asyncio.Task[None]], timetable: Timetable) -> None:
     """The process ends because a part of it died: say which, loudly."""
-    if events.done() and not events.cancelled() and (error := events.exception()) is not None:
-        raise error
+    for part in parts:
+        if part.done() and not part.cancelled() and (error := part.exception()) is not None:
+            raise error
     if timetable.fatal.done():
         raise timetable.fatal.result()
 

@@ -43,6 +43,8 @@ class Daemon:
     """Good full passes so far."""
     trouble: str = "no pass has gone through yet"
     """Why the last full pass decided nothing; empty: it went through."""
+    stepped_down: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while it does not lead after having led."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # ------------------------------------------------------------------------------- leadership
@@ -56,6 +58,7 @@ class Daemon:
         for batch in await engine.store.batches(closed=False):
             await engine.store.recount(batch.id)
         engine.epoch = epoch
+        self.stepped_down.clear()
         engine.journal.gauge("leader", 1)
         engine.journal.said("leading", epoch=epoch, who=who)
         return epoch
@@ -64,6 +67,7 @@ class Daemon:
         """Stop deciding. The process goes on; requests are still served."""
         if self.engine.epoch:
             self.engine.epoch = 0
+            self.stepped_down.set()
             self.engine.journal.gauge("leader", 0)
             self.engine.journal.said("stepped-down", why=why)
 
@@ -76,6 +80,9 @@ class Daemon:
 
     async def _full_pass(self) -> int:
         engine, started = self.engine, self.engine.clock.monotonic()
+        if not engine.epoch:
+            self.trouble = ""
+            return 0  # somebody else decides
         steady, seeing = self._clock_is_steady(), self._has_been_seeing()
         engine.trusted_clock = steady and seeing
         result, steps, self.trouble = "ok", 0, ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 AGAIN_SECONDS = 1.0
 """How long a task gets to tidy up before it is cancelled once more."""
 
 
-async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel these tasks until every one has ended.
 
     One cancel is not enough: before Python 3.12 ``asyncio.wait_for``, which the database's driver uses

@@ -7,7 +7,7 @@ done, ``Rejected`` (a definite 4xx) or ``Unavailable`` (unknown). Deletes and pa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -42,11 +42,19 @@ EVENTS_AT_ONCE = 8
 class KubeCluster:
     """A Kubernetes cluster. ``open`` the client first; ``close`` lets it go, jobs go on."""
 
-    def __init__(self, client: KubeClient, settings: KubeSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: KubeSettings,
+        clock: Clock,
+        restarted: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """``restarted`` is told the resource and the reason of each watch that is begun anew."""
         self.scheduler_type = settings.scheduler_type
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self.unserved: frozenset[str] = frozenset()
         """Kinds that are to be counted and whose API group this cluster does not serve: they are empty."""
@@ -250,7 +258,7 @@ class KubeCluster:
 
     def changes(self) -> AsyncIterator[Hint]:
         """See ``Cluster.changes``; without watches it says nothing, and the periodic pass is all."""
-        return Watching(self._client, self._settings).hints()
+        return Watching(self._client, self._settings, self._restarted).hints()
 
     async def close(self) -> None:
         """See ``Cluster.close``."""

@@ -6,6 +6,7 @@ leaders harmless is the epoch and the gate.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -17,6 +18,35 @@ from controller.ports import BatchkeeperError
 
 class AlreadyLed(BatchkeeperError):
     """Another daemon holds this state folder."""
+
+
+AGAIN = 60.0
+"""Seconds after which a daemon that found a newer leader of its database stands again."""
+
+
+class LockElector:
+    """The candidate that holds the lock on the state folder: on one machine it is elected by starting.
+
+    It is overtaken only where daemons of two state folders share one database.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self._terms = 0
+
+    async def acquire(self) -> None:
+        """See ``Elector.acquire``."""
+        if self._terms:
+            await asyncio.sleep(AGAIN)
+        self._terms += 1
+
+    async def lost(self) -> str:
+        """See ``Elector.lost``: the kernel holds the lock for as long as this process lives."""
+        await asyncio.Event().wait()
+        return ""
+
+    async def release(self) -> None:
+        """See ``Elector.release``: the lock goes with the process."""
 
 
 class StateLock:

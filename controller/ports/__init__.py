@@ -10,6 +10,7 @@ raises ``Unavailable`` (unknown: it may or may not have been applied). Reads are
 
 from controller.ports.clock import Clock
 from controller.ports.cluster import Cluster, Created, CreateResult, NewJob
+from controller.ports.elector import Elector
 from controller.ports.errors import BatchkeeperError, Conflict, Rejected, StaleEpoch, Unavailable
 from controller.ports.journal import Journal
 from controller.ports.source import NamedFile, SpecFile, SpecSource
@@ -22,6 +23,7 @@ __all__ = [
     "Conflict",
     "CreateResult",
     "Created",
+    "Elector",
     "JobFilter",
     "Journal",
     "NamedFile",

@@ -16,12 +16,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from controller.adapters.mongo import MongoStore
 from controller.adapters.mongo_documents import attempt_document
 from controller.adapters.system_clock import SystemClock
-from controller.app import engine_settings, spread
 from controller.config import Settings
 from controller.core.model import BatchStatus, Result, Status
 from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.intake import accept
+from controller.parts import engine_settings, spread
 from controller.telemetry import Metrics
 from controller.telemetry.journal import TelemetryJournal
 from tests.bench.counting import counting

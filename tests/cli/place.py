@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from controller import app, intake
+from controller.adapters.state_lock import LockElector
 from controller.cli import main
 from controller.cli.session import local_user
 from controller.config import Settings
@@ -103,7 +104,16 @@ class Place:
         """What ``open_parts`` gives."""
         engine = self.engine(self.store)
         people = People(self.store, self.clock, self.settings.max_retries)
-        return app.Parts(self.settings, self.store, self.cluster, self.clock, engine, engine.journal, people)
+        return app.Parts(
+            self.settings,
+            self.store,
+            self.cluster,
+            self.clock,
+            engine,
+            engine.journal,
+            people,
+            LockElector("test"),
+        )
 
     def engine(self, store: Store) -> Engine:
         """An engine of its own, as each process has one."""

@@ -1,0 +1,100 @@
+"""What the daemon must be allowed to do, and the question to the API server whether it is.
+
+``RULES`` is the single source: the Role in ``deploy/role.yaml`` says the same, and a test compares them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from controller.adapters.kube_client import KubeClient, Refused
+from controller.adapters.kube_foreign import JOB, POD, Kind
+from controller.adapters.kube_reading import dig, text
+from controller.ports import BatchkeeperError
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Verbs on one resource (with its subresource, as ``pods/log``)."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
+RULES = (
+    Right("batch", "jobs", ("create", "delete", "get", "list", "patch", "watch")),
+    Right("", "pods", ("get", "list", "watch")),
+    Right("", "pods/log", ("get",)),
+    Right("", "events", ("list",)),
+)
+"""In every namespace that batches may be in."""
+LEASE_RULES = (Right("coordination.k8s.io", "leases", ("create", "get", "update")),)
+"""In the namespace of the Lease."""
+
+
+def rules_for(kinds: Iterable[Kind]) -> tuple[Right, ...]:
+    """``RULES``, and reading what else is counted."""
+    more = (Right(kind.group, kind.resource, ("get", "list")) for kind in kinds if kind not in (JOB, POD))
+    return (*RULES, *more)
+
+
+async def check_access(
+    client: KubeClient, kinds: Iterable[Kind], namespaces: Iterable[str], lease_namespace: str
+) -> str:
+    """Ask for every verb; returns who we are. Raises ``BatchkeeperError`` that names all that is missing."""
+    rules = rules_for(kinds)
+    wanted = [(right, namespace) for namespace in namespaces for right in rules]
+    wanted += [(right, lease_namespace) for right in LEASE_RULES]
+    questions = [(right, verb, namespace) for right, namespace in wanted for verb in right.verbs]
+    answers = await asyncio.gather(*(_allowed(client, *question) for question in questions))
+    who = await _who(client)
+    missing = list(_told(question for question, ok in zip(questions, answers, strict=True) if not ok))
+    if missing:
+        raise BatchkeeperError(
+            f"{who} may not {'; '.join(missing)}: bind the Role of deploy/role.yaml to it in these namespaces"
+        )
+    return who
+
+
+def _told(missing: Iterable[tuple[Right, str, str]]) -> Iterator[str]:
+    by_place: dict[tuple[str, str], list[str]] = {}
+    for right, verb, namespace in missing:
+        name = f"{right.resource}.{right.group}" if right.group else right.resource
+        by_place.setdefault((name, namespace), []).append(verb)
+    for (name, namespace), verbs in by_place.items():
+        yield f"{', '.join(verbs)} {name} in {namespace}"
+
+
+async def _allowed(client: KubeClient, right: Right, verb: str, namespace: str) -> bool:
+    resource, _, subresource = right.resource.partition("/")
+    asked: dict[str, Any] = {
+        "namespace": namespace,
+        "verb": verb,
+        "group": right.group,
+        "resource": resource,
+    }
+    if subresource:
+        asked["subresource"] = subresource
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
+    path = "apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    answer = await client.request("POST", path, body, resource="selfsubjectaccessreviews")
+    return dig(answer, "status").get("allowed") is True
+
+
+async def _who(client: KubeClient) -> str:
+    """The name under which the API server knows us."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    path = "apis/authentication.k8s.io/v1/selfsubjectreviews"
+    try:
+        answer = await client.request("POST", path, body, resource="selfsubjectreviews")
+    except Refused:
+        return "this account"
+    return text(dig(answer, "status", "userInfo"), "username") or "this account"

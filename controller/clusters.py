@@ -1,0 +1,138 @@
+"""Which cluster, and who may lead on it: chosen once by ``cluster.kind``. Part of the composition root.
+
+The Kubernetes client is imported only where it is used: it takes longer to load than a command on one
+machine takes to answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controller.adapters.local_processes import LocalProcesses
+from controller.adapters.state_lock import LockElector
+from controller.adapters.system_clock import SystemClock
+from controller.config import Settings
+from controller.core.policy import Policy
+from controller.ports import Cluster, Elector
+from controller.telemetry import Metrics, get_logger
+from controller.telemetry.timed import timed_cluster
+
+if TYPE_CHECKING:
+    from controller.adapters.kube_client import KubeClient
+    from controller.adapters.kube_settings import KubeSettings
+
+LOCAL, RUNAI = "local", "runai"
+PROJECT_LABEL = "project"
+"""The label by which Run:ai's scheduler knows a pod's project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A cluster, and a candidate for its lead."""
+
+    cluster: Cluster
+    elector: Elector
+
+
+def identity() -> str:
+    """Who this process is among all candidates: where it runs, and something that no other has."""
+    return f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@contextlib.asynccontextmanager
+async def open_ground(
+    settings: Settings, metrics: Metrics | None, *, leads: bool = False
+) -> AsyncIterator[Ground]:
+    """The cluster of ``cluster.kind``. ``leads``: for a daemon, which must be allowed all that it does.
+
+    Raises ``BatchkeeperError`` with one clear line when it can't be had.
+    """
+    if settings.cluster.kind == LOCAL:
+        cluster: Cluster = LocalProcesses.from_settings(settings)
+        ground = Ground(timed_cluster(cluster, metrics) if metrics else cluster, LockElector(identity()))
+    else:
+        ground = await _kubernetes(settings, metrics, leads=leads)
+    try:
+        yield ground
+    finally:
+        await ground.cluster.close()
+
+
+async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: bool) -> Ground:
+    from controller.adapters.kube_access import check_access
+    from controller.adapters.kube_client import KubeClient
+    from controller.adapters.kube_cluster import KubeCluster
+
+    told = kube_settings(settings)
+    client = KubeClient(told.access, metrics.cluster_requested if metrics else None)
+    try:
+        await client.open()
+        namespace = settings.kubernetes.lease.namespace or client.namespace or settings.namespace
+        if leads:
+            who = await check_access(client, told.kinds, told.namespaces, namespace)
+            get_logger("cluster").info("connected", user=who, namespaces=list(told.namespaces))
+    except BaseException:
+        await client.close()
+        raise
+    restarted = metrics.watch_restarted if metrics else None
+    cluster = KubeCluster(client, told, SystemClock(), restarted)
+    return Ground(cluster, _lease(settings, told, client, namespace))
+
+
+def _lease(settings: Settings, told: KubeSettings, client: KubeClient, namespace: str) -> Elector:
+    from controller.adapters.kube_lease import LeaseElector, Terms
+
+    lease = settings.kubernetes.lease
+    terms = Terms(lease.duration, lease.renew, lease.retry)
+    name = f"{lease.name}-{told.instance}"
+    return LeaseElector(client, namespace, name, identity(), terms, SystemClock())
+
+
+def kube_settings(settings: Settings) -> KubeSettings:
+    """As the operator says; ``cluster.kind: runai`` adds Run:ai's scheduler, label and workloads."""
+    from controller.adapters.kube_client import Access
+    from controller.adapters.kube_foreign import JOB, POD, Kind, runai_kinds
+    from controller.adapters.kube_render import RUNAI_SCHEDULER, Rendering
+    from controller.adapters.kube_settings import KubeSettings
+
+    runai = settings.cluster.kind == RUNAI
+    told, policy = settings.kubernetes, settings.policy
+    own = tuple(
+        Kind(one.group, one.version, one.resource, one.kind, frozenset(one.ended), frozenset(one.succeeded))
+        for one in told.counted
+    )
+    usual = runai_kinds(stopped_counts=settings.runai.stopped_counts) if runai else ()
+    configured = {(kind.group, kind.resource) for kind in own}
+    return KubeSettings(
+        instance=settings.instance,
+        access=Access(
+            kubeconfig=told.kubeconfig,
+            context=told.context,
+            timeout=told.timeout,
+            rate=told.rate,
+            burst=told.burst,
+        ),
+        rendering=Rendering(
+            instance=settings.instance,
+            scheduler_name=told.scheduler_name or (RUNAI_SCHEDULER if runai else ""),
+            spread=told.spread,
+            runai=settings.compat.runai or runai,
+            labels={PROJECT_LABEL: settings.runai.project} if runai and settings.runai.project else {},
+        ),
+        policy=Policy(
+            default_namespace=settings.namespace,
+            namespaces=policy.namespaces,
+            images=policy.images,
+            host_path_prefixes=policy.host_path_prefixes,
+            service_accounts=policy.service_accounts,
+            secrets=policy.secrets,
+        ),
+        kinds=(JOB, POD, *own, *(kind for kind in usual if (kind.group, kind.resource) not in configured)),
+        watch=told.watch,
+        scheduler_type=RUNAI if runai else "kubernetes",
+    )
