@@ -1,41 +1,43 @@
 """Raw requests to one API server, over one shared session: every outcome is definite or unknown.
 
-``kubernetes.aio`` reads kubeconfigs, tokens and certificates; requests and answers are plain JSON. There
-are no hidden retries: a write that was repeated by a library would be a second write that nobody knows of.
+Requests and answers are plain JSON. There are no hidden retries: a write that was repeated by a library
+would be a second write that nobody knows of.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
-from kubernetes.aio import client, config
 from kubernetes.aio.client.rest import RESTClientObject
-from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 
+from controller import __version__
+from controller.adapters.kube_credentials import Credentials, proxy_of
+from controller.adapters.kube_pace import Pace
 from controller.ports import BatchkeeperError, Rejected, Unavailable
+from controller.telemetry import get_logger
 
 Json = dict[str, Any]
 Body = Mapping[str, Any] | list[dict[str, Any]]
 
 JSON_PATCH = "application/json-patch+json"
-MAX_PAUSE = 60.0
-"""Seconds for which one Retry-After may keep the client quiet."""
-WATCH_SILENCE = 70.0
-"""Seconds of silence after which a watch is dead: bookmarks come every minute."""
-RELOAD_AFTER = 5.0
-"""Seconds between two readings of the credentials after a 401."""
 NO_LIMITS = aiohttp.ClientTimeout(total=None)
-"""The whole request is bounded around it."""
-_UNKNOWN = frozenset({408, 425, 429})
+"""Requests and watches are bounded around it."""
+NO_ANSWER = "none"
+"""Stands for the code of a request that was not answered."""
+LONGEST_LINE = 2**21
+"""Bytes of one event of a watch, about: an object has at most 1.5 MB."""
+_UNKNOWN = frozenset({401, 408, 425, 429})
+"""Of the 4xx, those that say nothing about the request itself."""
+_VERBS = {"POST": "create", "PUT": "update"}
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ class Access:
     rate: float = 50.0
     burst: int = 100
     connections: int = 64
+    """Requests under way at one time; watches don't count."""
+    silence: timedelta = timedelta(seconds=70)
+    """After how long without a word a watch is dead: bookmarks come every minute."""
 
 
 class Refused(BatchkeeperError):
@@ -68,28 +73,32 @@ class KubeClient:
     """One API server. ``open`` first; every call is bounded in time and raises ``Unavailable`` past it."""
 
     def __init__(self, access: Access, observer: Observer | None = None) -> None:
-        self._access = access
+        self._timeout = access.timeout.total_seconds()
+        self._silence = access.silence.total_seconds()
         self._observer = observer or (lambda verb, resource, code, seconds: None)
-        self._configuration: Any = None
+        self._credentials = Credentials(access.kubeconfig, access.context)
+        self._pace = Pace(access.rate, access.burst, self._timeout)
+        self._free = asyncio.Semaphore(access.connections)
+        self._renewing = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._rest: Any = None
-        self._tokens = float(access.burst)
-        self._refilled = time.monotonic()
-        self._quiet_until = 0.0
-        self._reloaded = 0.0
-        self.namespace = ""
+        self._retired: aiohttp.ClientSession | None = None
+        self._options: dict[str, Any] = {}
+
+    @property
+    def namespace(self) -> str:
         """The namespace of the context, or of the pod this runs in; empty when neither says."""
+        return self._credentials.namespace
 
     async def open(self) -> None:
         """Read the credentials and make the session. Raises ``Unavailable`` with what to do."""
-        self._configuration = await self._configured()
+        await self._credentials.read()
         await self._connect()
 
     async def close(self) -> None:
         """Let go of the connections."""
-        rest, self._rest, self._session = self._rest, None, None
-        if rest is not None:
-            await rest.close()
+        sessions, self._session, self._retired = (self._session, self._retired), None, None
+        for session in filter(None, sessions):
+            await session.close()
 
     # ---------------------------------------------------------------------------------------- requests
 
@@ -104,9 +113,10 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
     ) -> Json:
         """One request, one JSON answer. Raises ``Refused`` (definite) or ``Unavailable`` (unknown)."""
-        text = await self._text(method, path, body, resource=resource, content=content, query=query)
+        asked = (method, path, body, content, query)
+        data = await self._exchange(asked, resource, lambda response: response.read())
         try:
-            answer = json.loads(text)
+            answer = json.loads(data)
         except ValueError as error:
             raise Unavailable(f"{method} {path}: the API server's answer is no JSON: {error}") from None
         if not isinstance(answer, dict):
@@ -115,78 +125,87 @@ class KubeClient:
 
     async def read_text(self, path: str, *, resource: str, query: Mapping[str, str] | None = None) -> str:
         """A GET whose answer is text, such as a log."""
-        return await self._text("GET", path, None, resource=resource, content="", query=query)
+        asked = ("GET", path, None, "", query)
+        return (await self._exchange(asked, resource, lambda response: response.read())).decode(
+            "utf-8", "replace"
+        )
 
-    async def _text(
-        self,
-        method: str,
-        path: str,
-        body: Body | None,
-        *,
-        resource: str,
-        content: str,
-        query: Mapping[str, str] | None,
-    ) -> str:
-        await self._turn()
-        started, code = time.perf_counter(), "none"
-        where = f"{method} {path}"
+    async def read_end(
+        self, path: str, size: int, *, resource: str, query: Mapping[str, str] | None = None
+    ) -> bytes:
+        """The last ``size`` bytes of what a GET answers, however long that is."""
+
+        async def end(response: aiohttp.ClientResponse) -> bytes:
+            kept = b""
+            async for chunk in response.content.iter_any():
+                kept = (kept + chunk)[-size:]
+            return kept
+
+        return await self._exchange(("GET", path, None, "", query), resource, end)
+
+    async def _exchange(
+        self, asked: _Asked, resource: str, read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]]
+    ) -> bytes:
+        await self._pace.turn()
+        where = f"{asked[0]} {asked[1]}"
+        started, code = time.perf_counter(), NO_ANSWER
         try:
-            async with asyncio.timeout(self._access.timeout.total_seconds()):
-                async with self._sent(method, path, body, content, query) as response:
-                    code = str(response.status)
-                    text = (await response.read()).decode("utf-8", "replace")
-            await self._judge(response, text, where)
-            return text
+            async with asyncio.timeout(self._timeout), self._free, self._sent(*asked) as response:
+                code = str(response.status)
+                if 200 <= response.status < 300:
+                    return await read(response)
+                text = (await response.read()).decode("utf-8", "replace")
+            raise await self._meaning(response, text, where)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(_why(where, error, self._access.timeout)) from None
+            raise await self._unanswered(where, error, self._timeout) from None
         finally:
-            self._observer(method.lower(), resource, code, time.perf_counter() - started)
+            self._observer(_verb(asked[0], asked[1], resource), resource, code, time.perf_counter() - started)
 
     @asynccontextmanager
     async def _sent(
-        self,
-        method: str,
-        path: str,
-        body: Body | None,
-        content: str,
-        query: Mapping[str, str] | None,
-        limits: aiohttp.ClientTimeout = NO_LIMITS,
+        self, method: str, path: str, body: Body | None, content: str, query: Mapping[str, str] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Accept": "application/json"} | ({"Content-Type": content} if body is not None else {})
+        if token := await self._token():
+            headers["Authorization"] = token
         if self._session is None:
             raise Unavailable(f"{method} {path}: the client is closed")
-        headers = {"Accept": "application/json"} | ({"Content-Type": content} if body is not None else {})
-        headers |= await self._authorization()
-        options: dict[str, Any] = {}
-        if self._configuration.tls_server_name:
-            options["server_hostname"] = self._configuration.tls_server_name
-        if self._configuration.proxy:
-            options["proxy"] = self._configuration.proxy
         async with self._session.request(
             method,
-            f"{self._configuration.host.rstrip('/')}/{path}",
+            f"{self._credentials.configuration.host.rstrip('/')}/{path}",
             data=json.dumps(body) if body is not None else None,
             params=query or None,
             headers=headers,
-            timeout=limits,
+            timeout=NO_LIMITS,
             allow_redirects=False,
-            **options,
+            **self._options,
         ) as response:
             yield response
 
-    async def _judge(self, response: aiohttp.ClientResponse, text: str, where: str) -> None:
-        """Nothing for a 2xx; else what it means. A 5xx may have been applied: its outcome is unknown."""
+    async def _meaning(
+        self, response: aiohttp.ClientResponse, text: str, where: str
+    ) -> Refused | Unavailable:
+        """What an answer means that is no success. A 5xx may have been applied: its outcome is unknown."""
         code = response.status
-        if 200 <= code < 300:
-            return
         reason, message = _status(text)
-        if code == 429:
-            self._keep_quiet(response.headers.get("Retry-After", ""))
+        wait = response.headers.get("Retry-After", "").strip()
+        if code == 429 or (code >= 500 and wait.isdigit()):
+            self._pace.keep_quiet(float(wait) if wait.isdigit() else 1.0)
         if code == 401:
-            await self._reload()
-        if 400 <= code < 500 and code not in _UNKNOWN and code != 401:
-            raise Refused(code, reason, message, where)
+            await self._renew(response.request_info.headers.get("Authorization", ""))
+        if 400 <= code < 500 and code not in _UNKNOWN:
+            return Refused(code, reason, message, where)
         hint = ": are the credentials current?" if code == 401 else ""
-        raise Unavailable(f"{where}: the API server answers {code} {message or reason}{hint}".rstrip())
+        return Unavailable(f"{where}: the API server answers {code} {message or reason}".rstrip() + hint)
+
+    async def _unanswered(self, where: str, error: Exception, limit: float) -> Unavailable:
+        """One line for people about a request without an answer: what happened, where."""
+        if isinstance(error, aiohttp.ClientSSLError):
+            await self._renew()  # its CA may have been renewed
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+            return Unavailable(f"{where}: no answer within {limit:g} s")
+        hint = ": is the API server up?" if isinstance(error, aiohttp.ClientConnectorError) else ""
+        return Unavailable(f"{where}: {' '.join(str(error).split()) or type(error).__name__}{hint}")
 
     # ------------------------------------------------------------------------------------------- watch
 
@@ -195,107 +214,93 @@ class KubeClient:
 
         Raises ``Refused`` when it is not granted, ``Unavailable`` when it breaks or falls silent.
         """
-        await self._turn()
-        where, started, code = f"WATCH {path}", time.perf_counter(), "none"
+        await self._pace.turn()
+        where, limit = f"WATCH {path}", self._timeout
         asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._access.timeout.total_seconds())
         try:
-            async with self._sent("GET", path, None, "", asked, limits) as response:
-                code = str(response.status)
+            async with AsyncExitStack() as stack:
+                response = await self._begun(stack, path, asked, resource)
                 if response.status != 200:
-                    async with asyncio.timeout(self._access.timeout.total_seconds()):
-                        await self._judge(response, await response.text(), where)
-                self._observer("watch", resource, code, time.perf_counter() - started)
+                    async with asyncio.timeout(limit):
+                        text = await response.text(errors="replace")
+                    raise await self._meaning(response, text, where)
+                limit = self._silence
                 while True:
-                    async with asyncio.timeout(WATCH_SILENCE):
+                    async with asyncio.timeout(limit):
                         line = await response.content.readline()
                     if not line:
                         return
                     yield _event(line, where)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Unavailable(_why(where, error, timedelta(seconds=WATCH_SILENCE))) from None
+            raise await self._unanswered(where, error, limit) from None
 
-    # ----------------------------------------------------------------------------------- pace, credentials
+    async def _begun(
+        self, stack: AsyncExitStack, path: str, asked: Mapping[str, str], resource: str
+    ) -> aiohttp.ClientResponse:
+        """The watch as it was answered: the API server sends its headers at once."""
+        started, code = time.perf_counter(), NO_ANSWER
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await stack.enter_async_context(self._sent("GET", path, None, "", asked))
+            code = str(response.status)
+            return response
+        finally:
+            self._observer("watch", resource, code, time.perf_counter() - started)
 
-    async def _turn(self) -> None:
-        """Wait for this request's turn: the rate, and what the server asked for by Retry-After."""
-        while True:
-            now = time.monotonic()
-            refill = (now - self._refilled) * self._access.rate
-            self._tokens = min(float(self._access.burst), self._tokens + refill)
-            self._refilled = now
-            wait = self._quiet_until - now
-            if wait > self._access.timeout.total_seconds():
-                raise Unavailable(f"the API server asked to be left alone for another {wait:.0f} s (429)")
-            if wait <= 0 and self._tokens >= 1:
-                self._tokens -= 1
+    # ------------------------------------------------------------------------------------- credentials
+
+    async def _token(self) -> str:
+        if self._credentials.due:
+            try:
+                await self._renew()
+            except Unavailable as error:  # what we have may still be good
+                _log.warning("credentials-not-renewed", error=str(error))
+        return await self._credentials.header()
+
+    async def _renew(self, refused: str = "") -> None:
+        """Read the credentials again, unless somebody just did. ``refused``: what the server did not take."""
+        async with self._renewing:
+            if self._credentials.just_read or (refused and refused != await self._credentials.header()):
                 return
-            await asyncio.sleep(max(wait, (1 - self._tokens) / self._access.rate, 0.001))
-
-    def _keep_quiet(self, retry_after: str) -> None:
-        seconds = float(retry_after) if retry_after.strip().isdigit() else 1.0
-        self._quiet_until = max(self._quiet_until, time.monotonic() + min(seconds, MAX_PAUSE))
-
-    async def _authorization(self) -> dict[str, str]:
-        """The header as the configuration says now: a token in the pod is read anew every minute."""
-        try:
-            auth = (await self._configuration.auth_settings()).get("BearerToken")
-        except (OSError, config.ConfigException) as error:
-            raise Unavailable(f"the token of the service account can't be read: {error}") from None
-        return {"Authorization": str(auth["value"])} if auth and auth["value"] else {}
-
-    async def _reload(self) -> None:
-        """The server did not know us: read the credentials again, for a token that was rotated."""
-        if time.monotonic() - self._reloaded < RELOAD_AFTER:
-            return
-        self._reloaded = time.monotonic()
-        before, self._configuration = self._configuration, await self._configured()
-        if _identity(before) != _identity(self._configuration):
-            rest = self._rest
-            await self._connect()
-            await rest.close()
-
-    async def _configured(self) -> Any:
-        found = client.Configuration()
-        access = self._access
-        try:
-            if not access.kubeconfig and os.environ.get(SERVICE_HOST_ENV_NAME):
-                config.load_incluster_config(found)  # type: ignore[no-untyped-call]
-                self.namespace = self.namespace or _pod_namespace()
-            else:
-                loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
-                    access.kubeconfig or None, access.context or None, found, persist_config=False
-                )
-                context = loader.current_context.get("context", {})
-                self.namespace = self.namespace or str(context.get("namespace") or "")
-        except (config.ConfigException, OSError, ValueError) as error:
-            name = access.kubeconfig or "the default kubeconfig"
-            raise Unavailable(
-                f"no way to the API server: {name}: {error}: name one in kubernetes.kubeconfig"
-            ) from None
-        found.retries = None
-        found.connection_pool_maxsize = access.connections
-        return found
+            if await self._credentials.read():
+                await self._connect()
 
     async def _connect(self) -> None:
-        self._rest = RESTClientObject(self._configuration)
-        session = self._rest.pool_manager = self._rest._create_pool_manager()
+        """A new session. The last one may have requests under way: the one before it is closed."""
+        configuration = self._credentials.configuration
+        try:
+            context = (await asyncio.to_thread(RESTClientObject, configuration)).ssl_context
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"the certificates for {configuration.host} can't be read: {error}") from None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"batchkeeper/{__version__}"},
+            read_bufsize=LONGEST_LINE,
+        )
         # aiohttp repeats a DELETE, PUT or GET on a connection that was dropped while idle, by itself.
         session._retry_connection = False
-        self._session = session
+        before, self._session, self._retired = self._retired, session, self._session
+        self._options = _options(configuration)
+        if before is not None:
+            await before.close()
 
 
-def _identity(configuration: Any) -> tuple[object, ...]:
-    """What a connection is made of, tokens apart; certificates are files named by their content."""
-    return configuration.host, configuration.cert_file, configuration.key_file, configuration.ssl_ca_cert
+_Asked = tuple[str, str, Body | None, str, Mapping[str, str] | None]
+"""Method, path, body, content type and query of a request."""
 
 
-def _pod_namespace() -> str:
-    try:
-        with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace", encoding="utf-8") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+def _options(configuration: Any) -> dict[str, Any]:
+    """What each request of a session is told: the environment is asked once, not for every request."""
+    told = {"proxy": proxy_of(configuration), "server_hostname": configuration.tls_server_name}
+    return {key: value for key, value in told.items() if value}
+
+
+def _verb(method: str, path: str, resource: str) -> str:
+    """As Kubernetes calls it."""
+    if method == "GET":
+        return "list" if path.rpartition("/")[2] == resource else "get"
+    return _VERBS.get(method, method.lower())
 
 
 def _status(text: str) -> tuple[str, str]:
@@ -314,13 +319,6 @@ def _event(line: bytes, where: str) -> Json:
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
         raise Unavailable(f"{where}: an event of the watch makes no sense")
     return event
-
-
-def _why(where: str, error: BaseException, timeout: timedelta) -> str:
-    """One line for people: what happened, where."""
-    if isinstance(error, TimeoutError):
-        return f"{where}: no answer within {timeout.total_seconds():g} s"
-    return f"{where}: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def rejected(error: Refused) -> Rejected:

@@ -1,0 +1,152 @@
+"""Who we are to the API server and how it proves itself: read from the pod or a kubeconfig, and read again.
+
+``kubernetes.aio`` understands the formats (tokens, certificates, exec plugins, OIDC). When to read again is
+decided here, by the monotonic clock: the library reads a pod's token by the wall clock, a kubeconfig's
+token file and an exec plugin's answer once for ever, and a renewed CA never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+import time
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubernetes.aio import client, config
+from kubernetes.aio.config import incluster_config, kube_config
+
+from controller.ports import Unavailable
+
+FILES_EVERY = 60.0
+"""Seconds between two looks at files that are renewed under us: the kubelet renews a token in good time."""
+NOT_BEFORE = 5.0
+"""Seconds between two readings, whatever asks for them."""
+BEFORE_EXPIRY = 60.0
+"""Seconds before its end at which an exec plugin is asked for another token."""
+PATIENCE = 30.0
+"""Seconds that an exec plugin or an OIDC issuer may take."""
+_NO_YAML: type[Exception] = kube_config.yaml.YAMLError  # type: ignore[attr-defined]
+_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, _NO_YAML)
+
+
+class Credentials:
+    """The configuration as it was read last. ``read`` it before anything else."""
+
+    def __init__(
+        self, kubeconfig: str = "", context: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.configuration: Any = None
+        self.namespace = ""
+        """The namespace of the context, or of the pod this runs in; empty when neither says."""
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._clock = clock
+        self._read_at = -math.inf
+        self._due = math.inf
+        self._ground = ""
+
+    async def read(self) -> bool:
+        """Read everything anew; returns whether connections must be made anew, too.
+
+        Raises ``Unavailable`` with what to do; what was read before is kept then.
+        """
+        self._read_at = self._clock()
+        where = self._kubeconfig or ("the pod's service account" if self._in_pod else "the kubeconfig")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                found = await (self._from_pod() if self._in_pod else self._from_kubeconfig())
+                ground = await asyncio.to_thread(_ground, found)
+        except TimeoutError:
+            raise Unavailable(f"{where} gave no credentials within {PATIENCE:g} s") from None
+        except (config.ConfigException, OSError, *_MALFORMED) as error:
+            why = " ".join(str(error).split())[:300]
+            raise Unavailable(
+                f"no way to the API server: {where}: {why}: name a kubeconfig in kubernetes.kubeconfig"
+            ) from None
+        self.configuration = found
+        before, self._ground = self._ground, ground
+        return before != ground
+
+    async def header(self) -> str:
+        """The value of ``Authorization``; empty where a certificate says who we are."""
+        auth = (await self.configuration.auth_settings()).get("BearerToken")
+        return str(auth["value"] or "").strip() if auth else ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to read them again by themselves."""
+        return self._clock() >= max(self._due, self._read_at + NOT_BEFORE)
+
+    @property
+    def just_read(self) -> bool:
+        """Whether reading them again would tell nothing new."""
+        return self._clock() < self._read_at + NOT_BEFORE
+
+    @property
+    def _in_pod(self) -> bool:
+        return not self._kubeconfig and bool(os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME))
+
+    async def _from_pod(self) -> Any:
+        found = client.Configuration()
+        config.load_incluster_config(found, try_refresh_token=False)  # type: ignore[no-untyped-call]
+        self._due = self._clock() + FILES_EVERY
+        beside = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
+        self.namespace = await asyncio.to_thread(_text_of, beside)
+        return found
+
+    async def _from_kubeconfig(self) -> Any:
+        found = client.Configuration()
+        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+            self._kubeconfig or None, self._context or None, found, persist_config=False
+        )
+        user = loader._user
+        self._due = math.inf
+        if user is not None and "exec" in user:
+            self._due = self._clock() + self._until_expiry(loader, found)
+        elif user is not None and "tokenFile" in user:
+            self._due = self._clock() + FILES_EVERY
+        self.namespace = str(loader.current_context.get("context", {}).get("namespace") or "")
+        return found
+
+    def _until_expiry(self, loader: Any, found: Any) -> float:
+        """Seconds until the plugin is to be asked again. The library only logs that a plugin failed."""
+        if not found.api_key and not found.cert_file:
+            raise config.ConfigException("its exec plugin gave no credentials; the log has its error")
+        expiry = getattr(loader, "exec_plugin_expiry", None)
+        if expiry is None:
+            return math.inf
+        left: float = (expiry - datetime.now(UTC)).total_seconds()
+        return max(NOT_BEFORE, left - BEFORE_EXPIRY)
+
+
+def proxy_of(configuration: Any) -> str | None:
+    """The proxy for the API server: the kubeconfig's, else the environment's."""
+    if configuration.proxy:
+        return str(configuration.proxy)
+    place = urlsplit(configuration.host)
+    if urllib.request.proxy_bypass(place.hostname or ""):  # type: ignore[attr-defined,unused-ignore]
+        return None
+    return urllib.request.getproxies().get(place.scheme)
+
+
+def _ground(configuration: Any) -> str:
+    """A digest of what connections are made of: the address, and the content of the certificates."""
+    told = (configuration.host, configuration.verify_ssl, configuration.tls_server_name, configuration.proxy)
+    digest = hashlib.sha256(repr(told).encode())
+    for name in (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file):
+        digest.update(b"\0" + (Path(name).read_bytes() if name else b""))
+    return digest.hexdigest()
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
