@@ -66,9 +66,9 @@ class Recorder:
         the test itself did to the store.
         """
         happened = list(happenings(state, frozenset(strangers)))
-        return list(_merged(_merged(self._written(), happened), sorted(weather, key=lambda one: one.at)))
+        return list(_merged(_merged(self.written(), happened), sorted(weather, key=lambda one: one.at)))
 
-    def _written(self) -> list[Written]:
+    def written(self) -> list[Written]:
         """The store's log up to now, as documents."""
         found: list[Written] = []
         for raw, at in self._log():

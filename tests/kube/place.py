@@ -1,0 +1,137 @@
+"""A place of end-to-end tests whose cluster is a real control plane: daemons as processes, judged alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
+from controller.adapters.local_history import Entry
+from tests.control_plane.history import happenings, merged
+from tests.control_plane.jobs import IMAGE
+from tests.control_plane.plane import ControlPlane
+from tests.control_plane.recorder import Change, Recorder
+from tests.e2e.place import Place
+from tests.oracle.history import Deed
+from tests.oracle.oracle import Oracle
+from tests.oracle.state import Facts
+
+Document = dict[str, Any]
+ACCOUNT = "batchkeeper"
+KINDS = {Deed.CREATED: "create", Deed.STARTED: "start", Deed.ENDED: "end", Deed.GONE: "delete"}
+
+
+def rules(rights: Sequence[Right]) -> list[dict[str, list[str]]]:
+    """Rights as the rules of a Role."""
+    return [
+        {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)}
+        for right in rights
+    ]
+
+
+class KubePlace(Place):
+    """One namespace on a control plane, and daemons that may do there exactly what they must."""
+
+    def __init__(
+        self, root: Path, uri: str, database: str, plane: ControlPlane, namespace: str, **cluster: Any
+    ) -> None:
+        self.plane = plane
+        self.namespace = namespace
+        self.account = plane.service_account(namespace, ACCOUNT, rules((*rules_for(()), *LEASE_RULES)))
+        self.cluster_section = {"kind": "kubernetes", **cluster}
+        self.watcher = Recorder(plane.admin, namespace)
+        self.watcher.start()
+        super().__init__(root, uri, database)
+
+    def configure(self, **sections: Any) -> None:
+        """As for any place, on this control plane."""
+        kubernetes = {
+            "kubeconfig": str(self.account.kubeconfig),
+            "timeout": "5s",
+            "rate": 500,
+            "burst": 500,
+            "lease": {"duration": "3s", "renew": "2s", "retry": "300ms"},
+        }
+        given = sections.pop("kubernetes", {})
+        super().configure(
+            namespace=self.namespace,
+            cluster=self.cluster_section,
+            kubernetes={**kubernetes, **given},
+            **{"lifecycle": {"finished_ttl": "1h"}, **sections},
+        )
+
+    def history(self) -> list[Entry]:
+        """What the independent watcher saw so far, in its order."""
+        told = [one for one in happenings(self.watcher.changes()) if one.deed in KINDS]
+        return [
+            Entry(number, one.at, KINDS[one.deed], one.namespace, one.name, one.uid, one.job_id)
+            for number, one in enumerate(told, start=1)
+        ]
+
+    def judged(self) -> Oracle:
+        """The oracle on what the store and the API server recorded."""
+        assert self.recorder is not None
+        oracle = Oracle(Facts(**{"list_age": timedelta(seconds=1.5), **self._facts}))
+        happened = happenings(self.watcher.changes(), self.by_others)
+        oracle.feed_all(merged(self.recorder.written(), happened, self.weather))
+        if not self.left_open:
+            oracle.finish()
+        return oracle
+
+    def by_others(self, change: Change) -> bool:
+        """Whether the test's own hand deleted it."""
+        return change.object["metadata"]["name"] in self.strangers
+
+    def tidy(self) -> None:
+        """Kill what is left of the daemons; the namespace goes with the test."""
+        for daemon in self._daemons:
+            if daemon.running:
+                daemon.kill()
+        self.watcher.stop()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def pods(self) -> list[Document]:
+        """Every pod of the namespace, as the API server shows it now."""
+        found: list[Document] = self.plane.admin.get(f"/api/v1/namespaces/{self.namespace}/pods")["items"]
+        return found
+
+    def job_objects(self) -> list[Document]:
+        """Every Job of the namespace."""
+        path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
+        found: list[Document] = self.plane.admin.get(path)["items"]
+        return found
+
+
+def spec(name: str, tasks: Mapping[str, Mapping[str, str]], most: int, **more: Any) -> Document:
+    """A batch whose pods end as each task's parameters ask for."""
+    job = {
+        "image": IMAGE,
+        "command": ["/scripts/entrypoint.sh", "run-single-trait"],
+        "resources": {"cpu": "10m", "memory": "16Mi"},
+        **more.pop("job", {}),
+    }
+    return {
+        "apiVersion": "batchkeeper/v1",
+        "kind": "Batch",
+        "name": name,
+        "maxConcurrent": most,
+        "tasks": {"list": [{"id": task, **parameters} for task, parameters in tasks.items()]},
+        "job": job,
+        **more,
+    }
+
+
+QUICK = [
+    {
+        "on": {"verdict": "mount-failure"},
+        "limit": 3,
+        "backoff": {"base": "200ms", "factor": 2, "max": "1s"},
+    }
+]
+"""Mount failures are tried again at a test's pace."""
+PATIENCE = float(os.environ.get("BATCHKEEPER_TEST_PATIENCE", "60"))
