@@ -8,6 +8,7 @@ believed from a list; it is asked for live.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.core.change import Change
@@ -262,6 +263,8 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     """The one terminal write for a finished object (R4). Success in spite of a stop is success."""
     ruling = judge(found, log_tail=log_tail, stop=job.stop, started=job.running is not None)
     evidence = evidence_of(found, log_tail, matched)
+    if job.stop:
+        evidence = _kept(job.evidence, evidence)
     fields: dict[str, object] = {
         "exit_code": exit_code_of(found),
         "evidence": evidence,
@@ -275,6 +278,18 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     else:
         fields["verdict"] = Verdict.SUCCEEDED
     return Change(job.id, Event.ENDED, Reason.FINISHED, status=status, fields=fields)
+
+
+def _kept(before: Evidence, now: Evidence) -> Evidence:
+    """What is known at the end of what was stopped; what it was stopped for, the end itself tells no more."""
+    return replace(
+        now,
+        message=now.message or before.message,
+        node=now.node or before.node,
+        events=now.events or before.events,
+        log_tail=now.log_tail or before.log_tail,
+        matched=now.matched or before.matched,
+    )
 
 
 def _in_a_line(ruling: Ruling, evidence: Evidence) -> str:

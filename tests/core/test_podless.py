@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from controller.core.decide import Lifecycle, Move, Sight, next_move
-from controller.core.model import Attempt, Evidence, Status
+from controller.core.decide import Lifecycle, Move, Sight, ended, next_move
+from controller.core.model import Attempt, Evidence, Status, Stop
 from controller.core.sight import ClusterJob, Live
 from tests.core.chains import NOW, root
 
@@ -73,3 +73,15 @@ def test_the_same_quota_is_told_once() -> None:
     """A record is not written again in every pass for an event that it holds already."""
     told = queued(evidence=Evidence(events=(QUOTA,)))
     assert next_move(told, live(replace(PODLESS, events=(QUOTA,))), NOW, LIFE) is None
+
+
+def test_what_it_was_given_up_for_is_still_there_at_its_end() -> None:
+    """The pod that is stopped shows a kill and no events: those that decided are kept with the end."""
+    stop = Stop("mount-failure", "batchkeeper", NOW)
+    failed = Evidence(events=("FailedMount: not mounted",), message="waiting", log_tail="early")
+    killed = replace(PODLESS, finished=True, succeeded=False, exit_code=137, message="killed")
+    end = ended(queued(stop=stop, evidence=failed), killed, "", ())
+    kept = end.fields["evidence"]
+    assert (kept.events, kept.message, kept.log_tail) == (failed.events, "killed", "early")
+    plain = ended(queued(evidence=failed), killed, "", ())
+    assert plain.fields["evidence"].events == ()

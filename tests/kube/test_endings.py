@@ -53,6 +53,7 @@ def _retried() -> list[str]:
 @pytest.mark.parametrize("ending", ["oom", "mount-failure", "vanishes"])
 def test_evidence_outlives_the_object(place: KubePlace, ending: str) -> None:
     """The record tells why without the object: reason, node, message, events or log."""
+    place.know(most_auto=0)
     place.drop(spec("kept", {"a": {"END": ending}}, 1, maxAutoRetries=0, job={"startDeadline": "2s"}))
     place.start()
     place.over("kept")

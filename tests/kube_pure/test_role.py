@@ -1,0 +1,49 @@
+"""The Role that operators bind says what the daemon asks for at its start: no verb more, none less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
+from controller.adapters.kube_foreign import runai_kinds
+
+ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
+
+
+def documents() -> list[dict[str, Any]]:
+    """What is in the file."""
+    return list(YAML(typ="safe", pure=True).load_all(ROLE.read_text(encoding="utf-8")))
+
+
+def rights(role: str) -> set[tuple[str, str, frozenset[str]]]:
+    """Group, resource and verbs of each rule of a Role."""
+    found = next(one for one in documents() if one["kind"] == "Role" and one["metadata"]["name"] == role)
+    return {
+        (group, resource, frozenset(rule["verbs"]))
+        for rule in found["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def as_set(wanted: tuple[Right, ...]) -> set[tuple[str, str, frozenset[str]]]:
+    """The same of what the program asks for."""
+    return {(right.group, right.resource, frozenset(right.verbs)) for right in wanted}
+
+
+def test_the_role_is_what_the_daemon_needs() -> None:
+    """Nothing with ``*``, nothing that writes but Jobs and the Lease."""
+    assert rights("batchkeeper") == as_set(rules_for(runai_kinds(stopped_counts=True)))
+    assert rights("batchkeeper-lease") == as_set(LEASE_RULES)
+
+
+def test_every_role_is_bound_to_the_account() -> None:
+    """A Role that nobody has is no Role."""
+    account = next(one for one in documents() if one["kind"] == "ServiceAccount")["metadata"]
+    bound = [one for one in documents() if one["kind"] == "RoleBinding"]
+    assert {one["roleRef"]["name"] for one in bound} == {"batchkeeper", "batchkeeper-lease"}
+    for one in bound:
+        assert one["subjects"] == [{"kind": "ServiceAccount", **account}]
