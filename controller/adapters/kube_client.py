@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -123,13 +123,6 @@ class KubeClient:
             raise Unavailable(f"{method} {path}: the API server's answer is no object")
         return answer
 
-    async def read_text(self, path: str, *, resource: str, query: Mapping[str, str] | None = None) -> str:
-        """A GET whose answer is text, such as a log."""
-        asked = ("GET", path, None, "", query)
-        return (await self._exchange(asked, resource, lambda response: response.read())).decode(
-            "utf-8", "replace"
-        )
-
     async def read_end(
         self, path: str, size: int, *, resource: str, query: Mapping[str, str] | None = None
     ) -> bytes:
@@ -209,7 +202,9 @@ class KubeClient:
 
     # ------------------------------------------------------------------------------------------- watch
 
-    async def watch(self, path: str, query: Mapping[str, str], *, resource: str) -> AsyncIterator[Json]:
+    async def watch(
+        self, path: str, query: Mapping[str, str], *, resource: str
+    ) -> AsyncGenerator[Json, None]:
         """The events of a watch, until it ends by itself.
 
         Raises ``Refused`` when it is not granted, ``Unavailable`` when it breaks or falls silent.

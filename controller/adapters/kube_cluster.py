@@ -23,19 +23,16 @@ from controller.adapters.kube_listing import (
     needs_events,
     our_jobs,
 )
+from controller.adapters.kube_logs import CONTROLLER_UID, Logs
 from controller.adapters.kube_reading import event_lines, is_ours, items, labels_of, meta, pod_ended, text
-from controller.adapters.kube_render import MAIN, render_job, render_tombstone
+from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
 from controller.adapters.kube_watch import Watching
 from controller.core.sight import ClusterJob, ForeignObject, Hint, Live, Observation
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
-LOG_LINES = 100
-LOG_BYTES = 2**20
-"""What is fetched of a log at most, before its end is cut out."""
 EVENTS = Kind("", "v1", "events", "Event")
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 EVENTS_AT_ONCE = 8
 
 
@@ -56,6 +53,7 @@ class KubeCluster:
         self._clock = clock
         self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
+        self._logs = Logs(client)
         self.unserved: frozenset[str] = frozenset()
         """Kinds that are to be counted and whose API group this cluster does not serve: they are empty."""
 
@@ -149,17 +147,8 @@ class KubeCluster:
         return any(not pod_ended(pod) for pod in pods)
 
     async def log_tail(self, job: ClusterJob, max_bytes: int) -> str:
-        """See ``Cluster.log_tail``. Of very long last lines the beginning of them is all there is."""
-        try:
-            pods = await self._pods(job.namespace, job.job_id)
-            if not pods:
-                return ""
-            path = f"api/v1/namespaces/{job.namespace}/pods/{text(meta(pods[-1]), 'name')}/log"
-            query = {"container": MAIN, "tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
-            log = await self._client.read_text(path, resource="pods/log", query=query)
-        except Refused:
-            return ""  # the pod is gone, or its container never ran
-        return log.encode("utf-8", "replace")[-max_bytes:].decode("utf-8", "ignore")
+        """See ``Cluster.log_tail``."""
+        return await self._logs.tail(job, max_bytes)
 
     # ------------------------------------------------------------------------------------------- writes
 
@@ -192,7 +181,8 @@ class KubeCluster:
         except Refused as error:
             raise Unavailable(str(error)) from None
         if found is None:
-            raise Unavailable(f"job {job.namespace}/{job.name} was there a moment ago and is gone")
+            # This POST has made nothing, whatever was in its way: the name, or two at once on one quota.
+            raise Rejected(f"job {job.namespace}/{job.name} met a conflict that is over", THROTTLED)
         uid = text(meta(found), "uid")
         if not self._is(found, job.job_id):
             return Created(CreateResult.EXISTS_FOREIGN, uid)

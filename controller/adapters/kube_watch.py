@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from controller.adapters.kube_foreign import JOB, POD, Kind
 from controller.adapters.kube_listing import GONE, folded, list_all, needs_events
 from controller.adapters.kube_reading import dig, is_ours, labels_of, meta, text
 from controller.adapters.kube_settings import KubeSettings
-from controller.core.sight import Hint
+from controller.core.sight import ClusterJob, Hint
 from controller.ports import BatchkeeperError, Unavailable
 from controller.telemetry import get_logger
 
@@ -28,6 +29,10 @@ Json = Mapping[str, Any]
 
 PAUSE = (0.5, 15.0)
 """Seconds before a watch that broke is begun anew: at first, and at most."""
+LASTED = 30.0
+"""Seconds after which a watch was a good one: the next pause is a short one again."""
+SHORTEST = 1.0
+"""A watch that the server ends sooner than this many seconds is not asked for again at once."""
 LASTS = (240, 300)
 """Seconds after which the server ends a watch by itself, drawn for each."""
 _log = get_logger(__name__)
@@ -101,18 +106,23 @@ class Watching:
         try:
             pause = PAUSE[0]
             while True:
-                try:
-                    version = await self._list(kind, namespace)
-                    pause = PAUSE[0]
-                    reason = await self._watch(kind, namespace, version)
-                except BatchkeeperError as error:
-                    reason = "refused" if isinstance(error, Refused) else "unavailable"
-                    _log.info("watch-broken", resource=kind.resource, namespace=namespace, error=str(error))
-                    await asyncio.sleep(pause * random.uniform(0.5, 1))
-                    pause = min(PAUSE[1], pause * 2)
+                begun = _now()
+                reason = await self._once(kind, namespace)
                 self._restarted(kind.resource, reason)
+                if _now() - begun >= LASTED:
+                    pause = PAUSE[0]
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(PAUSE[1], pause * 2)
         finally:
             self._rung.set()
+
+    async def _once(self, kind: Kind, namespace: str) -> str:
+        """One list, and watches from it until one can't go on; returns why."""
+        try:
+            return await self._watch(kind, namespace, await self._list(kind, namespace))
+        except BatchkeeperError as error:
+            _log.info("watch-broken", resource=kind.resource, namespace=namespace, error=str(error))
+            return "refused" if isinstance(error, Refused) else "unavailable"
 
     async def _list(self, kind: Kind, namespace: str) -> str:
         """Bring what is known up to date with a fresh list; returns its resource version."""
@@ -135,34 +145,52 @@ class Watching:
                 "labelSelector": self._selector,
                 "timeoutSeconds": str(random.randint(*LASTS)),
             }
+            begun = _now()
             try:
-                async for event in self._client.watch(path, query, resource=kind.resource):
-                    what, thing = text(event, "type"), dig(event, "object")
-                    if what == "ERROR":
-                        if thing.get("code") == GONE:
-                            return "expired"
-                        raise Unavailable(f"the watch of {kind.resource} says {text(thing, 'message')}")
-                    version = text(meta(thing), "resourceVersion") or version
-                    if what != "BOOKMARK":
-                        self._seen(kind, namespace, thing, deleted=what == "DELETED")
+                async with aclosing(self._client.watch(path, query, resource=kind.resource)) as events:
+                    async for event in events:
+                        version = self._heard(kind, namespace, event) or version
             except Refused as error:
                 if error.code == GONE:
                     return "expired"
                 raise
+            if _now() - begun < SHORTEST:
+                raise Unavailable(f"the watch of {kind.resource} in {namespace} ended at once")
+
+    def _heard(self, kind: Kind, namespace: str, event: Json) -> str:
+        """One event; returns the resource version that it brought. Raises ``Refused`` for an ERROR."""
+        what, thing = text(event, "type"), dig(event, "object")
+        if what == "ERROR":
+            code = thing.get("code")
+            where = f"the watch of {kind.resource} in {namespace}"
+            if code != GONE:
+                raise Unavailable(f"{where} ends with {code}: {text(thing, 'message')}")
+            raise Refused(GONE, text(thing, "reason"), text(thing, "message"), where)
+        if what != "BOOKMARK":
+            self._seen(kind, namespace, thing, deleted=what == "DELETED")
+        return text(meta(thing), "resourceVersion")
 
     def _seen(self, kind: Kind, namespace: str, thing: Json, *, deleted: bool) -> None:
         """One object as it is now; a deleted one is gone."""
-        if text(meta(thing), "uid") and is_ours(thing, self._settings.instance):
-            self._known[namespace].put(kind, thing, deleted=deleted)
+        if not text(meta(thing), "uid") or not is_ours(thing, self._settings.instance):
+            return
+        before = self._shown(namespace, labels_of(thing)[labels.JOB_ID])
+        self._known[namespace].put(kind, thing, deleted=deleted)
+        collected = deleted and before is not None and before.finished and before.expiring
+        if not collected:  # when it was meant to be, that is no news
             self._tell(namespace, labels_of(thing))
+
+    def _shown(self, namespace: str, job_id: str) -> ClusterJob | None:
+        """What is known of this job: its Job and its Pod as one, the unfinished one of several."""
+        known = self._known[namespace]
+        pods = list(known.pods.get(job_id, {}).values())
+        jobs = [folded(job, pods) for job in known.jobs.get(job_id, {}).values()]
+        return min(jobs, key=lambda job: (job.tombstone, job.finished), default=None)
 
     def _tell(self, namespace: str, marks: Mapping[str, str]) -> None:
         """Ring with the whole of this job: its Job and its Pod, whichever of them has news."""
         job_id, batch_id = marks[labels.JOB_ID], marks.get(labels.BATCH_ID, "")
-        known = self._known[namespace]
-        pods = list(known.pods.get(job_id, {}).values())
-        jobs = [folded(job, pods) for job in known.jobs.get(job_id, {}).values()]
-        found = min(jobs, key=lambda job: (job.tombstone, job.finished), default=None)
+        pods, found = self._known[namespace].pods.get(job_id), self._shown(namespace, job_id)
         over = found is not None and not found.tombstone and found.finished
         if found and over and (not pods or needs_events(found)):
             # The two watches keep no order between them, and an end without a pod tells too little: a live
@@ -171,6 +199,10 @@ class Watching:
         else:
             self._news[job_id] = Hint(job_id, batch_id, found if found and not found.tombstone else None)
         self._rung.set()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _kept(thing: Json) -> Json:

@@ -1,0 +1,74 @@
+"""The ends of logs: evidence that the API server fetches from a kubelet, which may never answer again.
+
+Called by ``kube_cluster``. A job's end must not wait for ever for the log of a node that is lost; and an
+outage of the API server must not cost a log that will be there when it is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from controller.adapters.kube_client import KubeClient, Refused
+from controller.adapters.kube_foreign import POD
+from controller.adapters.kube_listing import list_all
+from controller.adapters.kube_reading import meta, text
+from controller.adapters.kube_render import MAIN
+from controller.core.sight import ClusterJob
+from controller.ports import Unavailable
+
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
+"""The label by which the Job controller knows a Job's pods."""
+LINES = 100
+"""Of a log's end. A line may be as long as a progress bar is, so the bytes are bounded, too."""
+MOST = 2**24
+"""Bytes that are read of these lines."""
+PATIENCE = 60.0
+"""Seconds for which a kubelet that does not answer is asked again."""
+REMEMBERED = 1000
+
+
+class Logs:
+    """Reads the ends of logs, and remembers whose kubelets did not answer."""
+
+    def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._since: dict[str, float] = {}
+        """When the log of this object, by uid, could first not be read."""
+
+    async def tail(self, job: ClusterJob, max_bytes: int) -> str:
+        """The last bytes of the job's log; empty when there is none, or nobody to tell it.
+
+        Raises ``Unavailable`` when the API server can't be asked, and for a while when the kubelet can't.
+        """
+        try:
+            pods, _ = await list_all(self._client, POD, job.namespace, f"{CONTROLLER_UID}={job.uid}")
+            if not pods:
+                return ""
+            newest = max(pods, key=lambda pod: text(meta(pod), "creationTimestamp"))
+            log = await self._read(job, text(meta(newest), "name"), max_bytes)
+        except Refused:
+            log = b""  # the pod is gone, or its container never ran
+        self._since.pop(job.uid, None)
+        return log.decode("utf-8", "ignore" if len(log) == max_bytes else "replace")
+
+    async def _read(self, job: ClusterJob, pod: str, max_bytes: int) -> bytes:
+        path = f"api/v1/namespaces/{job.namespace}/pods/{pod}/log"
+        query = {"tailLines": str(LINES), "limitBytes": str(MOST)}
+        if job.job_id:  # what others started calls its container as it likes
+            query["container"] = MAIN
+        try:
+            return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
+        except Unavailable:
+            if not self._in_vain(job.uid):
+                raise
+            return b""
+
+    def _in_vain(self, uid: str) -> bool:
+        """Whether it has been asked for long enough. Only what failed last is remembered."""
+        now = self._clock()
+        since = self._since.setdefault(uid, now)
+        while len(self._since) > REMEMBERED:
+            del self._since[next(iter(self._since))]
+        return now - since >= PATIENCE
