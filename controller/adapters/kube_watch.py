@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,10 +69,13 @@ class Watching:
         client: KubeClient,
         settings: KubeSettings,
         restarted: Callable[[str, str], None] = lambda resource, reason: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """``restarted`` is told the resource and the reason of each watch that is begun anew."""
         self._client = client
         self._settings = settings
         self._restarted = restarted
+        self._sleep = sleep
         self._news: dict[str, Hint] = {}
         self._rung = asyncio.Event()
         self._known = {namespace: _Known() for namespace in settings.namespaces}
@@ -111,7 +114,7 @@ class Watching:
                 self._restarted(kind.resource, reason)
                 if _now() - begun >= LASTED:
                     pause = PAUSE[0]
-                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                await self._sleep(pause * random.uniform(0.5, 1))
                 pause = min(PAUSE[1], pause * 2)
         finally:
             self._rung.set()

@@ -112,8 +112,8 @@ class Loopback:
                 self.requests.append(await _request(reader, number))
                 reply = self.script.popleft() if self.script else answer(200)
                 await reply(writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has gone
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has gone, or the server ends
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -141,13 +141,14 @@ async def loopback() -> AsyncIterator[Loopback]:
         await server.wait_closed()
 
 
-def kubeconfig(folder: Path, url: str, user: Mapping[str, Any] | None = None, **cluster: Any) -> Path:
+def kubeconfig(folder: Path, url: str, user: Mapping[str, Any] | None = None, ca: Path | None = None) -> Path:
     """A kubeconfig for it."""
     path = folder / "kubeconfig"
+    cluster = {"server": url} | ({"certificate-authority": str(ca)} if ca else {})
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url, **cluster}}],
+        "clusters": [{"name": "c", "cluster": cluster}],
         "users": [{"name": "u", "user": dict(user or {"token": TOKEN})}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "lab"}}],
         "current-context": "x",
