@@ -137,7 +137,8 @@ def _too_late(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life
 def _give_up(job: Attempt, found: ClusterJob, verdict: Verdict, reason: Reason, now: datetime) -> Move:
     """Order the end of what will never start, and keep what tells why."""
     stop = Stop(why=verdict.value, by=BY_DAEMON, at=now)
-    fields = {"stop": stop, "evidence": evidence_of(found, "", ())}
+    # The node is kept now: the object may be gone before its end is seen, and a retry is to avoid it (S7).
+    fields = {"stop": stop, "evidence": evidence_of(found, "", ()), "node": found.node or None}
     return Move(Act.WRITE, reason, Change(job.id, Event.GIVEN_UP, reason, fields=fields))
 
 

@@ -160,7 +160,7 @@ TABLE: dict[Event, Row] = {
             Event.GIVEN_UP,
             frozenset({_C, _Q}),
             None,
-            "stop evidence",
+            "stop evidence node",
             "keep evidence, delete by uid",
             Guard.STOP_UNSET,
         ),

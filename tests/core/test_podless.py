@@ -85,3 +85,12 @@ def test_what_it_was_given_up_for_is_still_there_at_its_end() -> None:
     assert (kept.events, kept.message, kept.log_tail) == (failed.events, "killed", "early")
     plain = ended(queued(evidence=failed), killed, "", ())
     assert plain.fields["evidence"].events == ()
+
+
+def test_a_node_that_kept_it_from_starting_is_known_to_its_retry() -> None:
+    """The object may be gone before its end is seen: the node that a retry is to avoid is kept before."""
+    stuck = replace(PODLESS, pod_unfinished=True, scheduled_at=NOW - 60 * MINUTE, node="node-3")
+    move = next_move(queued(), live(stuck), NOW, LIFE)
+    assert move is not None
+    assert move.change is not None
+    assert (move.change.event, move.change.fields["node"]) == ("given-up", "node-3")
