@@ -1,0 +1,174 @@
+"""What the adapter makes of answers that a healthy API server seldom gives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.adapters.kube_client import Access, KubeClient
+from controller.adapters.kube_cluster import KubeCluster
+from controller.adapters.kube_logs import PATIENCE, Logs
+from controller.adapters.labels import INSTANCE, JOB_ID, MANAGED_BY, MANAGER, TOMBSTONE
+from controller.adapters.system_clock import SystemClock
+from controller.core.sight import ClusterJob
+from controller.ports import Created, CreateResult, Rejected, Unavailable
+from tests.contract.cluster_world import LONG
+from tests.kube.loopback import Loopback, Reply, answer, cut, kubeconfig, loopback, raw, status
+from tests.kube.world import new_job, settings
+
+JOB = new_job("scan-1", "lab", {})
+SHOWN = ClusterJob("scan-1", "lab", "u-1", JOB.job_id, "b")
+Call = Callable[[KubeCluster], Awaitable[Created]]
+CALLS: dict[str, Call] = {
+    "create": lambda cluster: cluster.create(JOB),
+    "bury": lambda cluster: cluster.bury(JOB, LONG),
+}
+TAKEN = status(409, "AlreadyExists", 'jobs.batch "scan-1" already exists')
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Loopback]:
+    """A server that does what its script says."""
+    async with loopback() as found:
+        yield found
+
+
+@pytest.fixture
+async def client(server: Loopback, tmp_path: Path) -> AsyncIterator[KubeClient]:
+    """A client of it."""
+    found = KubeClient(Access(str(kubeconfig(tmp_path, server.url))))
+    await found.open()
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def cluster(client: KubeClient) -> KubeCluster:
+    """An adapter on it."""
+    return KubeCluster(client, settings(Path("unused"), "lab"), SystemClock())
+
+
+def held(**marks: str) -> Reply:
+    """The object under the name."""
+    return answer(200, {"metadata": {"name": "scan-1", "namespace": "lab", "uid": "u-9", "labels": marks}})
+
+
+OURS = {MANAGED_BY: MANAGER, INSTANCE: "suite", JOB_ID: JOB.job_id}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("marks", "result"),
+    [
+        (OURS, CreateResult.EXISTS_OURS),
+        (OURS | {TOMBSTONE: "true"}, CreateResult.EXISTS_TOMBSTONE),
+        (OURS | {JOB_ID: "f" * 24}, CreateResult.EXISTS_FOREIGN),
+        (OURS | {INSTANCE: "another"}, CreateResult.EXISTS_FOREIGN),
+        ({JOB_ID: JOB.job_id}, CreateResult.EXISTS_FOREIGN),
+        ({}, CreateResult.EXISTS_FOREIGN),
+    ],
+)
+async def test_a_name_that_is_taken(
+    server: Loopback, cluster: KubeCluster, call: str, marks: Mapping[str, str], result: CreateResult
+) -> None:
+    """By whom is read from the object itself: ours only with all our labels and this job's id."""
+    server.will(TAKEN, held(**marks))
+    assert await CALLS[call](cluster) == Created(result, "u-9")
+
+
+QUOTA = 'jobs.batch "scan-1" is forbidden: exceeded quota: compute, requested: count/jobs.batch=1'
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("replies", "code", "said"),
+    [
+        ([status(403, "Forbidden", QUOTA)], 429, "exceeded quota: compute"),
+        ([status(403, "Forbidden", "denied by webhook")], 403, "denied by webhook"),
+        ([status(404, "NotFound", 'namespaces "lab" not found')], 404, "not found"),
+        ([status(422, "Invalid", "spec.template: is wrong")], 422, "is wrong"),
+        ([status(409, "Conflict", "quota was modified"), status(404, "NotFound")], 429, "conflict"),
+    ],
+)
+async def test_definite_refusals(
+    server: Loopback, cluster: KubeCluster, call: str, replies: list[Reply], code: int, said: str
+) -> None:
+    """Nothing was made, for good; a quota and a conflict heal by themselves, which code 429 says."""
+    server.will(*replies)
+    with pytest.raises(Rejected, match=said) as rejected:
+        await CALLS[call](cluster)
+    assert rejected.value.code == code
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("replies", [[TAKEN, status(503)], [TAKEN, status(403, "Forbidden")], [cut]])
+async def test_unknown_outcomes(
+    server: Loopback, cluster: KubeCluster, call: str, replies: list[Reply]
+) -> None:
+    """Who holds the name could not be read, or nobody answered: nothing is believed."""
+    server.will(*replies)
+    with pytest.raises(Unavailable):
+        await CALLS[call](cluster)
+
+
+# --------------------------------------------------------------------------------------------- logs
+
+
+def pods(*names: str) -> Reply:
+    """A list of pods, the last one the newest."""
+    stamps = [f"2026-01-0{n}T00:00:00Z" for n in range(1, 9)]
+    found: list[dict[str, Any]] = [
+        {"metadata": {"name": name, "creationTimestamp": stamp}}
+        for name, stamp in zip(names, stamps, strict=False)
+    ]
+    return answer(200, {"metadata": {}, "items": found})
+
+
+async def test_the_newest_pod_is_read(server: Loopback, client: KubeClient) -> None:
+    """The last bytes of the newest pod's log, asked for by the object's own uid; no half character."""
+    server.will(pods("old", "new"), raw(200, "first\nlästes Wort\n".encode()))
+    assert await Logs(client).tail(SHOWN, 11) == "stes Wort\n"
+    listed, read = (seen.path for seen in server.requests)
+    assert "labelSelector=batch.kubernetes.io/controller-uid%3Du-1" in listed
+    assert read.startswith("/api/v1/namespaces/lab/pods/new/log?container=main&tailLines=100&limitBytes=")
+
+
+@pytest.mark.parametrize("replies", [[pods()], [pods("a"), status(404)], [pods("a"), status(400)]])
+async def test_no_log_is_no_error(server: Loopback, client: KubeClient, replies: list[Reply]) -> None:
+    """No pod, a pod that went in between, a container that never ran: there is nothing to read."""
+    server.will(*replies)
+    assert await Logs(client).tail(SHOWN, 100) == ""
+
+
+async def test_a_lost_kubelet_is_not_waited_for_for_ever(server: Loopback, client: KubeClient) -> None:
+    """A node that does not answer holds an end up for a minute; one that comes back is read."""
+    now = 50.0
+    logs = Logs(client, lambda: now)
+    lost = [pods("a"), status(500, "InternalError", "dial tcp: no route to host")]
+    server.will(*lost, *lost)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="no route to host"):
+            await logs.tail(SHOWN, 100)
+    now += PATIENCE
+    server.will(*lost)
+    assert await logs.tail(SHOWN, 100) == ""
+    server.will(pods("a"), raw(200, b"here\n"), *lost)
+    assert await logs.tail(SHOWN, 100) == "here\n"
+    with pytest.raises(Unavailable):
+        await logs.tail(SHOWN, 100)
+
+
+async def test_an_outage_costs_no_log(server: Loopback, client: KubeClient) -> None:
+    """While the API server itself can't be asked nobody says that there is no log, however long it takes."""
+    now = 50.0
+    logs = Logs(client, lambda: now)
+    for _ in range(3):
+        server.will(cut)
+        with pytest.raises(Unavailable):
+            await logs.tail(SHOWN, 100)
+        now += PATIENCE
+    server.will(pods("a"), raw(200, b"here\n"))
+    assert await logs.tail(SHOWN, 100) == "here\n"
