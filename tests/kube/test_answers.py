@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from controller.adapters.kube_client import Access, KubeClient
 from controller.adapters.kube_cluster import KubeCluster
-from controller.adapters.kube_logs import PATIENCE, Logs
+from controller.adapters.kube_logs import CONTROLLER_UID, MOST, PATIENCE, Logs
 from controller.adapters.labels import INSTANCE, JOB_ID, MANAGED_BY, MANAGER, TOMBSTONE
 from controller.adapters.system_clock import SystemClock
 from controller.core.sight import ClusterJob
@@ -131,9 +132,10 @@ async def test_the_newest_pod_is_read(server: Loopback, client: KubeClient) -> N
     """The last bytes of the newest pod's log, asked for by the object's own uid; no half character."""
     server.will(pods("old", "new"), raw(200, "first\nlästes Wort\n".encode()))
     assert await Logs(client).tail(SHOWN, 11) == "stes Wort\n"
-    listed, read = (seen.path for seen in server.requests)
-    assert "labelSelector=batch.kubernetes.io/controller-uid%3Du-1" in listed
-    assert read.startswith("/api/v1/namespaces/lab/pods/new/log?container=main&tailLines=100&limitBytes=")
+    listed, read = (urlsplit(seen.path) for seen in server.requests)
+    assert parse_qs(listed.query)["labelSelector"] == [f"{CONTROLLER_UID}=u-1"]
+    assert read.path == "/api/v1/namespaces/lab/pods/new/log"
+    assert parse_qs(read.query) == {"container": ["main"], "tailLines": ["100"], "limitBytes": [str(MOST)]}
 
 
 @pytest.mark.parametrize("replies", [[pods()], [pods("a"), status(404)], [pods("a"), status(400)]])
