@@ -320,3 +320,11 @@ def test_every_key_has_its_own_variable() -> None:
     """No two keys are overridden by the same variable."""
     names = [variable(where) for where in leaves(Settings)]
     assert len(names) == len(set(names))
+
+
+def test_a_runai_project_is_the_default_namespace(write: Write) -> None:
+    """Its namespace is the project's, unless the operator names another."""
+    project = "cluster: {kind: runai}\nrunai: {project: talmo-lab}\n"
+    assert load(write(project)).namespace == "runai-talmo-lab"
+    assert load(write(project + "namespace: elsewhere\n")).namespace == "elsewhere"
+    assert load(write("runai: {project: talmo-lab}\n")).namespace == "default"

@@ -15,6 +15,7 @@ from controller.cli.run import Wanted, run_batch
 from controller.cli.session import go, settings_for
 from controller.cli.starting_over import start_over
 from controller.config import Settings
+from controller.ports import BatchkeeperError
 
 
 def run(
@@ -39,7 +40,13 @@ def run(
     output: Output = Format.TABLE,
 ) -> None:
     """Run one batch to its end on this machine, with live progress and a report."""
-    go(_run(settings_for(config), spec, expect, fresh, keep, output))
+    settings = settings_for(config)
+    if settings.cluster.kind != "local":
+        raise BatchkeeperError(
+            f"run is for this machine, and cluster.kind is {settings.cluster.kind}: use 'batchkeeper submit' "
+            "beside its controller, or name another configuration with --config"
+        )
+    go(_run(settings, spec, expect, fresh, keep, output))
 
 
 async def _run(

@@ -143,7 +143,15 @@ def load(path: Path | None = None) -> Settings:
         complaints = complaints or [" ".join(str(error).split())]
     if complaints:
         raise ConfigError(*dict.fromkeys(complaints))
-    return settings
+    return _in_its_project(settings)
+
+
+def _in_its_project(settings: Settings) -> Settings:
+    """With Run:ai the project's namespace is the default one, unless another was named."""
+    project = settings.runai.project
+    if settings.cluster.kind != "runai" or not project or "namespace" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"namespace": f"runai-{project}"})
 
 
 _PATHS = (

@@ -166,3 +166,14 @@ def test_the_version_and_the_help_are_there_without_a_command(shell: Shell) -> N
     assert bare.code == 0
     assert "Write and run" in bare.out
     assert shell("-h").code == 0
+
+
+def test_run_is_for_this_machine(shell: Shell, tmp_path: Path) -> None:
+    """A configuration of a cluster is not run on the machine that it happens to be typed on."""
+    config, spec = tmp_path / "cluster.yaml", tmp_path / "sweep.yaml"
+    config.write_text("cluster: {kind: kubernetes}\n")
+    spec.write_text("kind: Batch\n")
+    answer = shell("run", str(spec), "--config", str(config))
+    assert answer.code == 1
+    assert "run is for this machine, and cluster.kind is kubernetes" in answer.err
+    assert len(answer.err.splitlines()) == 1
