@@ -125,7 +125,6 @@ BATCH = Shape(
     finished=INSTANT,
 )
 
-HOLDER = Shape(Holder, job=ID)
 FOREIGN = Shape(Foreign, cause=word(ForeignKind))
 GATE = Shape(
     Gate,
@@ -133,7 +132,7 @@ GATE = Shape(
     always=("paused", "epoch", "holders", "foreign"),
     batch_id=ID,
     cancel=nested(STOP),
-    holders=each(nested(HOLDER)),
+    holders=each(nested(Shape(Holder, job=ID))),
     foreign=each(nested(FOREIGN)),
 )
 HALT = Shape(Halt, at=INSTANT)

@@ -13,7 +13,6 @@ from controller.cli import commands_look as look
 from controller.cli import commands_operate as operate
 from controller.cli import commands_run as running
 from controller.cli import commands_specs as specs
-from controller.cli.adopting import adopt
 from controller.cli.options import ASK, LOOK, OPERATE, RUN
 
 app = typer.Typer(
@@ -54,7 +53,7 @@ COMMANDS: dict[str, list[tuple[str, Callable[..., None]]]] = {
         ("reap", operate.reap),
         ("halt", operate.halt),
         ("unhalt", operate.unhalt),
-        ("adopt", adopt),
+        ("adopt", operate.adopt),
     ],
 }
 """Every command under its heading."""

@@ -24,8 +24,6 @@ class Reason(StrEnum):
     ACCEPTED = "accepted"
     STARTED = "started"
     OTHER_UID = "other-uid"
-    OTHERS_LOOKED_FOR = "others-looked-for"
-    ADOPTED = "adopted"
     NOT_SEEN = "not-seen"
     CONFIRM = "confirm"
     NO_POD = "no-pod"

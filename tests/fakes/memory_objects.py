@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from controller.core.sight import ClusterJob, ForeignObject
@@ -75,22 +75,13 @@ class Thing:
 
 def foreign_object(thing: Thing) -> ForeignObject:
     """What is not ours."""
-    started = thing.started is not None
-    return ForeignObject(thing.name, thing.namespace, thing.uid, thing.kind, thing.active, started)
+    return ForeignObject(thing.name, thing.namespace, thing.uid, thing.kind, thing.active)
 
 
 def cluster_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
     """An object of ours; ``wall`` translates an instant of the monotonic clock."""
-    job = thing.job
+    job, script = thing.job, thing.script
     assert job is not None
-    shown = others_job(thing, wall)
-    task, number = job.task_id, job.attempt
-    return replace(shown, job_id=job.job_id, batch_id=job.batch_id, task_id=task, attempt=number)
-
-
-def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
-    """An object whoever made it, without its labels."""
-    script = thing.script
     finished = thing.tombstone or thing.ended is not None
     over = finished and not thing.tombstone
     waiting = "" if thing.started is not None or finished else script.waiting
@@ -99,8 +90,10 @@ def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
         name=thing.name,
         namespace=thing.namespace,
         uid=thing.uid,
-        job_id="",
-        batch_id="",
+        job_id=job.job_id,
+        batch_id=job.batch_id,
+        task_id=job.task_id,
+        attempt=job.attempt,
         tombstone=thing.tombstone,
         deleting=thing.deleting,
         finished=finished,
