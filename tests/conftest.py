@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ def mongo_uri() -> Iterator[str]:
     memory = Path("/dev/shm")
     state = Path(tempfile.mkdtemp(prefix="batchkeeper-", dir=memory if os.access(memory, os.W_OK) else None))
     try:
-        mongod = asyncio.run(acquire(state))
+        mongod = asyncio.run(acquire(state, patience=timedelta(minutes=4)))
         yield mongod.uri
         asyncio.run(mongod.release())
     finally:
