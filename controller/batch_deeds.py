@@ -7,12 +7,14 @@ again for what may have changed since the plan was made, where acting on it woul
 from __future__ import annotations
 
 from controller import lifecycle
+from controller.adopting import take_over
 from controller.core.decide import Reason
 from controller.core.model import BatchStatus, Status
 from controller.core.plan import (
     CheckForeign,
     CountForeign,
     HoldBatch,
+    LookForOthers,
     MoveBatch,
     Step,
     WithdrawWaiting,
@@ -34,6 +36,8 @@ async def take_for_batch(engine: Engine, view: View, step: Step) -> bool:
             return True
         case CheckForeign():
             return await check_foreign(engine, view, step)
+        case LookForOthers():
+            return await take_over(engine, view)
         case HoldBatch():
             return await _hold(engine, view, step)
         case WithdrawWaiting():

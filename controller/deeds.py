@@ -67,17 +67,25 @@ async def _look_closer(engine: Engine, view: View, job: Attempt) -> bool:
     record = await engine.store.job(job.id)
     if record is None:
         return False
-    live = await engine.cluster.get(record.namespace, record.name, record.id)
-    move = next_move(record, Sight.answered(live), engine.now(), view.life)
+    sight = await live_sight(engine, record)
+    move = next_move(record, sight, engine.now(), view.life)
     if move is None or move.act is Act.LOOK:
         return False
     match move.act:
         case Act.END:
-            return await _end(engine, view, record, live.job)
+            return await _end(engine, view, record, sight.job)
         case Act.DELETE:
-            return await _delete(engine, view, record, live.job)
+            return await _delete(engine, view, record, sight.job)
         case _:
             return await carry_out(engine, view, record, move)
+
+
+async def live_sight(engine: Engine, job: Attempt) -> Sight:
+    """What the cluster answers now about the attempt's object: by our job id, or for others' by uid."""
+    if not job.kind:
+        return Sight.answered(await engine.cluster.get(job.namespace, job.name, job.id))
+    found = await engine.cluster.find_uid(job.namespace, job.name, job.kind, job.scheduler_id)
+    return Sight(known=True, live=True, job=found)
 
 
 # ------------------------------------------------------------------------------------------- creating

@@ -14,6 +14,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from controller.core.adoption import LOOKING
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Origin, Setting, Status
 from controller.core.naming import job_name
 from controller.core.spec import BatchSpec, Task
@@ -97,9 +98,12 @@ def _new(store: Store, spec: BatchSpec, source: str, now: datetime, epoch: int =
 
 
 def _gate(batch: Batch, epoch: int) -> Gate:
-    """The gate that the batch begins with: as its settings are, which may have changed by now."""
+    """The gate that the batch begins with: as its settings are, which may have changed by now.
+
+    Held, until whoever leads has seen live what others run under its names (S11).
+    """
     most, paused = batch.settings["maxConcurrent"].value, batch.settings["paused"].value
-    return Gate(batch.id, int(most), paused=bool(paused), epoch=epoch)
+    return Gate(batch.id, int(most), paused=bool(paused), hold=LOOKING, epoch=epoch)
 
 
 async def expand(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
@@ -192,6 +196,8 @@ async def _known(
     sentences = [
         await change_setting(store, batch, name, value, source, now) for name, value in changes.items()
     ]
+    if spec.adopt and not batch.spec.get("adopt"):
+        sentences.append("adopt: what others run under its names is taken over, where it is held for that")
     await store.set_batch(
         batch.id,
         [status for status in BatchStatus if not status.closed],

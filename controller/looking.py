@@ -115,12 +115,34 @@ def _sights(
     listed = scene.observation
     judged = listed is not None and batch.namespace in listed.namespaces and read_at < listed.asked
     sights: dict[str, Sight] = {}
+    others = _active_others(batch, jobs, listed)
     for job in jobs:
-        if job.id in seen:
+        if job.kind:
+            thing = others.get(job.scheduler_id)
+            if thing and not (thing.started and job.status is Status.QUEUED):
+                sights[job.id] = Sight.listed(_as_listed(thing))
+            elif thing or judged:
+                sights[job.id] = Sight.listed(None)  # gone, ended, or started by now: a live look tells
+        elif job.id in seen:
             sights[job.id] = Sight.listed(seen[job.id])
         elif judged:
             sights[job.id] = Sight.listed(None)
     return sights
+
+
+def _active_others(
+    batch: Batch, jobs: Sequence[Attempt], listed: Observation | None
+) -> dict[str, ForeignObject]:
+    """By uid: active objects of others, where some of them were taken over."""
+    if listed is None or not any(job.kind for job in jobs):
+        return {}
+    return {
+        thing.uid: thing for thing in listed.foreign if thing.active and thing.namespace == batch.namespace
+    }
+
+
+def _as_listed(thing: ForeignObject) -> ClusterJob:
+    return ClusterJob(name=thing.name, namespace=thing.namespace, uid=thing.uid, job_id="", batch_id="")
 
 
 def _foreign(engine: Engine, batch: Batch, scene: Scene) -> tuple[Sequence[ForeignObject] | None, str]:

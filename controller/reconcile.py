@@ -24,6 +24,7 @@ from controller.core.plan import (
     CountForeign,
     HoldBatch,
     Leave,
+    LookForOthers,
     MoveBatch,
     MoveJob,
     Retry,
@@ -200,9 +201,8 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
 
     Nothing waits for an ended object's time to live to be set: it is set beside what follows the ends.
     """
-    before = [
-        step for step in steps if isinstance(step, (CountForeign, CheckForeign, HoldBatch, WithdrawWaiting))
-    ]
+    first = (CountForeign, CheckForeign, LookForOthers, HoldBatch, WithdrawWaiting)
+    before = [step for step in steps if isinstance(step, first)]
     moves = [step for step in steps if isinstance(step, (MoveJob, Submit)) and not _expires(step)]
     after = [step for step in steps if isinstance(step, (Retry, Leave, Claim, MoveBatch))]
     expiries = [step for step in steps if _expires(step)]

@@ -7,16 +7,19 @@ so what is shown is what would be written. Called by ``controller --dry-run`` an
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from controller.core.decide import Act, Move, Sight, next_move
-from controller.core.model import Attempt
+from controller.adopting import Look, look_for_others
+from controller.core.adoption import hold_sentence
+from controller.core.decide import Act, Move, next_move
+from controller.core.model import Attempt, Hold
 from controller.core.plan import (
     CheckForeign,
     Claim,
     CountForeign,
     HoldBatch,
     Leave,
+    LookForOthers,
     MoveBatch,
     MoveJob,
     Retry,
@@ -26,6 +29,7 @@ from controller.core.plan import (
     plan,
 )
 from controller.core.view import View
+from controller.deeds import live_sight
 from controller.engine import Engine
 
 
@@ -41,9 +45,23 @@ class Rehearsed:
 
 async def rehearse(engine: Engine, view: View) -> AsyncIterator[Rehearsed]:
     """The steps of one batch as they would be taken now, in order."""
-    for step in plan(view, engine.jitter):
+    steps = plan(view, engine.jitter)
+    for others in [step for step in steps if isinstance(step, LookForOthers)]:
+        look = await look_for_others(engine, view.batch, view.gate)
+        for deed, subject in _about_others(view, look):
+            yield Rehearsed(view.batch.name, deed, subject, others.reason.value)
+        if view.gate.held_for(Hold.LOOKING) and not look.bound:
+            steps = plan(replace(view, gate=replace(view.gate, hold="")), engine.jitter)
+    for step in steps:
         for deed, subject in await _shown(engine, view, step):
             yield Rehearsed(view.batch.name, deed, subject, step.reason.value)
+
+
+def _about_others(view: View, look: Look) -> list[tuple[str, str]]:
+    """What becomes of what others run under the batch's names: nothing where there is nothing."""
+    if look.bound and view.gate.held_for(Hold.LOOKING) and not view.batch.spec.get("adopt"):
+        return [("hold", hold_sentence(view.batch.name, look.bound))]
+    return [("take over", f"{one.found.kind} {one.job.name} as {one.status.value}") for one in look.bound]
 
 
 async def _shown(engine: Engine, view: View, step: Step) -> list[tuple[str, str]]:
@@ -56,6 +74,8 @@ async def _shown(engine: Engine, view: View, step: Step) -> list[tuple[str, str]
             return [("submit", job.name) for job, _ in places]
         case Retry(_, chain, decision):
             return [("retry", f"{chain[-1].name}: {decision.sentence}")]
+        case LookForOthers():
+            return []
         case Leave(_, jobs):
             return [("free its place", job.name) for job in jobs]
         case _:
@@ -80,8 +100,7 @@ def _of_the_batch(view: View, step: Step) -> tuple[str, str]:
 
 async def _moved(engine: Engine, view: View, job: Attempt, move: Move) -> list[tuple[str, str]]:
     if move.act is Act.LOOK:
-        live = await engine.cluster.get(job.namespace, job.name, job.id)
-        closer = next_move(job, Sight.answered(live), view.now, view.life)
+        closer = next_move(job, await live_sight(engine, job), view.now, view.life)
         if closer is None:
             return []
         move = closer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from controller.core.adoption import about_others, not_ours_to_stop
 from controller.core.change import Change
 from controller.core.decide import Reason
 from controller.core.machine import Event
@@ -16,6 +17,7 @@ from controller.core.model import (
     Attempt,
     Batch,
     Halt,
+    Hold,
     Status,
     Stop,
     TerminatedCode,
@@ -105,6 +107,8 @@ def _cancelling(job: Attempt, stop: Stop) -> tuple[Change | None, str]:
         }
         return Change(job.id, Event.WITHDRAWN, Reason.CANCEL, fields=fields), "withdrawn: it had not started"
     if job.status.active:
+        if job.kind:
+            return None, not_ours_to_stop(job)
         if job.stop and job.stop.code is not None:
             return None, f"{job.name} is being stopped already, by {job.stop.by}: {job.stop.why}"
         change = Change(job.id, Event.STOP_ASKED, Reason.CANCEL, fields={"stop": stop})
@@ -144,11 +148,18 @@ async def pause(people: People, caller: Caller, batch: Batch, *, dry_run: bool =
 async def resume(people: People, caller: Caller, batch: Batch, *, dry_run: bool = False) -> str:
     """Lift pause and hold; the tally of like failures starts anew (S7b)."""
     _must_be_open(caller, batch)
+    gate = (await people.store.gates([batch.id])).get(batch.id)
+    if gate and gate.held_for(Hold.ADOPTION_NEEDED):
+        raise Refused(
+            f"batch {batch.name} is held for jobs under its names that are not ours: "
+            f"'batchkeeper adopt {batch.name}' takes over what is there, and then it goes on"
+        )
     if not dry_run:
         now = await people.store.now()
         await people.store.set_batch(batch.id, [batch.status], {"resumed": now})
         await people.store.recount(batch.id)
-        await people.store.set_gate(batch.id, {"hold": None})
+        if not (gate and about_others(gate)):  # that hold is lifted by a look, or by a take-over
+            await people.store.set_gate(batch.id, {"hold": None})
         await change_setting(people.store, batch, "paused", False, caller.user, now)
     return "goes on"
 

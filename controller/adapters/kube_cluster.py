@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from controller.adapters import kube_policy, labels
+from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
 from controller.adapters.kube_listing import (
@@ -28,7 +29,7 @@ from controller.adapters.kube_reading import event_lines, is_ours, items, labels
 from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
 from controller.adapters.kube_watch import Watching
-from controller.core.sight import ClusterJob, ForeignObject, Hint, Live, Observation
+from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Hint, Live, Observation
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
@@ -54,6 +55,7 @@ class KubeCluster:
         self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self._logs = Logs(client)
+        self._others = Others(client, settings.kinds, settings.instance)
         self.unserved: frozenset[str] = frozenset()
         """Kinds that are to be counted and whose API group this cluster does not serve: they are empty."""
 
@@ -145,6 +147,14 @@ class KubeCluster:
         """Whether pods of a Job that is gone still run: it went in the background."""
         pods, _ = await list_all(self._client, POD, namespace, f"{CONTROLLER_UID}={uid}")
         return any(not pod_ended(pod) for pod in pods)
+
+    async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:
+        """See ``Cluster.find``."""
+        return await self._others.find(namespace, prefix)
+
+    async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:
+        """See ``Cluster.find_uid``."""
+        return await self._others.find_uid(namespace, name, kind, uid)
 
     async def log_tail(self, job: ClusterJob, max_bytes: int) -> str:
         """See ``Cluster.log_tail``."""

@@ -71,6 +71,12 @@ def active(kind: Kind, thing: Json, pods: Sequence[Json] = ()) -> bool:
     return text(dig(thing, "status"), "phase") not in kind.ended
 
 
+def _runs(kind: Kind, thing: Json, pods: Sequence[Json]) -> bool:
+    """Whether the object shows that it runs: a Job by its pods, anything else by its phase."""
+    shown = pods if kind == JOB else (thing,)
+    return any(text(dig(one, "status"), "phase") == "Running" for one in shown)
+
+
 def _runs_one_pod(job: Json) -> bool:
     """Whether a Job whose only pod has ended can get no other (others' Jobs may retry by themselves)."""
     spec = dig(job, "spec")
@@ -92,7 +98,8 @@ def roots(
                 continue
             takes_place = active(kind, thing, pods_of.get(uid, ()))
             if takes_place or not only_active:
-                found.append(ForeignObject(name, text(about, "namespace"), uid, kind.kind, takes_place))
+                runs = takes_place and _runs(kind, thing, pods_of.get(uid, ()))
+                found.append(ForeignObject(name, text(about, "namespace"), uid, kind.kind, takes_place, runs))
     return tuple(found)
 
 

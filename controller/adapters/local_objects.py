@@ -6,6 +6,7 @@ Pure. Called by ``local_processes``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,7 +99,19 @@ def is_ours(record: Record, instance: str) -> bool:
 def foreign_object(record: Record) -> ForeignObject:
     """What is not ours; a folder without a status of the local cluster's counts as long as it is there."""
     active = not (record.labels and record.phase == FINISHED)
-    return ForeignObject(record.name, record.namespace, record.uid, KIND, active)
+    started = active and "started" in record.status
+    return ForeignObject(record.name, record.namespace, record.uid, KIND, active, started)
+
+
+def others_job(record: Record) -> ClusterJob:
+    """What is not ours, with its evidence; of a folder that makes no sense only that it is there."""
+    active = foreign_object(record).active
+    try:
+        shown = cluster_job(record)
+    except (KeyError, TypeError, ValueError):
+        place = (record.name, record.namespace, record.uid)
+        return ClusterJob(*place, job_id="", batch_id="", finished=not active, pod_unfinished=active)
+    return replace(shown, job_id="", batch_id="", task_id="", attempt=0, finished=not active)
 
 
 def cluster_job(record: Record, problem: str = "") -> ClusterJob:

@@ -31,7 +31,7 @@ from controller.adapters.local_settings import Configuration, LocalSettings
 from controller.adapters.local_tending import Tender
 from controller.adapters.local_watch import Name, watch
 from controller.adapters.system_clock import SystemClock
-from controller.core.sight import ClusterJob, ForeignObject, Hint, Live, Observation
+from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Hint, Live, Observation
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
 from controller.telemetry import get_logger
 
@@ -95,6 +95,14 @@ class LocalProcesses:
     async def get_uid(self, namespace: str, name: str, kind: str, uid: str) -> bool:
         """See ``Cluster.get_uid``."""
         return await self._run(lambda: self._active(namespace, name, uid))
+
+    async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:
+        """See ``Cluster.find``."""
+        return await self._run(lambda: self._find(namespace, prefix))
+
+    async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:
+        """See ``Cluster.find_uid``."""
+        return await self._run(lambda: self._find_uid(namespace, name, uid))
 
     async def log_tail(self, job: ClusterJob, max_bytes: int) -> str:
         """See ``Cluster.log_tail``; a log stays after its object is gone."""
@@ -212,6 +220,18 @@ class LocalProcesses:
         if record is None or record.uid != uid:
             return False
         return (self._job(record) or local_objects.foreign_object(record)).active
+
+    def _find(self, namespace: str, prefix: str) -> list[Adoptable]:
+        records = (one for one in self._listing.records(namespace) if one.name.startswith(prefix))
+        return [
+            Adoptable(local_objects.KIND, local_objects.others_job(record))
+            for record in records
+            if self._job(record) is None
+        ]
+
+    def _find_uid(self, namespace: str, name: str, uid: str) -> ClusterJob | None:
+        record = self._folders.read(namespace, name)
+        return local_objects.others_job(record) if record and record.uid == uid else None
 
     def _tail(self, job: ClusterJob, max_bytes: int) -> str:
         record = self._folders.read(job.namespace, job.name)

@@ -82,7 +82,8 @@ def _check(row: Row, change: Change, target: Status | None, epoch: int | None) -
 
 def _check_slot(row: Row, change: Change, target: Status | None) -> None:
     slot = change.fields.get("slot")
-    if row.event is Event.CLAIMED and type(slot) is not int:
+    takes_place = row.event in (Event.CLAIMED, Event.ADOPTED) and target in ACTIVE
+    if takes_place and type(slot) is not int:
         raise ValueError(f"{row.event} needs a slot")
     if target is not None and target.terminal and slot is not None:
         raise ValueError(f"{row.event}: an attempt that has ended has no slot")
@@ -178,6 +179,7 @@ _GUARDS: Mapping[Guard, Callable[[Change], Document]] = {
     Guard.DUE: _due,
     Guard.IS_RETRY: lambda _: {"retry_parent": {"$type": "objectId"}},
     Guard.TOGGLE_FALSE: lambda _: {"retry_toggle": False},
+    Guard.OURS: lambda _: {"kind": None},
 }
 
 

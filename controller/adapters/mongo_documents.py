@@ -125,6 +125,7 @@ BATCH = Shape(
     finished=INSTANT,
 )
 
+HOLDER = Shape(Holder, job=ID)
 FOREIGN = Shape(Foreign, cause=word(ForeignKind))
 GATE = Shape(
     Gate,
@@ -132,7 +133,7 @@ GATE = Shape(
     always=("paused", "epoch", "holders", "foreign"),
     batch_id=ID,
     cancel=nested(STOP),
-    holders=each(nested(Shape(Holder, job=ID))),
+    holders=each(nested(HOLDER)),
     foreign=each(nested(FOREIGN)),
 )
 HALT = Shape(Halt, at=INSTANT)

@@ -7,10 +7,10 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from controller.adapters.mongo_documents import FOREIGN, GATE
+from controller.adapters.mongo_documents import FOREIGN, GATE, HOLDER
 from controller.adapters.mongo_edge import MongoPart, edge
 from controller.adapters.mongo_shapes import Document, object_id, text
-from controller.core.model import Foreign, Gate, Stop
+from controller.core.model import Foreign, Gate, Holder, Stop
 
 SETTABLE = frozenset({"max", "paused", "hold", "cancel"})
 
@@ -67,6 +67,14 @@ class MongoGates(MongoPart):
         return result.matched_count == 1
 
     @edge
+    async def replace_hold(self, batch_id: str, before: str, after: str) -> bool:
+        """Set the gate's hold if it still is ``before`` (empty: none); an empty ``after`` lifts it."""
+        same = {"_id": object_id(batch_id), "hold": text(before) or None}
+        update = {"$set": {"hold": text(after)}} if after else {"$unset": {"hold": ""}}
+        result = await self._gates.update_one(same, update)
+        return result.matched_count == 1
+
+    @edge
     async def lift_cancel(self, batch_id: str, cancel: Stop) -> bool:
         """Unset ``cancel`` if it still is this very order: a later one stays."""
         order = {"_id": object_id(batch_id), "cancel.at": cancel.at, "cancel.by": text(cancel.by)}
@@ -107,6 +115,34 @@ class MongoGates(MongoPart):
         return result.matched_count == 1
 
     @edge
+    async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
+        """Give places to attempts that are taken over, even above max, while ``hold`` is the gate's.
+
+        ``ValueError`` when a job or a slot is asked for twice, or none is, or there is no hold.
+        """
+        taking = [HOLDER.encode(place) for place in places]
+        jobs, slots = [place["job"] for place in taking], [place.slot for place in places]
+        if not places or not hold or len(set(jobs)) < len(jobs) or len(set(slots)) < len(slots):
+            raise ValueError("places are taken over while a hold is on, for each job and slot once")
+        uids = [place.uid for place in places if place.uid]
+        result = await self._gates.update_one(
+            {
+                "_id": object_id(batch_id),
+                "epoch": {"$lte": epoch},
+                "hold": text(hold),
+                "cancel": None,
+                "holders.job": {"$nin": jobs},
+                "holders.slot": {"$nin": slots},
+            },
+            {
+                "$push": {"holders": {"$each": taking}},
+                "$pull": {"foreign": {"uid": {"$in": uids}}},
+                "$max": {"epoch": epoch},
+            },
+        )
+        return result.matched_count == 1
+
+    @edge
     async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
         """Give up places of records that were read terminal."""
         gone = [object_id(job) for job in job_ids]
@@ -116,19 +152,20 @@ class MongoGates(MongoPart):
 
     @edge
     async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
-        """Count foreign active objects by uid, even above max (R2), each once."""
+        """Count foreign active objects by uid, even above max (R2), each once, taken over ones with them."""
         entering = [FOREIGN.encode(item) for item in {item.uid: item for item in foreign}.values()]
         uids = [item["uid"] for item in entering]
+        counted = {"$concatArrays": ["$foreign.uid", "$holders.uid"]}
         new = {
             "$filter": {
                 "input": {"$literal": entering},
-                "cond": {"$not": {"$in": ["$$this.uid", "$foreign.uid"]}},
+                "cond": {"$not": {"$in": ["$$this.uid", counted]}},
             }
         }
         await self._gates.update_one(
             {
                 "_id": object_id(batch_id),
-                "$expr": {"$not": {"$setIsSubset": [{"$literal": uids}, "$foreign.uid"]}},
+                "$expr": {"$not": {"$setIsSubset": [{"$literal": uids}, counted]}},
             },
             [{"$set": {"foreign": {"$concatArrays": ["$foreign", new]}}}],
         )

@@ -1,4 +1,4 @@
-"""Commands for whoever looks after the place: controller, repair, reap, halt, unhalt, adopt."""
+"""Commands for whoever looks after the place: controller, repair, reap, halt, unhalt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from controller import lifecycle, reconcile, requests
 from controller.cli.options import AsAdmin, Config, DryRun, Output, Why
-from controller.cli.output import Format, complain, note, say, show
+from controller.cli.output import Format, note, say, show
 from controller.cli.session import application, caller, go, parts_of, settings_for
 from controller.cli.shapes import job_document, time
 from controller.cli.tables import span, styled, table
@@ -22,8 +22,6 @@ from controller.telemetry import set_up_logs
 
 if TYPE_CHECKING:
     from controller.app import Parts
-
-USAGE = 2
 
 
 # --------------------------------------------------------------------------------------- controller
@@ -191,17 +189,3 @@ async def _halt(settings: Settings, who: requests.Caller, what: What, why: str |
 def _would(what: What, why: str | None, halted: bool) -> str:
     now = "halted" if halted else "not halted"
     return f"{what.value} of every batch are {now}; they would {'go on' if why is None else 'be halted'}"
-
-
-# -------------------------------------------------------------------------------------------- adopt
-
-
-def adopt(
-    batch: Annotated[str, typer.Argument(metavar="BATCH", help="Name of a batch.")],
-    as_admin: AsAdmin = False,
-    dry_run: DryRun = False,
-    config: Config = None,
-) -> None:
-    """Take over jobs that already run under a batch's names: comes with Kubernetes support."""
-    complain(f"{batch}: taking over what already runs comes with Kubernetes support; this version has none")
-    raise typer.Exit(USAGE)

@@ -13,6 +13,7 @@ from controller.cli import commands_look as look
 from controller.cli import commands_operate as operate
 from controller.cli import commands_run as running
 from controller.cli import commands_specs as specs
+from controller.cli.adopting import adopt
 from controller.cli.options import ASK, LOOK, OPERATE, RUN
 
 app = typer.Typer(
@@ -53,7 +54,7 @@ COMMANDS: dict[str, list[tuple[str, Callable[..., None]]]] = {
         ("reap", operate.reap),
         ("halt", operate.halt),
         ("unhalt", operate.unhalt),
-        ("adopt", operate.adopt),
+        ("adopt", adopt),
     ],
 }
 """Every command under its heading."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from controller.core import adoption
 from controller.core.change import Change
 from controller.core.evidence import MAX_MESSAGE_BYTES, head
 from controller.core.machine import Event
@@ -48,6 +49,8 @@ def next_move(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Mov
     """The one next step of this attempt, or None when it is to be left alone for now."""
     if job.status is Status.WAITING or not sight.known:
         return None
+    if job.kind:
+        return adoption.next_move(job, sight)
     found = sight.job if sight.job and not sight.job.tombstone else None
     if job.status.terminal:
         return _after_the_end(job, found, sight, now, life) if found else None

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from controller.core.adoption import about_others
 from controller.core.decide import Lifecycle, open_creates
 from controller.core.durations import format_duration
-from controller.core.model import Attempt, BatchStatus, Status, Stop, When
+from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When
 from controller.core.plan import Block, block, forbidden_retry, room
 from controller.core.reaping import blind_time, entered
 from controller.core.retry import decide_retry
@@ -46,6 +47,14 @@ _LIFTS = {
 """What will change each block; ``NONE`` and ``NOTHING_DUE`` have sentences of their own."""
 
 
+def _lifts(blocked: Block, view: View) -> str:
+    if blocked is not Block.HELD or not about_others(view.gate):
+        return _LIFTS[blocked]
+    if view.gate.held_for(Hold.ADOPTION_NEEDED):
+        return "until then nothing starts"
+    return "the next pass does"
+
+
 # --------------------------------------------------------------------------------------------- batch
 
 
@@ -66,7 +75,7 @@ def explain_batch(view: View, next_due: datetime | None = None) -> Explanation:
         return _nothing_due(view, next_due)
     if blocked is Block.FULL:
         return Explanation(blocked.value, f"{sentence}: {_LIFTS[blocked]}")
-    return Explanation(blocked.value, f"{_active(view)}: {sentence}; {_LIFTS[blocked]}")
+    return Explanation(blocked.value, f"{_active(view)}: {sentence}; {_lifts(blocked, view)}")
 
 
 def _active(view: View) -> str:
@@ -126,11 +135,20 @@ def _waiting(view: View, job: Attempt) -> Explanation:
         return Explanation(
             "in-line", f"{job.name} is in line; {places} places are free, the next pass fills them"
         )
-    return Explanation(blocked.value, f"{job.name} is in line: {sentence}; {_LIFTS[blocked]}")
+    return Explanation(blocked.value, f"{job.name} is in line: {sentence}; {_lifts(blocked, view)}")
+
+
+def _taken_over(view: View, job: Attempt, since: datetime) -> Explanation:
+    """What was taken over ends by itself, or by whoever started it."""
+    ends = "its batch is cancelled, and whoever started it must stop it" if view.gate.cancel else ""
+    why = f"{job.kind} {job.name} was taken over and is followed by its uid ({job.status} for "
+    return Explanation("adopted", f"{why}{_span(view.now - since)}): {ends or 'its own end changes that'}")
 
 
 def _active_job(view: View, job: Attempt) -> Explanation:
     since = entered(job) or job.updated
+    if job.kind:
+        return _taken_over(view, job, since)
     limit = view.life.reaper.limit(job.status)
     reaped, until = "", None
     if limit is not None:

@@ -24,6 +24,7 @@ class Event(StrEnum):
     ACCEPTED = "accepted"
     STARTED = "started"
     REPOINTED = "repointed"
+    ADOPTED = "adopted"
     # orders
     WITHDRAWN = "withdrawn"
     STOP_ASKED = "stop-asked"
@@ -67,6 +68,8 @@ class Guard(StrEnum):
     IS_RETRY = "is-retry"
     """``retry_parent`` is set."""
     TOGGLE_FALSE = "toggle-false"
+    OURS = "ours"
+    """``kind`` is unset: what was taken over is never stopped, re-pointed or buried (S11)."""
 
 
 class Writer(StrEnum):
@@ -128,7 +131,16 @@ TABLE: dict[Event, Row] = {
             "-",
         ),
         _row(Event.STARTED, _Q, _R, "running node image_digest", "-", Guard.SAME_UID),
-        _row(Event.REPOINTED, frozenset({_Q, _R}), None, "scheduler_id node", "-", Guard.SAME_UID),
+        _row(
+            Event.REPOINTED, frozenset({_Q, _R}), None, "scheduler_id node", "-", Guard.SAME_UID, Guard.OURS
+        ),
+        _row(
+            Event.ADOPTED,
+            _W,
+            frozenset({_Q, _R, Status.COMPLETED, Status.ERROR}),
+            f"{_END} queued running scheduler_id scheduler_type kind origin image_digest epoch",
+            "follow its object by uid, or retry?",
+        ),
         _row(
             Event.WITHDRAWN,
             _W,
@@ -144,6 +156,7 @@ TABLE: dict[Event, Row] = {
             "stop",
             "delete by uid; bury if absent and creates are open",
             Guard.STOP_NOT_CODED,
+            Guard.OURS,
             writer=Writer.ANYONE,
         ),
         _row(
@@ -155,6 +168,7 @@ TABLE: dict[Event, Row] = {
             Guard.STOP_NOT_CODED,
             Guard.SAME_ENTRY,
             Guard.PAST_LIMIT,
+            Guard.OURS,
         ),
         _row(
             Event.GIVEN_UP,
@@ -163,6 +177,7 @@ TABLE: dict[Event, Row] = {
             "stop evidence node",
             "keep evidence, delete by uid",
             Guard.STOP_UNSET,
+            Guard.OURS,
         ),
         _row(Event.NO_RETRY, TERMINAL, None, "no_retry", "-", writer=Writer.ANYONE),
         _row(Event.HURRIED, _W, None, "not_before", "-", writer=Writer.ANYONE),
@@ -203,7 +218,7 @@ TABLE: dict[Event, Row] = {
             Guard.NO_OPEN_CREATES,
             Guard.STOP_UNSET,
         ),
-        _row(Event.BURIED, ACTIVE, None, "tombstone", "-"),
+        _row(Event.BURIED, ACTIVE, None, "tombstone", "-", Guard.OURS),
         _row(Event.SEEN, ACTIVE, None, "evidence node image_digest exit_code", "-"),
         _row(Event.LINKED, _ANY, None, "retry_ids", "-", writer=Writer.ANYONE),
         _row(

@@ -16,9 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
+
+from controller.core.job_input import JobInput as JobInput
+from controller.core.job_input import LocalJob as LocalJob
+from controller.core.job_input import Mount as Mount
+from controller.core.job_input import Resources as Resources
 
 
 class Status(StrEnum):
@@ -121,10 +126,17 @@ class When(StrEnum):
 
 
 class Hold(StrEnum):
-    """Why the daemon stopped a batch's submissions until somebody says ``resume``."""
+    """Why the daemon submits nothing of a batch: the first word of the gate's ``hold``.
+
+    A systemic failure is lifted by ``resume``. The other three are about what runs under the batch's
+    names already (S11): a gate is born ``looking``, and opens once a live look has found nothing, or
+    once everything that it found was taken over.
+    """
 
     SYSTEMIC_FAILURE = "systemic-failure"
+    LOOKING = "looking"
     ADOPTION_NEEDED = "adoption-needed"
+    ADOPTING = "adopting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,58 +171,6 @@ class Evidence:
     log_tail: str = ""
     matched: tuple[str, ...] = ()
     """The spec's log patterns that the log tail matched; searched at the edge, under a time limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Requests of one job. ``cpu`` in millicores, ``memory`` in bytes (0: not limited)."""
-
-    cpu: int = 1000
-    memory: int = 0
-    gpu: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One volume: exactly one of the four sources is set."""
-
-    path: str
-    host_path: str = ""
-    pvc: str = ""
-    config_map: str = ""
-    empty_dir: bool = False
-    read_only: bool = False
-    propagation: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalJob:
-    """What replaces, on one machine, what only the image has."""
-
-    command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    workdir: str = ""
-    """Absolute; a spec's relative ``workdir`` is resolved against the spec file's folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobInput:
-    """What an attempt runs, frozen when its record is made. A retry runs the same bytes (E1)."""
-
-    image: str
-    command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    resources: Resources = Resources()
-    mounts: tuple[Mount, ...] = ()
-    env_from_secret: tuple[str, ...] = ()
-    deadline: timedelta | None = None
-    start_deadline: timedelta = timedelta(minutes=15)
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: tuple[Mapping[str, Any], ...] = ()
-    priority_class: str = ""
-    service_account: str = ""
-    image_pull_secrets: tuple[str, ...] = ()
-    local: LocalJob = LocalJob()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +217,8 @@ class Attempt:
     error: str = ""
     scheduler_type: str = ""
     scheduler_id: str = ""
+    kind: str = ""
+    """The kind of the object that was taken over, which ``scheduler_id`` names. Empty: the object is ours."""
     node: str = ""
     epoch: int = 0
 
@@ -321,10 +283,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A place in the gate."""
+    """A place in the gate. ``uid`` and ``kind`` name the object of others that was taken over for it."""
 
     job: str
     slot: int
+    uid: str = ""
+    kind: str = ""
 
 
 class ForeignKind(StrEnum):
@@ -368,6 +332,16 @@ class Gate:
     def open(self) -> bool:
         """Whether pause, hold and cancel let a claim through."""
         return not (self.paused or self.hold or self.cancel)
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Uids of the objects of others that take a place: foreign ones, and those that were taken over."""
+        taken = (holder.uid for holder in self.holders if holder.uid)
+        return frozenset((*(foreign.uid for foreign in self.foreign), *taken))
+
+    def held_for(self, hold: Hold) -> bool:
+        """Whether this is why nothing is submitted."""
+        return self.hold.partition(":")[0] == hold.value
 
     def lowest_free_slots(self, n: int) -> tuple[int, ...]:
         """The n smallest slot numbers that no holder has."""

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     ACCEPTED = "accepted"
     STARTED = "started"
     OTHER_UID = "other-uid"
+    OTHERS_LOOKED_FOR = "others-looked-for"
+    ADOPTED = "adopted"
     NOT_SEEN = "not-seen"
     CONFIRM = "confirm"
     NO_POD = "no-pod"

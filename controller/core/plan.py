@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from controller.core.adoption import about_others
 from controller.core.batches import BatchMove, batch_move
 from controller.core.change import Change
 from controller.core.decide import BY_DAEMON, Act, Move, Reason, next_move
@@ -98,6 +99,11 @@ class CheckForeign(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class LookForOthers(Step):
+    """See live what runs under the batch's names already; then open the gate, hold it, or take over (S11)."""
+
+
+@dataclass(frozen=True, slots=True)
 class HoldBatch(Step):
     """Stop submissions until somebody says resume (S7b)."""
 
@@ -141,6 +147,7 @@ def plan(view: View, jitter: Callable[[str], float]) -> tuple[Step, ...]:
     """
     return (
         *_count_foreign(view),
+        *_others(view),
         *_orders(view),
         *_settle(view, jitter),
         *_hold(view),
@@ -154,7 +161,7 @@ def plan(view: View, jitter: Callable[[str], float]) -> tuple[Step, ...]:
 
 
 def _count_foreign(view: View) -> Iterator[Step]:
-    counted = {foreign.uid for foreign in view.gate.foreign}
+    counted = view.gate.counted
     orphans = tuple(
         Foreign(orphan.uid, orphan.name, "Job", ForeignKind.ORPHAN)
         for orphan in view.orphans
@@ -173,16 +180,25 @@ def _count_foreign(view: View) -> Iterator[Step]:
             yield CheckForeign(Reason.FOREIGN_UNSEEN, foreign)
 
 
+def _others(view: View) -> Iterator[Step]:
+    """A new batch is looked at, and one that is to take over takes over; a held one waits for its order."""
+    gate, batch = view.gate, view.batch
+    if gate.cancel or batch.status.closed or batch.status is BatchStatus.EXPANDING or not about_others(gate):
+        return
+    if not gate.held_for(Hold.ADOPTION_NEEDED) or batch.spec.get("adopt"):
+        yield LookForOthers(Reason.OTHERS_LOOKED_FOR)
+
+
 # -------------------------------------------------------------------------------------------- orders
 
 
 def _orders(view: View) -> Iterator[Step]:
-    """A cancel of the batch reaches every attempt that it finds (row 'active | cancel')."""
+    """A cancel of the batch reaches every attempt that it finds (row 'active | cancel'), if it is ours."""
     if view.gate.cancel is None or view.batch.status.closed:
         return  # what waits in a closed batch is a retry that is about to reopen it
     yield WithdrawWaiting(Reason.CANCEL, view.gate.cancel)
     for job in view.holders:
-        if job.status.active and (job.stop is None or job.stop.code is None):
+        if job.status.active and not job.kind and (job.stop is None or job.stop.code is None):
             change = Change(job.id, Event.STOP_ASKED, Reason.CANCEL, fields={"stop": view.gate.cancel})
             yield MoveJob(Reason.CANCEL, job, _write(change))
 
@@ -317,8 +333,7 @@ def block(view: View) -> tuple[Block, str]:
 
 def room(gate: Gate, view: View) -> int:
     """Places left, foreign objects that were seen but not yet counted taken into account."""
-    counted = {foreign.uid for foreign in gate.foreign}
-    new = sum(1 for thing in view.foreign or () if thing.active and thing.uid not in counted)
+    new = sum(1 for thing in view.foreign or () if thing.active and thing.uid not in gate.counted)
     return gate.free - new
 
 
@@ -331,7 +346,12 @@ def startable(view: View) -> frozenset[str]:
     if view.halts.submissions:
         return frozenset()
     slots = {holder.job: holder.slot for holder in view.gate.holders}
-    pending = [job for job in view.holders if job.status in (Status.WAITING, Status.CREATED)]
+    taken_over = {holder.job for holder in view.gate.holders if holder.uid}
+    pending = [
+        job
+        for job in view.holders
+        if job.status in (Status.WAITING, Status.CREATED) and job.id not in taken_over
+    ]
     places = room(view.gate, view) + len(pending)
     first = sorted(pending, key=lambda job: slots.get(job.id, len(slots)))[: max(0, places)]
     return frozenset(job.id for job in first if not forbidden_retry(job, view))

@@ -61,10 +61,12 @@ def blind_time(gaps: Sequence[Gap], since: datetime, until: datetime) -> timedel
 def overdue(job: Attempt, now: datetime, reaper: Reaper) -> timedelta | None:
     """The limit that the attempt has passed, blind time added to it; None: it is not overdue.
 
+    What was taken over is not ours to end: it never is (S11).
+
     The store repeats the comparison with its own clock when the stop is written, with this value.
     """
     limit, since = reaper.limit(job.status), entered(job)
-    if limit is None or since is None or not reaper.trusted:
+    if limit is None or since is None or not reaper.trusted or job.kind:
         return None
     limit += blind_time(reaper.gaps, since, now)
     return limit if now - since > limit else None

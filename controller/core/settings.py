@@ -14,6 +14,8 @@ from controller.core.quantities import parse_cpu, parse_memory
 from controller.core.spec import Backoff, BatchSpec, Escalation, Match, RetryRule
 
 CHANGEABLE = ("maxConcurrent", "paused", "priority", "retry")
+ORDERS = ("adopt",)
+"""Fields that ask for something to be done once: they may come and go with any later content."""
 
 
 def settings_of(spec: BatchSpec) -> dict[str, Any]:

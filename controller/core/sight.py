@@ -79,6 +79,16 @@ class ForeignObject:
     uid: str
     kind: str
     active: bool = True
+    started: bool = False
+    """Whether the list shows that it runs; a live look tells more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoptable:
+    """An object of others as it is now, active or ended, with its evidence; ``job.job_id`` is empty."""
+
+    kind: str
+    job: ClusterJob
 
 
 @dataclass(frozen=True, slots=True)

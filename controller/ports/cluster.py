@@ -11,7 +11,7 @@ from typing import Protocol
 from controller.core.model import (
     JobInput,
 )
-from controller.core.sight import ClusterJob, Hint, Live, Observation
+from controller.core.sight import Adoptable, ClusterJob, Hint, Live, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,21 @@ class Cluster(Protocol):
 
     async def get_uid(self, namespace: str, name: str, kind: str, uid: str) -> bool:
         """Ask live whether this very object (foreign ones included) is still active."""
+        ...
+
+    async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:
+        """Objects of others whose names start with ``prefix``, roots of any counted kind, live (S11).
+
+        Active or ended, with the evidence that is still there. All kinds were listed, or ``Unavailable``.
+        """
+        ...
+
+    async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:
+        """This very object of others as it is now, live, with its evidence.
+
+        None: it is gone, or its name is another uid's, and no pod of it is left unfinished. While one
+        is, what is left of it is ``pod_unfinished``.
+        """
         ...
 
     async def create(self, job: NewJob) -> Created:

@@ -17,6 +17,7 @@ from controller.core.model import (
     Gate,
     Halt,
     Halts,
+    Holder,
     Setting,
     Status,
     Stop,
@@ -152,6 +153,10 @@ class Store(Protocol):
         """Set ``max``, ``paused``, ``hold`` or ``cancel`` (None unsets): one write, needs no other rule."""
         ...
 
+    async def replace_hold(self, batch_id: str, before: str, after: str) -> bool:
+        """Set the gate's hold if it still is ``before`` (empty: none); an empty ``after`` lifts it."""
+        ...
+
     async def lift_cancel(self, batch_id: str, cancel: Stop) -> bool:
         """Unset ``cancel`` if it still is this very order: a later one stays."""
         ...
@@ -160,12 +165,20 @@ class Store(Protocol):
         """Take places for (job id, slot) pairs in one guarded update of the gate (R1)."""
         ...
 
+    async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
+        """Give places to attempts that are taken over, even above max, while ``hold`` is the gate's (S11).
+
+        One guarded update: the objects of these places leave ``foreign`` with it, so that none is counted
+        twice or, for an instant, not at all (R2).
+        """
+        ...
+
     async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
         """Give up places of records that were read terminal."""
         ...
 
     async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
-        """Count foreign active objects by uid, even above max (R2)."""
+        """Count foreign active objects by uid, even above max (R2); one that has a place counts already."""
         ...
 
     async def drop_foreign(self, batch_id: str, uid: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.core.settings import CHANGEABLE
+from controller.core.settings import CHANGEABLE, ORDERS
 from controller.specfile.problems import shown
 
 MOST = 20
@@ -20,7 +20,7 @@ def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict
     them), and one sentence for each other difference: field, old and new value, what to do.
     """
     changes = {name: new[name] for name in CHANGEABLE if name in new and new[name] != old.get(name)}
-    fixed = [name for name in dict.fromkeys((*old, *new)) if name not in CHANGEABLE]
+    fixed = [name for name in dict.fromkeys((*old, *new)) if name not in (*CHANGEABLE, *ORDERS)]
     lines = [
         line for name in fixed for line in _differences(name, old.get(name, _ABSENT), new.get(name, _ABSENT))
     ]

@@ -21,12 +21,6 @@ SOURCES = ("hostPath", "pvc", "configMap", "emptyDir")
 
 def check(data: Mapping[str, Any], problems: Problems) -> None:
     """Note what is wrong across the fields of the spec, given as plain data."""
-    if str(data.get("adopt", "")).lower() == "true":
-        problems.add(
-            ("adopt",),
-            "taking over running jobs is not available yet: write false, and give the batch a name "
-            "under which nothing runs",
-        )
     if "tasks" in data:
         _exactly_one(data["tasks"], ("tasks",), KINDS_OF_TASKS, problems)
     job = _mapping(data, "job")

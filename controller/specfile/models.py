@@ -283,7 +283,7 @@ class Header(Part):
     paused: s.Flag = False
     """Whether nothing new starts. May change while it runs."""
     adopt: s.Flag = False
-    """Take over jobs that already run under these names. Not available yet: only `false`."""
+    """Take over what others run under these names already. May be added while the batch is held for it."""
     max_auto_retries: Annotated[s.Whole, Field(ge=0, le=1000)] = 6
     """The most automatic retries of one task, all rules together."""
 

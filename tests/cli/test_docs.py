@@ -61,7 +61,7 @@ def test_every_command_has_its_configuration() -> None:
     for name, command in tree().items():
         options = {option for parameter in command.params for option in parameter.opts}
         assert "--config" in options, name
-        if name not in {"logs", "halt", "unhalt", "adopt"}:
+        if name not in {"logs", "halt", "unhalt"}:
             assert {"-o", "--output"} <= options, name
 
 

@@ -1,4 +1,4 @@
-"""controller, repair, reap, halt, unhalt, adopt."""
+"""controller, repair, reap, halt, unhalt."""
 
 from __future__ import annotations
 
@@ -67,14 +67,6 @@ def test_halt_and_unhalt(place: Place, shell: Shell) -> None:
     assert shell("unhalt", "submissions", "--as-admin").code == 0
     assert asyncio.run(place.store.halts()).submissions is None
     assert shell("halt", "everything").code == 2
-
-
-def test_adopt_says_when_it_comes(shell: Shell) -> None:
-    """One line, exit code 2."""
-    answer = shell("adopt", "sweep")
-    assert answer.code == 2
-    assert "comes with Kubernetes support" in answer.err
-    assert len(answer.err.splitlines()) == 1
 
 
 def test_controller_once_is_one_pass(place: Place, shell: Shell) -> None:

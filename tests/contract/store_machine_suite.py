@@ -15,6 +15,7 @@ from controller.core.model import (
     Evidence,
     JobInput,
     OpenCreate,
+    Origin,
     Status,
     TerminatedCode,
     Verdict,
@@ -42,6 +43,7 @@ def fields_of(world: StoreWorld, event: Event) -> dict[str, Any]:
         Event.ACCEPTED: {"scheduler_id": "uid", "scheduler_type": "local"},
         Event.STARTED: {"node": "node-1"},
         Event.REPOINTED: {"scheduler_id": "uid-2"},
+        Event.ADOPTED: {"scheduler_id": "uid", "kind": "TrainingWorkload", "origin": Origin.ADOPTED},
         Event.WITHDRAWN: {"verdict": Verdict.CANCELLED, "terminated_code": TerminatedCode.USER},
         Event.STOP_ASKED: {"stop": coded},
         Event.OVERDUE: {"stop": world.stop(TerminatedCode.AUTOMATION, "queued too long")},
@@ -55,6 +57,12 @@ def fields_of(world: StoreWorld, event: Event) -> dict[str, Any]:
     }
     ends = (Event.ENDED, Event.VANISHED, Event.NEVER_CREATED, Event.REJECTED, Event.COLLIDED)
     return END if event in ends else usual.get(event, {})
+
+
+def _slot_of(world: StoreWorld, event: Event, target: Status | None) -> dict[str, Any]:
+    """A take-over takes a slot with what is active, and none with what has ended."""
+    takes_place = event is Event.ADOPTED and target is not None and target.active
+    return {"slot": 1000 + world.made} if takes_place else {}
 
 
 def ideal(world: StoreWorld, event: Event, status: Status, target: Status | None) -> Case:
@@ -75,7 +83,7 @@ def ideal(world: StoreWorld, event: Event, status: Status, target: Status | None
         event,
         "because",
         status=target,
-        fields=fields_of(world, event),
+        fields=fields_of(world, event) | _slot_of(world, event, target),
         add_token="fresh" if event in (Event.CLAIMED, Event.CREATE_OPENED) else "",
         drop_token="token" if event is Event.CREATE_CLOSED else "",
         uid="uid",
@@ -99,6 +107,7 @@ def violated(world: StoreWorld, guard: Guard, job: Attempt, change: Change) -> l
         Guard.DUE: [{"not_before": world.now + HOUR}],
         Guard.IS_RETRY: [{"retry_parent": None}],
         Guard.TOGGLE_FALSE: [{"retry_toggle": True}, {"retry_toggle": None}],
+        Guard.OURS: [{"kind": "TrainingWorkload"}],
     }
     changes: dict[Guard, list[dict[str, Any]]] = {
         Guard.SAME_UID: [{"uid": "another"}, {"uid": ""}],

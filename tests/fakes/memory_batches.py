@@ -288,6 +288,11 @@ class MemoryBatches:
         self._hint(batch_id)
         return True
 
+    async def replace_hold(self, batch_id: str, before: str, after: str) -> bool:
+        """Set the gate's hold if it still is ``before``."""
+        gate = self._gates.get(batch_id)
+        return gate is not None and gate.hold == before and await self.set_gate(batch_id, {"hold": after})
+
     async def lift_cancel(self, batch_id: str, cancel: Stop) -> bool:
         """Unset ``cancel`` if it still is this very order."""
         gate = self._gates.get(batch_id)
@@ -311,6 +316,22 @@ class MemoryBatches:
         self._put_gate(dataclasses.replace(gate, holders=holders, epoch=epoch))
         return True
 
+    async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
+        """Give places to attempts that are taken over, while that hold is on."""
+        jobs, slots = {place.job for place in places}, {place.slot for place in places}
+        if not places or not hold or len(jobs) < len(places) or len(slots) < len(places):
+            raise ValueError("places are taken over while a hold is on, for each job and slot once")
+        gate = self._gates.get(batch_id)
+        if gate is None or gate.epoch > epoch or gate.hold != hold or gate.cancel:
+            return False
+        if any(holder.job in jobs or holder.slot in slots for holder in gate.holders):
+            return False
+        uids = {place.uid for place in places}
+        foreign = tuple(item for item in gate.foreign if item.uid not in uids)
+        holders = (*gate.holders, *places)
+        self._put_gate(dataclasses.replace(gate, holders=holders, foreign=foreign, epoch=epoch))
+        return True
+
     async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
         """Give up places."""
         gate, gone = self._gates.get(batch_id), set(job_ids)
@@ -323,8 +344,7 @@ class MemoryBatches:
         gate = self._gates.get(batch_id)
         if gate is None:
             return
-        counted = {item.uid for item in gate.foreign}
-        new = {item.uid: item for item in foreign if item.uid not in counted}
+        new = {item.uid: item for item in foreign if item.uid not in gate.counted}
         if new:
             self._put_gate(dataclasses.replace(gate, foreign=(*gate.foreign, *new.values())))
 

@@ -74,8 +74,8 @@ def target_of(row: Row, change: Change, epoch: int | None) -> Status | None:
         "tokens that this row does not write": bool(change.add_token or change.drop_token)
         and "open_creates" not in row.writes,
         "another epoch than the decision's": change.fields.get("epoch", epoch) != epoch,
-        "a claim needs a slot": row.event is Event.CLAIMED and type(change.fields.get("slot")) is not int,
-        "an end has no slot": row.event is not Event.CLAIMED and change.fields.get("slot") is not None,
+        "a place needs a slot": _takes_place(row, change) and type(change.fields.get("slot")) is not int,
+        "no slot without a place": not _takes_place(row, change) and change.fields.get("slot") is not None,
         "a limit needs the instant that was read": Guard.PAST_LIMIT in row.guards
         and (change.entered is None or change.limit is None),
         "not this row's kind of stop": "stop" in row.writes and not _is_order(row, change.fields.get("stop")),
@@ -84,6 +84,11 @@ def target_of(row: Row, change: Change, epoch: int | None) -> Status | None:
         if is_so:
             raise ValueError(f"{row.event}: {problem}")
     return change.status or next(iter(row.targets), None)
+
+
+def _takes_place(row: Row, change: Change) -> bool:
+    adopted = row.event is Event.ADOPTED and change.status is not None and change.status.active
+    return adopted or row.event is Event.CLAIMED
 
 
 def _is_order(row: Row, stop: object) -> bool:
@@ -120,6 +125,7 @@ _GUARDS: Mapping[Guard, Callable[[Attempt, Change, datetime], bool]] = {
     Guard.DUE: lambda job, change, now: job.not_before is None or job.not_before <= now,
     Guard.IS_RETRY: lambda job, change, now: job.retry_parent is not None,
     Guard.TOGGLE_FALSE: lambda job, change, now: job.retry_toggle is False,
+    Guard.OURS: lambda job, change, now: not job.kind,
 }
 
 

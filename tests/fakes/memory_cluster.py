@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from controller.core.sight import ClusterJob, Hint, Live, Observation
+from controller.core.sight import Adoptable, ClusterJob, Hint, Live, Observation
 from controller.ports import Clock, Created, NewJob, Rejected, Unavailable
 from tests.fakes.memory_machine import Machine
-from tests.fakes.memory_objects import End, Thing
+from tests.fakes.memory_objects import End, Thing, others_job
 
 __all__ = ["End", "MemoryCluster"]
 
@@ -56,6 +56,21 @@ class MemoryCluster(Machine):
         self._reach(namespace)
         thing = self._held(namespace, name, uid)
         return thing is not None and thing.active
+
+    async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:
+        """See ``Cluster.find``."""
+        self._reach(namespace)
+        return [
+            Adoptable(thing.kind, others_job(thing, self._wall))
+            for thing in self._things.values()
+            if thing.job is None and thing.namespace == namespace and thing.name.startswith(prefix)
+        ]
+
+    async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:
+        """See ``Cluster.find_uid``."""
+        self._reach(namespace)
+        thing = self._held(namespace, name, uid)
+        return others_job(thing, self._wall) if thing and thing.kind == kind else None
 
     async def create(self, job: NewJob) -> Created:
         """See ``Cluster.create``."""

@@ -110,17 +110,25 @@ class Machine:
                 if after is not None:
                     self.later(after, self._when_same(thing, self._end))
 
-    def add_foreign(self, namespace: str, name: str, *, kind: str = KIND, active: bool = True) -> str:
-        """Let somebody else create an object; its uid. The name must be free."""
+    def add_foreign(
+        self, namespace: str, name: str, *, kind: str = KIND, active: bool = True, end: End | None = None
+    ) -> str:
+        """Let somebody else create an object; its uid. The name must be free.
+
+        ``end``: how it goes, by itself; without one it runs until ``finish_foreign``, or has run already.
+        """
         self._settle()
         assert (namespace, name) not in self._things, f"{namespace}/{name} is taken"
         uid = self._new_uid()
-        thing = Thing(uid, namespace, name, self._instant, End(), kind=kind)
-        thing.ended = None if active else self._instant
+        thing = Thing(uid, namespace, name, self._instant, end or End(runs=None), kind=kind)
         self._things[namespace, name] = thing
         self._note(CREATE, thing)
-        if active:
-            self._note(START, thing)
+        if not active:
+            self._start(thing)
+            self._end(thing)
+        elif thing.script.starts is not None:
+            self._at(self._instant + thing.script.starts, self._when_same(thing, self._start))
+            self._settle()
         return uid
 
     def finish_foreign(self, namespace: str, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.core.sight import ClusterJob, ForeignObject
@@ -75,13 +75,22 @@ class Thing:
 
 def foreign_object(thing: Thing) -> ForeignObject:
     """What is not ours."""
-    return ForeignObject(thing.name, thing.namespace, thing.uid, thing.kind, thing.active)
+    started = thing.started is not None
+    return ForeignObject(thing.name, thing.namespace, thing.uid, thing.kind, thing.active, started)
 
 
 def cluster_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
     """An object of ours; ``wall`` translates an instant of the monotonic clock."""
-    job, script = thing.job, thing.script
+    job = thing.job
     assert job is not None
+    shown = others_job(thing, wall)
+    task, number = job.task_id, job.attempt
+    return replace(shown, job_id=job.job_id, batch_id=job.batch_id, task_id=task, attempt=number)
+
+
+def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
+    """An object whoever made it, without its labels."""
+    script = thing.script
     finished = thing.tombstone or thing.ended is not None
     over = finished and not thing.tombstone
     waiting = "" if thing.started is not None or finished else script.waiting
@@ -90,10 +99,8 @@ def cluster_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
         name=thing.name,
         namespace=thing.namespace,
         uid=thing.uid,
-        job_id=job.job_id,
-        batch_id=job.batch_id,
-        task_id=job.task_id,
-        attempt=job.attempt,
+        job_id="",
+        batch_id="",
         tombstone=thing.tombstone,
         deleting=thing.deleting,
         finished=finished,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.core.model import Foreign, Origin, Result, Status, Stop, TerminatedCode, Verdict
+from tests.oracle.bent_adoption import BENT_ADOPTIONS
 from tests.oracle.histories import CANCEL, Tale
 from tests.oracle.history import Deed, Side
 from tests.oracle.invariants import Invariant
@@ -367,4 +368,5 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (cancel_lost, Invariant.CANCEL_LOST),
     (judged_blindly, Invariant.OUTAGE),
     (created_blindly, Invariant.OUTAGE),
+    *BENT_ADOPTIONS,
 )

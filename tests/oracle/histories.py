@@ -10,6 +10,7 @@ from controller.core.model import (
     Attempt,
     Batch,
     BatchStatus,
+    Foreign,
     Gate,
     Holder,
     JobInput,
@@ -98,6 +99,17 @@ class Tale:
         """A side goes or comes back."""
         self.pass_time()
         self.tell(Weather(self.now, side, out))
+
+    def others(self, job_id: str, uid: str = "theirs") -> None:
+        """Somebody else's object runs under the attempt's name, and the gate is held to take it over."""
+        self.foreign(Deed.CREATED, self.jobs[job_id].name, uid)
+        self.regate(hold="adopting: asked for", foreign=(Foreign(uid, self.jobs[job_id].name, "Job"),))
+
+    def take_over(self, job_id: str, uid: str = "theirs", slot: int = 0, **more: Any) -> None:
+        """The object gets a place and its record, lawfully."""
+        self.regate(holders=(*self.gate.holders, Holder(job_id, slot, uid, "Job")), foreign=())
+        values: dict[str, Any] = {"origin": Origin.ADOPTED, "kind": "Job", "scheduler_id": uid, "slot": slot}
+        self.change(job_id, **({"status": Status.RUNNING} | values | more))
 
     def run(self, job_id: str, uid: str = "u", slot: int = 0) -> None:
         """From waiting to running, lawfully."""

@@ -35,6 +35,7 @@ class Invariant(StrEnum):
     TRUTH = "5-end-is-not-the-truth"
     UNFINISHED = "5-unfinished"
     STRANGER = "6-not-ours"
+    ADOPTION = "6-taken-over-wrongly"
     UNORDERED = "6-deleted-without-an-order"
     REAPED = "7-reaped-early"
     EPOCH = "8-stale-epoch"

@@ -36,7 +36,7 @@ def _created(state: State, entry: Happened) -> Iterator[Broken]:
         yield Invariant.ORDER, f"{job.name} started while its record is {job.status}"
     if not job.open_creates and job.status.active:
         yield Invariant.TOKEN, f"{job.name} was created, and its record has no open create"
-    others = [thing for attempt in task for thing in state.by_job[attempt.id] if thing.uid != entry.uid]
+    others = [thing for attempt in task for thing in state.objects(attempt) if thing.uid != entry.uid]
     alive = [f"{thing.name} ({thing.uid})" for thing in others if thing.live]
     if alive and not kept:
         yield Invariant.ONE_LIVE, f"{job.name} ({entry.uid}) started beside {alive}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from controller.core.model import Gate, Holder
+from controller.core.model import Gate, Holder, Status
 from tests.oracle.history import Side, Written
 from tests.oracle.invariants import Broken, Invariant
 from tests.oracle.state import State
@@ -20,7 +20,10 @@ def judge_gate(state: State, entry: Written) -> Iterator[Broken]:
         return
     held = {holder.job for holder in before.holders}
     stay = {holder.job for holder in after.holders}
-    if new := [holder for holder in after.holders if holder.job not in held]:
+    new = [holder for holder in after.holders if holder.job not in held]
+    if new and before.hold.startswith("adopting"):
+        yield from _taken_over(state, before, new)
+    elif new:
         yield from _claimed(state, before, after, new, entry)
     for gone in held - stay:
         if not (gone in state.jobs and state.jobs[gone].status.terminal):
@@ -32,6 +35,19 @@ def judge_gate(state: State, entry: Written) -> Iterator[Broken]:
     if before.cancel and not after.cancel and state.active[after.batch_id]:
         names = sorted(state.jobs[job].name for job in state.active[after.batch_id])
         yield Invariant.CANCEL_LOST, f"the cancel was lifted while {names} were active"
+
+
+def _taken_over(state: State, before: Gate, new: Sequence[Holder]) -> Iterator[Broken]:
+    """Places of what others run: even above max, for a first attempt each, and for a live object by uid."""
+    if before.cancel:
+        yield Invariant.GATE_SHUT, f"{len(new)} places were taken over although {before.cancel}"
+    for holder in new:
+        job, thing = state.jobs.get(holder.job), state.things.get(holder.uid)
+        name = job.name if job else holder.job
+        if job is None or job.status is not Status.WAITING or job.attempt:
+            yield Invariant.ADOPTION, f"{name} got a place, and is {job and job.status}"
+        elif holder.uid and (thing is None or thing.job_id or thing.name != job.name):
+            yield Invariant.ADOPTION, f"{name} got a place for {thing and thing.name} ({holder.uid})"
 
 
 def _claimed(
@@ -63,9 +79,9 @@ def _bounded(state: State, after: Gate, names: Sequence[str], at: datetime) -> I
             f"{sorted(state.jobs[job].name for job in outside)} are active without a place",
         )
     since = at - state.facts.list_age - state.facts.patience
-    uids = {foreign.uid for foreign in after.foreign}
+    uids = after.counted
     uncounted = [thing.name for thing in state.foreign(after.batch_id, since) if thing.uid not in uids]
-    if uncounted and len(after.holders) + len(uids) + len(uncounted) > after.max:
+    if uncounted and len(after.holders) + len(after.foreign) + len(uncounted) > after.max:
         yield Invariant.FOREIGN_COUNTED, f"{names} started beside {uncounted}, which nobody counted"
 
 
@@ -95,7 +111,9 @@ def _by_the_leader(
 
 
 def _dropped(state: State, before: Gate, after: Gate) -> Iterator[Broken]:
-    counted = {foreign.uid for foreign in after.foreign}
+    counted = after.counted
+    if twice := counted & {foreign.uid for foreign in after.foreign} & {one.uid for one in after.holders}:
+        yield Invariant.ADOPTION, f"{sorted(twice)} count twice: as foreign and by a place"
     for foreign in before.foreign:
         thing = state.things.get(foreign.uid)
         if foreign.uid not in counted and thing is not None and thing.live:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from controller.core.model import Attempt, Status, TerminatedCode, Verdict
+from controller.core.model import Attempt, Origin, Status, TerminatedCode, Verdict
 from tests.oracle.history import Side, Written
 from tests.oracle.invariants import Broken, Invariant
 from tests.oracle.state import State
 
 _W, _C, _Q, _R = Status.WAITING, Status.CREATED, Status.QUEUED, Status.RUNNING
 _OK, _ERROR, _ENDED = Status.COMPLETED, Status.ERROR, Status.TERMINATED
+ADOPTED = frozenset({_Q, _R, _OK, _ERROR})
+"""What a waiting first attempt may become at once, when an object of others is taken over for it."""
 EDGES = frozenset(
     {(_W, _C), (_W, _ENDED), (_C, _Q), (_Q, _R)}
     | {(active, end) for active in (_C, _Q, _R) for end in (_OK, _ERROR, _ENDED)}
@@ -38,7 +40,13 @@ def judge_record(state: State, entry: Written) -> Iterator[Broken]:
     if before is None:
         return
     changed = changed_fields(before, after)
-    yield from _table(before, after, changed)
+    taken_over = before.status is _W and bool(after.kind)
+    if taken_over:
+        yield from _adopted(state, before, after, entry)
+        changed -= {"origin", "kind"}
+    elif "kind" in changed:
+        yield Invariant.TABLE, f"{after.name}: kind changed from {before.kind!r} to {after.kind!r}"
+    yield from _table(before, after, changed, EDGES | {(_W, to) for to in ADOPTED if taken_over})
     yield from _epoch(before, entry, changed)
     if before.status is _W and after.status is _C:
         yield from _claimed(state, before, after, entry.at)
@@ -58,14 +66,37 @@ def _slot(state: State, after: Attempt) -> Iterator[Broken]:
             yield Invariant.SLOT, f"{after.name} and {state.jobs[other].name} both have slot {after.slot}"
 
 
-def _table(before: Attempt, after: Attempt, changed: set[str]) -> Iterator[Broken]:
-    if before.status is not after.status and (before.status, after.status) not in EDGES:
+def _table(
+    before: Attempt, after: Attempt, changed: set[str], edges: frozenset[tuple[Status, Status]]
+) -> Iterator[Broken]:
+    if before.status is not after.status and (before.status, after.status) not in edges:
         yield Invariant.TABLE, f"{after.name} went {before.status} → {after.status}"
     if moved := changed.intersection(IDENTITY):
         yield Invariant.TABLE, f"{after.name}: {sorted(moved)} changed"
     if before.status.terminal and (moved := changed.intersection(FROZEN)):
         now = {name: str(getattr(after, name)) for name in sorted(moved)}
         yield Invariant.IMMUTABLE, f"{after.name} had ended as {before.status}, and now {now}"
+
+
+def _adopted(state: State, before: Attempt, after: Attempt, entry: Written) -> Iterator[Broken]:
+    """A take-over binds one object of others under the very name, truly, while nothing can start (S11)."""
+    thing, gate = state.things.get(after.scheduler_id), state.gates.get(after.batch_id)
+    if after.attempt or after.origin is not Origin.ADOPTED:
+        yield Invariant.ADOPTION, f"{after.name} was taken over as attempt {after.attempt} by {after.origin}"
+    if thing is None or thing.job_id or (thing.namespace, thing.name) != (after.namespace, after.name):
+        yield Invariant.ADOPTION, f"{after.name} was bound to {thing and thing.name} ({after.scheduler_id})"
+        return
+    if gate is None or not gate.hold.startswith("adopting"):
+        yield Invariant.ADOPTION, f"{after.name} was taken over while its gate is not held for it"
+    place = {holder.job: holder for holder in gate.holders}.get(after.id) if gate else None
+    if after.status.active and (place is None or (place.slot, place.uid) != (after.slot, thing.uid)):
+        yield Invariant.ADOPTION, f"{after.name} is active with slot {after.slot}; its place is {place}"
+    if after.status.terminal and thing.live:
+        yield Invariant.ADOPTION, f"{after.name} was taken over as {after.status}, and {thing.uid} lives"
+    if after.status is _OK and thing.success is False:
+        yield Invariant.TRUTH, f"{after.name} is completed, and {thing.uid} did not succeed"
+    if after.status is _ERROR and thing.success:
+        yield Invariant.TRUTH, f"{after.name} is an error, and {thing.uid} succeeded"
 
 
 def _epoch(before: Attempt, entry: Written, changed: set[str]) -> Iterator[Broken]:
@@ -80,6 +111,8 @@ def _epoch(before: Attempt, entry: Written, changed: set[str]) -> Iterator[Broke
 def _claimed(state: State, before: Attempt, after: Attempt, at: datetime) -> Iterator[Broken]:
     gate = state.gates.get(after.batch_id)
     place = {holder.job: holder.slot for holder in gate.holders} if gate else {}
+    if gate and gate.hold.startswith(("looking", "adopting", "adoption-needed")):
+        yield Invariant.GATE_SHUT, f"{after.name} was claimed while its gate says {gate.hold!r}"
     if place.get(after.id) != after.slot:
         yield Invariant.PLACES, f"{after.name} took slot {after.slot}; its place is {place.get(after.id)}"
     if before.not_before and at < before.not_before:
@@ -98,12 +131,14 @@ def _claimed(state: State, before: Attempt, after: Attempt, at: datetime) -> Ite
 
 def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Iterator[Broken]:
     """The one terminal write of an active attempt (R4, R5)."""
-    things = state.by_job[after.id]
+    things = state.objects(before)
     if alive := [thing.uid for thing in things if thing.live]:
         yield Invariant.SLOT_FREED, f"{after.name} ended as {after.status} while {alive} live"
     still_open = [token for token in before.open_creates if at - token.at < state.facts.hold]
     occupant = state.names.get((after.namespace, after.name))
     taken_away = any(thing.touched for thing in things)  # by a third party: nothing could help
+    if after.kind and after.stop:
+        yield Invariant.STRANGER, f"{after.name} is not ours, and was stopped by {after.stop.by}"
     if still_open and not taken_away and (occupant is None or occupant.job_id != after.id):
         taken = "is free" if occupant is None else "is somebody else's"
         yield Invariant.NAME_FREE, f"{after.name} ended with {len(still_open)} open creates; its name {taken}"

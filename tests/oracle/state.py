@@ -130,6 +130,11 @@ class State:
         """All attempts of the job's task, in the order of insertion."""
         return [self.jobs[job_id] for job_id in self.by_task[job.batch_id, job.task_id]]
 
+    def objects(self, job: Attempt) -> list[Thing]:
+        """The objects of an attempt: those that carry its job id, or the one that was taken over for it."""
+        taken = self.things.get(job.scheduler_id) if job.kind else None
+        return [*self.by_job[job.id], *([taken] if taken else [])]
+
     def before(self, job: Attempt) -> Attempt | None:
         """The attempt before this one."""
         return next((other for other in self.task(job) if other.attempt == job.attempt - 1), None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.model import Result, Status, TerminatedCode, Verdict
+from controller.core.model import Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
 from tests.oracle.histories import CANCEL, Tale
 from tests.oracle.history import Deed
@@ -67,7 +67,31 @@ def lawful_burial(tale: Tale) -> None:
     tale.finish(Result.FAILED)
 
 
-@pytest.mark.parametrize("history", [lawful_success, lawful_retry, lawful_cancel, lawful_burial])
+def lawful_adoption(tale: Tale) -> None:
+    """An object of others is taken over, fails, and its task is retried as ours; another had succeeded."""
+    tale.begin("a", "c")
+    tale.foreign(Deed.CREATED, "scan-c", "done")
+    tale.foreign(Deed.ENDED, "scan-c", "done", success=True)
+    tale.others("a")
+    tale.take_over("a")
+    success: dict[str, Any] = {"status": Status.COMPLETED, "verdict": Verdict.SUCCEEDED, "finished": tale.now}
+    tale.change("c", origin=Origin.ADOPTED, kind="Job", scheduler_id="done", **success)
+    tale.regate(hold="")
+    tale.foreign(Deed.ENDED, "scan-a", "theirs", success=False)
+    failed: dict[str, Any] = {"status": Status.ERROR, "verdict": Verdict.MOUNT_FAILURE, "exit_code": 2}
+    tale.change("a", slot=None, finished=tale.now, **failed)
+    tale.leave("a")
+    child = tale.retry("a")
+    tale.pass_time(60)
+    tale.run(child, "v")
+    tale.end(child, "v")
+    tale.finish()
+
+
+LAWFUL = [lawful_success, lawful_retry, lawful_cancel, lawful_burial, lawful_adoption]
+
+
+@pytest.mark.parametrize("history", LAWFUL)
 def test_a_lawful_history_passes(history: Callable[[Tale], None]) -> None:
     """What is right is not complained about."""
     tale = Tale()

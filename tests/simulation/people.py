@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from controller import intake, requests
-from controller.core.model import Batch, JobInput, Resources, Status
+from controller.adopting import ask_to_adopt
+from controller.core.model import Batch, Hold, JobInput, Resources, Status
 from controller.core.spec import BatchSpec, Task
 from controller.ports import BatchkeeperError, Unavailable
 from controller.requests import Caller, People
@@ -198,6 +199,10 @@ async def put_right(world: World) -> None:
             await requests.unhalt(people, replace(caller, admin=True), what)
     for batch in await store.batches(closed=False):
         gate = (await store.gates([batch.id])).get(batch.id)
-        if gate and (gate.hold or gate.paused):
+        if gate and gate.cancel:
+            continue  # it ends by itself
+        if gate and gate.held_for(Hold.ADOPTION_NEEDED):
+            await ask_to_adopt(people, caller, batch)
+        elif gate and (gate.hold or gate.paused):
             await requests.resume(people, caller, replace(batch))
     world.recorder.catch_up()

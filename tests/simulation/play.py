@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from tests.simulation.faults import Faults
+from tests.simulation.leftovers import Leftovers
 from tests.simulation.loop import VirtualLoop, run
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.people import Intake, Person, put_right
@@ -76,6 +77,7 @@ async def _storm_and_calm(world: World) -> None:
     intake = Intake(world)
     person = Person(world)
     mishaps = Mishaps(world, replicas)
+    leftovers = Leftovers(world)
     guards = [
         asyncio.ensure_future(watch) for watch in (*(r.watch_over() for r in replicas), intake.watch_over())
     ]
@@ -83,6 +85,7 @@ async def _storm_and_calm(world: World) -> None:
     await asyncio.sleep(world.scenario.duration)
     storm.cancel()
     person.process.kill()
+    leftovers.process.kill()
     world.faults.healed = True
     mishaps.heal()
     await settle(world, intake)

@@ -82,7 +82,7 @@ class Recorder:
 
     def _succeeds(self, uid: str) -> bool:
         thing = self._things.get(uid)
-        return thing is not None and thing.job is not None and thing.script.exit_code == 0
+        return thing is not None and thing.script.exit_code == 0
 
     def _feed(self, entry: Entry) -> None:
         if self.tracing:

@@ -65,8 +65,12 @@ class Scenario:
     late: float = 120.0
     patience: float = 90.0
     explain_every: int = 61
+    leftovers: bool = False
+    """Whether others have left objects under the batches' names."""
 
 
+LEFTOVERS = 0.25
+"""The share of schedules in which others have left objects under the batches' names."""
 _ENDS = {"ok": 10.0, "mount": 2.0, "config": 0.7, "oom": 0.7, "disrupted": 0.7}
 _ODD_ENDS = {"never-starts": 0.8, "killed": 0.4, "crash": 0.5, "no-pull": 0.4, "refused": 0.3, "lies": 0.3}
 
@@ -103,6 +107,7 @@ def draw(seed: int) -> Scenario:
         pause=pause,
         late=rng.uniform(10, 150),
         patience=pause + 30,
+        leftovers=random.Random(f"leftovers {seed}").random() < LEFTOVERS,
     )
 
 
