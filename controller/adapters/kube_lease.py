@@ -1,13 +1,14 @@
 """Election by a Lease of `coordination.k8s.io/v1`: whoever renews it leads; a silent one is overtaken.
 
 No wall clocks are compared: a Lease is expired when this process has seen it unchanged for its whole
-duration, by its own monotonic clock. Every write carries the resource version that was read, so of two
-candidates at one instant one is refused. A reply that was lost is no election: the next look tells.
+duration, by its own monotonic clock. Every write carries the uid and the resource version that were read,
+so of two candidates at one instant one is refused. A lost reply elects nobody: the next look tells.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from controller.ports import Clock, Unavailable
 from controller.telemetry import get_logger
 
 Json = dict[str, Any]
+API = "coordination.k8s.io/v1"
 NOT_FOUND, CONFLICT = 404, 409
 _log = get_logger(__name__)
 
@@ -36,11 +38,23 @@ class Api(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The election's figures; ``duration`` > ``renew`` > ``retry``."""
+    """The election's figures. Raises ``ValueError`` unless ``duration`` > ``renew`` > ``retry`` > 0."""
 
     duration: timedelta = timedelta(seconds=15)
+    """How long the others wait for a silent leader."""
     renew: timedelta = timedelta(seconds=10)
+    """How long a leader goes on without a renewal."""
     retry: timedelta = timedelta(seconds=2)
+    """Between two tries to take or to renew it."""
+
+    def __post_init__(self) -> None:
+        if not self.duration > self.renew > self.retry > timedelta():
+            raise ValueError("a Lease needs duration > renew > retry > 0, else two lead or nobody does")
+
+    @property
+    def promised(self) -> int:
+        """``leaseDurationSeconds``: a whole number, and never less than ``duration``."""
+        return math.ceil(self.duration.total_seconds())
 
 
 class LeaseElector:
@@ -56,117 +70,143 @@ class LeaseElector:
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """``identity``: who this candidate is, unique among all processes. ``jitter``: in [0, 1)."""
         self.identity = identity
         self._api = api
         self._name = name
-        self._collection = f"apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._collection = f"apis/{API}/namespaces/{namespace}/leases"
         self._where = f"lease {namespace}/{name}"
         self._terms = terms
         self._clock = clock
         self._jitter = jitter
-        self._seen: tuple[object, ...] | None = None
+        self._lease: Json | None = None
         self._seen_at = 0.0
         self._renewed_at = 0.0
-        self._told = ""
+        self._told: tuple[str, str] = ("", "")
+
+    # ---------------------------------------------------------------------------------- the port
 
     async def acquire(self) -> None:
         """See ``Elector.acquire``."""
         while not await self._elected():
-            await self._pause()
+            left = self._expires_at() - self._clock.monotonic()
+            await self._clock.sleep(min(left, self._soon()) if left > 0 else self._soon())
+        self._told = ("", "")
 
     async def lost(self) -> str:
-        """See ``Elector.lost``. Returns a renewal's time-out before anybody else may take the Lease."""
-        renew = self._terms.renew.total_seconds()
-        while True:
-            await self._pause(until=self._renewed_at + renew)
-            if self._clock.monotonic() - self._renewed_at >= renew:
-                return f"{self._where} could not be renewed for {renew:g} s"
-            if not await self._elected() and self._held_by_another():
-                return f"{self._where} is held by {self._seen[0] if self._seen else 'nobody'}"
+        """See ``Elector.lost``. It returns, at the latest, before anybody may take a silent Lease."""
+        while (left := self._left()) > 0:
+            await self._clock.sleep(min(left, self._soon()))
+            if why := await self._unseated(self._left()):
+                return why
+        return f"{self._where} could not be renewed for {self._terms.renew.total_seconds():g} s"
 
     async def release(self) -> None:
-        """See ``Elector.release``."""
+        """See ``Elector.release``. Gives up after a renewal's time: the Lease runs out by itself then."""
         try:
-            lease = await self._bounded("GET", f"{self._collection}/{self._name}")
-            if text(dig(lease, "spec"), "holderIdentity") == self.identity:
-                spec = {**dig(lease, "spec"), "holderIdentity": "", "renewTime": _now(self._clock)}
-                await self._write(lease, spec)
+            lease = await self._look()
+            if lease is not None and _holder(lease) == self.identity:
+                await self._write(lease, {"holderIdentity": "", "renewTime": self._now()})
         except (Refused, Unavailable) as error:
-            _log.info("lease-not-released", error=str(error))
-        self._seen = None
+            _log.info("lease-not-released", lease=self._where, error=str(error))
+        self._lease = None
 
-    def _held_by_another(self) -> bool:
-        return self._seen is not None and self._seen[0] != self.identity
-
-    async def _pause(self, until: float | None = None) -> None:
-        """Until the next try; candidates don't come in step."""
-        seconds = self._terms.retry.total_seconds() * (0.8 + 0.4 * self._jitter())
-        if until is not None:
-            seconds = min(seconds, max(0.0, until - self._clock.monotonic()))
-        await self._clock.sleep(seconds)
+    # ---------------------------------------------------------------------------------- standing
 
     async def _elected(self) -> bool:
-        """One try to take or to renew the Lease. True: it was granted, counted from before the request."""
-        asked = self._clock.monotonic()
+        """One try to be elected."""
         try:
-            granted = await self._try()
+            lease = await self._look()
+            if lease is None:
+                return await self._create()
+            holder, ours = _holder(lease), self._terms_now()
+            if holder == self.identity:  # an answer was lost, or it could not be released
+                return await self._write(lease, ours)
+            if holder and self._clock.monotonic() < self._expires_at():
+                self._tell(_log.info, "standing-by", f"{self._where} is held by {holder}")
+                return False
+            ours |= {"acquireTime": ours["renewTime"], "leaseTransitions": _transitions(lease) + 1}
+            return await self._write(lease, ours)
         except (Refused, Unavailable) as error:
-            if str(error) != self._told:
-                _log.warning("lease-trouble", lease=self._where, error=str(error))
-            self._told = str(error)
+            self._tell(_log.warning, "lease-trouble", str(error))
             return False
-        self._told = ""
-        if granted:
-            self._renewed_at = asked
-        return granted
 
-    async def _try(self) -> bool:
+    async def _create(self) -> bool:
+        spec = self._terms_now()
+        body = {
+            "apiVersion": API,
+            "kind": "Lease",
+            "metadata": {"name": self._name},
+            "spec": {**spec, "acquireTime": spec["renewTime"], "leaseTransitions": 0},
+        }
+        return await self._granted("POST", self._collection, body)
+
+    def _expires_at(self) -> float:
+        """The monotonic instant at which the Lease, if it stays as it was seen, may be taken."""
+        promised = dig(self._lease, "spec").get("leaseDurationSeconds")
+        if isinstance(promised, int) and promised > 0:
+            return self._seen_at + promised
+        return self._seen_at + self._terms.duration.total_seconds()
+
+    # ---------------------------------------------------------------------------------- leading
+
+    async def _unseated(self, left: float) -> str:
+        """One try, of that many seconds at most, to renew. Returns what ended the term, if anything did."""
+        try:
+            async with asyncio.timeout(left):
+                if self._lease is not None and await self._write(self._lease, self._terms_now()):
+                    self._told = ("", "")
+                    return ""
+                lease = await self._look()
+                if lease is None:
+                    return f"{self._where} was deleted"
+                if _holder(lease) != self.identity:
+                    return f"{self._where} is held by {_holder(lease) or 'nobody'}"
+                await self._write(lease, self._terms_now())  # an answer was lost, or a label was set
+        except TimeoutError:
+            pass  # the caller's clock says what that means
+        except (Refused, Unavailable) as error:
+            self._tell(_log.warning, "lease-trouble", str(error))
+        return ""
+
+    def _left(self) -> float:
+        """Seconds until it must have been renewed."""
+        return self._renewed_at + self._terms.renew.total_seconds() - self._clock.monotonic()
+
+    # ---------------------------------------------------------------------------------- requests
+
+    async def _look(self) -> Json | None:
+        """The Lease as it is now, None: there is none; and the instant at which it was first seen so."""
         try:
             lease = await self._bounded("GET", f"{self._collection}/{self._name}")
         except Refused as error:
             if error.code != NOT_FOUND:
                 raise
-            return await self._create()
-        self._observe(lease)
-        spec = dig(lease, "spec")
-        holder = text(spec, "holderIdentity")
-        if holder == self.identity:
-            return await self._write(lease, {**spec, **self._terms_now()})
-        if holder and not self._expired(spec):
-            return False
-        transitions = spec.get("leaseTransitions")
-        count = transitions if isinstance(transitions, int) else 0
-        taken = {"acquireTime": _now(self._clock), "leaseTransitions": count + 1}
-        return await self._write(lease, {**spec, **self._terms_now(), **taken})
+            self._lease = None
+            return None
+        self._note(lease)
+        return lease
 
-    async def _create(self) -> bool:
-        now = _now(self._clock)
-        body = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self._name},
-            "spec": {**self._terms_now(), "acquireTime": now, "leaseTransitions": 0},
-        }
-        return await self._granted("POST", self._collection, body)
-
-    async def _write(self, lease: Json, spec: Json) -> bool:
-        """Replace what was read, and only that: anybody else's write in between is a conflict."""
-        about = {key: meta(lease)[key] for key in ("name", "namespace", "uid", "resourceVersion")}
-        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": about, "spec": spec}
+    async def _write(self, lease: Json, fields: Json) -> bool:
+        """Change what was read, and only that: anybody's write in between is a conflict."""
+        about = {key: value for key, value in meta(lease).items() if key != "managedFields"}
+        body = {**lease, "metadata": about, "spec": {**dig(lease, "spec"), **fields}}
         return await self._granted("PUT", f"{self._collection}/{self._name}", body)
 
     async def _granted(self, method: str, path: str, body: Json) -> bool:
+        asked = self._clock.monotonic()
         try:
             lease = await self._bounded(method, path, body)
         except Refused as error:
             if error.code in (CONFLICT, NOT_FOUND):  # somebody was quicker, or it was deleted just now
                 return False
             raise
-        self._observe(lease)
+        self._note(lease)
+        self._renewed_at = asked  # the others count from later on
         return True
 
     async def _bounded(self, method: str, path: str, body: Json | None = None) -> Json:
-        """One request that can't outlast the time in which the Lease must be renewed."""
+        """One request that leaves time for another one before the Lease must have been renewed."""
         seconds = self._terms.renew.total_seconds() / 2
         try:
             async with asyncio.timeout(seconds):
@@ -174,31 +214,51 @@ class LeaseElector:
         except TimeoutError:
             raise Unavailable(f"{self._where}: no answer within {seconds:g} s") from None
 
+    def _note(self, lease: Json) -> None:
+        """Remember it. Raises ``Unavailable`` for one that could not be written back."""
+        if not text(meta(lease), "uid") or not text(meta(lease), "resourceVersion"):
+            raise Unavailable(f"{self._where} makes no sense: it has no uid or no resourceVersion")
+        if self._lease is None or _version(lease) != _version(self._lease):
+            self._seen_at = self._clock.monotonic()
+        self._lease = lease
+
+    # ------------------------------------------------------------------------------------- time
+
+    def _soon(self) -> float:
+        """Seconds until the next try; candidates don't keep step."""
+        return self._terms.retry.total_seconds() * (0.8 + 0.4 * self._jitter())
+
     def _terms_now(self) -> Json:
-        seconds = max(1, round(self._terms.duration.total_seconds()))
         return {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": seconds,
-            "renewTime": _now(self._clock),
+            "leaseDurationSeconds": self._terms.promised,
+            "renewTime": self._now(),
         }
 
-    def _observe(self, lease: Json) -> None:
-        """Note the instant at which the Lease was first seen as it is."""
-        spec = dig(lease, "spec")
-        state = (text(spec, "holderIdentity"), spec.get("renewTime"), text(meta(lease), "resourceVersion"))
-        if state != self._seen:
-            self._seen, self._seen_at = state, self._clock.monotonic()
+    def _now(self) -> str:
+        """For people; nothing is decided by it."""
+        return self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def _expired(self, spec: Mapping[str, Any]) -> bool:
-        """Whether the holder was silent for the duration that it promised; ours where it names none."""
-        promised = spec.get("leaseDurationSeconds")
-        seconds = promised if isinstance(promised, int) else self._terms.duration.total_seconds()
-        return self._clock.monotonic() - self._seen_at >= seconds
+    def _tell(self, say: Callable[..., object], event: str, why: str) -> None:
+        """A line when it changes, not at each try."""
+        if self._told != (event, why):
+            say(event, lease=self._where, why=why)
+        self._told = (event, why)
 
 
-def _now(clock: Clock) -> str:
-    """For people; nothing is decided by it."""
-    return clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _version(lease: Json) -> tuple[str, str]:
+    return text(meta(lease), "uid"), text(meta(lease), "resourceVersion")
+
+
+def _holder(lease: Json) -> str:
+    """Who holds it; empty: nobody. What is no text is somebody, until it has been silent for long."""
+    holder = dig(lease, "spec").get("holderIdentity")
+    return holder if isinstance(holder, str) else "" if holder is None else repr(holder)
+
+
+def _transitions(lease: Json) -> int:
+    count = dig(lease, "spec").get("leaseTransitions")
+    return count if isinstance(count, int) else 0
 
 
 __all__ = ["Api", "LeaseElector", "Terms"]
