@@ -6,12 +6,11 @@ has the table of pod endings that a task's parameters ask for.
 
 Where it comes from, the first that applies:
 
-``BATCHKEEPER_TEST_KUBECONFIG``
+``KUBECONFIG``, with ``USE_EXISTING_CLUSTER=true``
     a kubeconfig file: the tests run on that cluster, as the user of its current context, in namespaces of
-    their own named ``batchkeeper-test-…``; whatever needs simulated nodes, or kills a server, skips. It is a
-    variable of its own on purpose: ``KUBECONFIG`` is set in the shells of people who look after production
-    clusters, and a test suite must not run there because somebody typed ``make test``. To use it, say
-    ``BATCHKEEPER_TEST_KUBECONFIG=$KUBECONFIG make test``.
+    their own named ``batchkeeper-test-…``; whatever needs simulated nodes, or kills a server, skips. The
+    second variable is envtest's, and there on purpose: ``KUBECONFIG`` is set in the shells of people who look
+    after production clusters, and a test suite must not run there because somebody typed ``make test``.
 ``KUBEBUILDER_ASSETS``
     a folder with ``etcd``, ``kube-apiserver``, ``kube-controller-manager``, ``kube-scheduler`` and ``kwok``
     (the convention of envtest, which ships the first two only).

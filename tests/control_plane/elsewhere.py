@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,25 @@ from tests.control_plane.admin import Api
 from tests.control_plane.binaries import Unavailable
 
 Document = dict[str, Any]
+USE = "USE_EXISTING_CLUSTER"
+"""The variable of envtest that says so; ``KUBECONFIG`` alone asks for nothing."""
+
+
+def asked_for(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the tests are to use a cluster that is there already."""
+    return environment.get(USE, "").lower() in ("true", "1")
+
+
+def config_elsewhere(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The kubeconfig of the cluster that the tests are to use; None: one of our own.
+
+    Raises ``Unavailable`` when one is asked for and not named.
+    """
+    if not asked_for(environment):
+        return None
+    if not (named := environment.get("KUBECONFIG")):
+        raise Unavailable(f"{USE} is set and KUBECONFIG is not: name the kubeconfig of the cluster to use")
+    return Path(named)
 
 
 def api_of(config: Path, folder: Path) -> Api:
@@ -26,12 +47,10 @@ def api_of(config: Path, folder: Path) -> Api:
         cluster = _named(read["clusters"], context["cluster"])["cluster"]
         user = _named(read["users"], context["user"])["user"]
     except (OSError, KeyError, TypeError, StopIteration, YAMLError) as error:
-        raise Unavailable(
-            f"BATCHKEEPER_TEST_KUBECONFIG={config} is no usable kubeconfig: {error!r}"
-        ) from error
+        raise Unavailable(f"KUBECONFIG={config} is no usable kubeconfig: {error!r}") from error
     authority = _file(cluster, "certificate-authority", folder)
     if authority is None:
-        raise Unavailable(f"BATCHKEEPER_TEST_KUBECONFIG={config} names no certificate authority")
+        raise Unavailable(f"KUBECONFIG={config} names no certificate authority")
     certificate, key = _file(user, "client-certificate", folder), _file(user, "client-key", folder)
     pair = (certificate, key) if certificate and key else None
     token = user.get("token", "")

@@ -21,11 +21,10 @@ import pytest
 from tests.control_plane.admin import Api
 from tests.control_plane.binaries import Unavailable, find
 from tests.control_plane.commands import ADMIN
-from tests.control_plane.elsewhere import api_of
+from tests.control_plane.elsewhere import USE, api_of, asked_for, config_elsewhere
 from tests.control_plane.plane import ControlPlane
 from tests.control_plane.sharing import Hold, acquire
 
-ELSEWHERE = "BATCHKEEPER_TEST_KUBECONFIG"
 MISSING = "no control plane: "
 REQUIRED = "BATCHKEEPER_REQUIRE_CONTROL_PLANE"
 
@@ -44,8 +43,8 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def private_control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """One that only this module's tests use, so that they may kill and restart what they like."""
-    if os.environ.get(ELSEWHERE):
-        pytest.skip(f"{ELSEWHERE} names somebody's cluster: it is not ours to break")
+    if asked_for():
+        pytest.skip(f"{USE}: the cluster is somebody's, and not ours to break")
     with _a_control_plane(request, uuid4().hex) as plane:
         yield plane
 
@@ -82,8 +81,8 @@ def _a_control_plane(request: pytest.FixtureRequest, key: str) -> Iterator[Contr
 
 
 def _found(request: pytest.FixtureRequest, key: str, folder: Path) -> ControlPlane:
-    if elsewhere := os.environ.get(ELSEWHERE):
-        api = api_of(Path(elsewhere), folder)
+    if elsewhere := config_elsewhere():
+        api = api_of(elsewhere, folder)
         return ControlPlane(api.url, api.ca, api, folder, tokens={ADMIN: api.token})
     # A build takes longer than any test may hang; the limit is back with the next test.
     faulthandler.cancel_dump_traceback_later()

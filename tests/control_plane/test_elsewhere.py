@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.control_plane.binaries import Unavailable
-from tests.control_plane.elsewhere import api_of
+from tests.control_plane.elsewhere import api_of, config_elsewhere
 from tests.control_plane.plane import ControlPlane
 
 
@@ -34,11 +34,20 @@ def test_what_is_no_kubeconfig(tmp_path: Path, text: str) -> None:
     """A file that can't be used is a reason that names the variable, not a traceback."""
     path = tmp_path / "config"
     path.write_text(text)
-    with pytest.raises(Unavailable, match="BATCHKEEPER_TEST_KUBECONFIG"):
+    with pytest.raises(Unavailable, match="KUBECONFIG="):
         api_of(path, tmp_path)
 
 
 def test_no_such_kubeconfig(tmp_path: Path) -> None:
     """So is a file that is not there."""
-    with pytest.raises(Unavailable, match="BATCHKEEPER_TEST_KUBECONFIG"):
+    with pytest.raises(Unavailable, match="KUBECONFIG="):
         api_of(tmp_path / "none", tmp_path)
+
+
+def test_a_kubeconfig_is_used_when_somebody_says_so() -> None:
+    """``KUBECONFIG`` alone, as in the shell of whoever looks after a cluster, is nothing to run tests on."""
+    assert config_elsewhere({"KUBECONFIG": "/there"}) is None
+    assert config_elsewhere({"KUBECONFIG": "/there", "USE_EXISTING_CLUSTER": "false"}) is None
+    assert config_elsewhere({"KUBECONFIG": "/there", "USE_EXISTING_CLUSTER": "true"}) == Path("/there")
+    with pytest.raises(Unavailable, match="KUBECONFIG is not"):
+        config_elsewhere({"USE_EXISTING_CLUSTER": "true"})
