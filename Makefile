@@ -8,13 +8,11 @@ STAMP  := $(VENV)/.ready-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1
 # The main job on the embedded default: the example sweep, until its report equals the committed one.
 RUN    := $(BIN)/batchkeeper run examples/gwas/traits.yaml --config examples/gwas/config.yaml --expect examples/gwas/expected.yaml --fresh
 PYTEST := $(BIN)/python -m pytest -n 2
-# Support for clusters is under way: its tests need a control plane, and are asked for by their own target.
-ON_CLUSTER := tests/control_plane tests/kube
 
-.PHONY: help setup run test test-cluster lint format bench lock clean
+.PHONY: help setup run test lint format bench lock clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP) ## .venv/ with everything in the lock file
 
@@ -34,10 +32,7 @@ run: $(STAMP) ## the example sweep from start to report
 	$(RUN)
 
 test: lint ## lint and the whole test suite
-	$(PYTEST) $(addprefix --ignore=,$(ON_CLUSTER))
-
-test-cluster: $(STAMP) ## the tests on a real Kubernetes control plane, built once with Go (about nine minutes)
-	$(PYTEST) $(ON_CLUSTER)
+	$(PYTEST)
 
 lint: $(STAMP) ## ruff, formatting, strict types
 	$(BIN)/ruff check --quiet .
