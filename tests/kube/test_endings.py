@@ -62,6 +62,6 @@ def test_evidence_outlives_the_object(place: KubePlace, ending: str) -> None:
     said = {
         "oom": evidence.get("reason"),
         "mount-failure": " ".join(evidence.get("events", ())),
-        "vanishes": str(job["exit_code"]),
+        "vanishes": str(job.get("exit_code")),
     }[ending]
     assert {"oom": "OOMKilled", "mount-failure": "FailedMount", "vanishes": "3"}[ending] in said

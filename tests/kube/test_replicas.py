@@ -23,11 +23,11 @@ def lease(plane: ControlPlane, namespace: str, name: str = "batchkeeper-default"
 
 def test_a_standby_takes_over_from_a_killed_leader(place: KubePlace) -> None:
     """The leader is killed in the middle; the other one counts a transition, and goes on where it was."""
-    place.drop(spec("relay", {f"t{n}": SHORT for n in range(24)}, 4))
     first = place.start()
-    place.until("some have ended", lambda: len(place.jobs("relay", status="completed")) >= 4)
     second = place.start(wait=False)
     wait_for("the standby is ready", lambda: "standing by" in second.get("/readyz")[1])
+    place.drop(spec("relay", {f"t{n}": SHORT for n in range(40)}, 4))
+    place.until("some have ended", lambda: len(place.jobs("relay", status="completed")) >= 4)
     holder = lease(place.plane, place.namespace)["holderIdentity"]
     before = len([entry for entry in place.history() if entry.kind == CREATE])
     first.kill()
