@@ -202,6 +202,7 @@ async def _until(
             metrics.pass_failed()
 
     timetable = Timetable(_timed_passes(running, health, metrics), observer=observe)
+    health.election(lambda: running.parts.elector.trouble)
     events = asyncio.create_task(daemon.follow_events(), name="events")
     office = asyncio.create_task(stand(daemon, running.parts.elector, health.leads), name="office")
     timetable.start()

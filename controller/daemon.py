@@ -81,7 +81,7 @@ class Daemon:
     async def _full_pass(self) -> int:
         engine, started = self.engine, self.engine.clock.monotonic()
         if not engine.epoch:
-            self.trouble = ""
+            await self._ask_store()
             return 0  # somebody else decides
         steady, seeing = self._clock_is_steady(), self._has_been_seeing()
         engine.trusted_clock = steady and seeing
@@ -105,6 +105,15 @@ class Daemon:
         finally:
             engine.journal.passed("full", result, engine.clock.monotonic() - started, steps)
         return steps
+
+    async def _ask_store(self) -> None:
+        """Find out whether requests can be answered here: a standby has no pass that would tell."""
+        self.trouble = ""
+        try:
+            await self.engine.store.epoch()
+        except Unavailable as error:
+            self.trouble = str(error)
+            self.engine.journal.trouble("standing by", error)
 
     def _clock_is_steady(self) -> bool:
         """False on the first pass and after a step of the wall clock: then nothing is reaped (E11).

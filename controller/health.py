@@ -7,6 +7,7 @@ cluster nor the store, so their health is no matter of it. Times are monotonic s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -39,6 +40,7 @@ class Health:
     _passes: dict[str, float] = field(default_factory=dict)
     _store_trouble: str = "not connected to the store yet"
     _leading: bool | None = None
+    _election: Callable[[], str] = lambda: ""
 
     # -- what it is told
 
@@ -71,6 +73,10 @@ class Health:
         """This process leads, or stands by."""
         self._leading = leading
 
+    def election(self, trouble: Callable[[], str]) -> None:
+        """Whom to ask why the election is out of reach; empty: it is not."""
+        self._election = trouble
+
     # -- what it is asked
 
     def pass_age(self, name: str, now: float) -> timedelta | None:
@@ -90,6 +96,8 @@ class Health:
         """Whether requests can be answered and, if this process leads, work is being done."""
         if self._store_trouble:
             return Check(False, self._store_trouble)
+        if not self._leading and (trouble := self._election()):
+            return Check(False, f"nobody can be elected: {trouble}")
         if self._leading is None:
             return Check(False, "not decided yet who leads")
         if not self._leading:

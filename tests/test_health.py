@@ -67,6 +67,23 @@ def test_a_standby_is_ready() -> None:
     assert health.readyz(0) == Check(True, "standing by: another process leads")
 
 
+def test_a_standby_that_can_not_be_elected_says_why() -> None:
+    """Nobody leads while the election is out of reach, so "another process leads" would be a guess; whoever
+    leads is judged by its passes."""
+    health, trouble = Health(), ["lease lab/batchkeeper: is the API server up?"]
+    health.election(lambda: trouble[0])
+    health.store_answered()
+    health.leads(False)
+    why = "nobody can be elected: lease lab/batchkeeper: is the API server up?"
+    assert health.readyz(0) == Check(False, why)
+    health.leads(True)
+    health.pass_succeeded("reconcile", 0)
+    assert health.readyz(0).good
+    health.leads(False)
+    trouble[0] = ""
+    assert health.readyz(0).good
+
+
 def test_an_outage_of_the_store_shows_and_heals() -> None:
     """While the store is away readyz says why, in one line, and is good again after it."""
     health = Health()

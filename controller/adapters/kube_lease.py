@@ -72,6 +72,7 @@ class LeaseElector:
     ) -> None:
         """``identity``: who this candidate is, unique among all processes. ``jitter``: in [0, 1)."""
         self.identity = identity
+        self.trouble = ""
         self._api = api
         self._name = name
         self._collection = f"apis/{API}/namespaces/{namespace}/leases"
@@ -99,7 +100,9 @@ class LeaseElector:
             await self._clock.sleep(min(left, self._soon()))
             if why := await self._unseated(self._left()):
                 return why
-        return f"{self._where} could not be renewed for {self._terms.renew.total_seconds():g} s"
+        why = f"{self._where} could not be renewed for {self._terms.renew.total_seconds():g} s"
+        self.trouble = self.trouble or why
+        return why
 
     async def release(self) -> None:
         """See ``Elector.release``. Gives up after a renewal's time: the Lease runs out by itself then."""
@@ -124,11 +127,12 @@ class LeaseElector:
                 return await self._write(lease, ours)
             if holder and self._clock.monotonic() < self._expires_at():
                 self._tell(_log.info, "standing-by", f"{self._where} is held by {holder}")
+                self.trouble = ""
                 return False
             ours |= {"acquireTime": ours["renewTime"], "leaseTransitions": _transitions(lease) + 1}
             return await self._write(lease, ours)
         except (Refused, Unavailable) as error:
-            self._tell(_log.warning, "lease-trouble", str(error))
+            self._troubled(error)
             return False
 
     async def _create(self) -> bool:
@@ -166,7 +170,7 @@ class LeaseElector:
         except TimeoutError:
             pass  # the caller's clock says what that means
         except (Refused, Unavailable) as error:
-            self._tell(_log.warning, "lease-trouble", str(error))
+            self._troubled(error)
         return ""
 
     def _left(self) -> float:
@@ -203,6 +207,7 @@ class LeaseElector:
             raise
         self._note(lease)
         self._renewed_at = asked  # the others count from later on
+        self.trouble = ""
         return True
 
     async def _bounded(self, method: str, path: str, body: Json | None = None) -> Json:
@@ -238,6 +243,10 @@ class LeaseElector:
     def _now(self) -> str:
         """For people; nothing is decided by it."""
         return self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def _troubled(self, error: Exception) -> None:
+        self.trouble = str(error)
+        self._tell(_log.warning, "lease-trouble", self.trouble)
 
     def _tell(self, say: Callable[..., object], event: str, why: str) -> None:
         """A line when it changes, not at each try."""

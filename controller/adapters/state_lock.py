@@ -32,6 +32,7 @@ class LockElector:
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
+        self.trouble = ""
         self._terms = 0
 
     async def acquire(self) -> None:

@@ -13,6 +13,8 @@ class Elector(Protocol):
 
     identity: str
     """Who this candidate is: unique among all processes."""
+    trouble: str
+    """Why the election is out of reach at the moment; empty: it is not, as far as is known."""
 
     async def acquire(self) -> None:
         """Return once this candidate is elected. Never raises for a world that is out of reach."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,11 +26,27 @@ __all__ = ["control_plane", "namespace", "private_control_plane", "pytest_runtes
 @pytest.fixture
 def place(root: Path, mongo_uri: str, control_plane: ControlPlane, namespace: str) -> Iterator[KubePlace]:
     """A namespace and a database of this test's own; the oracle judges what happened there."""
-    found = KubePlace(root, mongo_uri, f"kube_{uuid4().hex[:12]}", control_plane, namespace)
+    with _judged(root, mongo_uri, control_plane, namespace) as found:
+        yield found
+
+
+@pytest.fixture
+def fragile(root: Path, mongo_uri: str, private_control_plane: ControlPlane) -> Iterator[KubePlace]:
+    """The same on a control plane whose servers may be killed; they must run again when the test ends."""
+    with (
+        private_control_plane.namespace() as namespace,
+        _judged(root, mongo_uri, private_control_plane, namespace) as found,
+    ):
+        yield found
+
+
+@contextmanager
+def _judged(root: Path, uri: str, plane: ControlPlane, namespace: str) -> Iterator[KubePlace]:
+    found = KubePlace(root, uri, f"kube_{uuid4().hex[:12]}", plane, namespace)
     try:
         yield found
         found.close()
     finally:
         found.tidy()
-        with pymongo.MongoClient[dict[str, object]](mongo_uri) as client:
+        with pymongo.MongoClient[dict[str, object]](uri) as client:
             client.drop_database(found.database)

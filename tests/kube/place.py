@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
 from controller.adapters.local_history import Entry
-from tests.control_plane.history import happenings, merged
+from tests.control_plane.history import happenings, merged, most_at_once
 from tests.control_plane.jobs import IMAGE
 from tests.control_plane.plane import ControlPlane
 from tests.control_plane.recorder import Change, Recorder
+from tests.e2e.history import starts
 from tests.e2e.place import Place
-from tests.oracle.history import Deed
+from tests.oracle.history import Deed, Side, Weather
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
 
@@ -80,6 +82,21 @@ class KubePlace(Place):
         if not self.left_open:
             oracle.finish()
         return oracle
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        """The oracle is told that nobody reaches the cluster meanwhile: make it so before, heal it after."""
+        self.weather.append(Weather(datetime.now(UTC), Side.CLUSTER, out=True))
+        yield
+        self.weather.append(Weather(datetime.now(UTC), Side.CLUSTER, out=False))
+
+    def all_well(self, name: str, most: int) -> None:
+        """The batch comes to its end: every task completed, each program was started once, and never were
+        more objects there at once than its cap."""
+        self.over(name)
+        assert set(self.statuses(name).values()) == {"completed"}
+        assert set(starts(self.history()).values()) == {1}
+        assert most_at_once(happenings(self.watcher.changes())) <= most
 
     def by_others(self, change: Change) -> bool:
         """Whether the test's own hand deleted it."""

@@ -86,6 +86,32 @@ def test_a_leader_that_can_not_renew_is_over_before_anybody_may_take_it(fate: Fa
     play(main)
 
 
+def test_it_says_why_nobody_is_elected_for_as_long_as_that_lasts() -> None:
+    """A leader, a standby and one that is over: each knows its trouble, and that it has passed."""
+
+    async def main() -> None:
+        leases = Leases()
+        leader, standby = candidate(leases, "a"), candidate(leases, "b")
+        await leader.acquire()
+        waits = asyncio.ensure_future(standby.acquire())
+        office = asyncio.ensure_future(leader.lost())
+        await asyncio.sleep(30)
+        assert (leader.trouble, standby.trouble) == ("", "")
+        leases.fate = lambda who, method: HANGS
+        await office
+        await asyncio.sleep(20)
+        assert leader.trouble
+        assert standby.trouble
+        leases.fate = lambda who, method: FINE
+        await waits
+        office, stands = asyncio.ensure_future(standby.lost()), asyncio.ensure_future(leader.acquire())
+        await asyncio.sleep(20)
+        assert not stands.done()
+        assert (leader.trouble, standby.trouble) == ("", "")
+
+    play(main)
+
+
 def test_slow_answers_do_not_end_a_term() -> None:
     """A renewal counts from when it was sent: slow ones, one after the other, keep the Lease."""
 
