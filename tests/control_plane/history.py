@@ -53,6 +53,8 @@ class _Teller:
     def __init__(self, by_others: Callable[[Change], bool]) -> None:
         self._by_others = by_others
         self._roots: dict[str, _Root] = {}
+        self._early: dict[str, list[Change]] = {}
+        """By uid of a root that was not shown yet: its pods. After a gap a list shows a Job as it is last."""
 
     def tell(self, change: Change) -> Iterator[Happened]:
         """What this revision means."""
@@ -69,6 +71,8 @@ class _Teller:
             root = self._roots[change.uid] = _Root(_job_id(item))
             tombstone = root.job_id and labels.TOMBSTONE in item["metadata"].get("labels", {})
             yield self._event(change, change.uid, Deed.BURIED if tombstone else Deed.CREATED, item)
+            for early in self._early.pop(change.uid, ()):
+                yield from self.tell(replace(early, at=change.at))
         yield from self._asked(change, root)
         success = _end_of(item, change.kind)
         if success is not None:
@@ -92,8 +96,9 @@ class _Teller:
     def _pod(self, change: Change, owner: Document) -> Iterator[Happened]:
         uid, pod = owner["uid"], change.object
         root = self._roots.get(uid)
-        if root is None:
-            return  # of something that is not watched
+        if root is None:  # or of something that is not watched
+            self._early.setdefault(uid, []).append(change)
+            return
         name = {"metadata": {**pod["metadata"], "name": owner["name"]}}
         if _has_started(pod):
             yield from self._once(change, uid, Deed.STARTED, name)

@@ -3,6 +3,10 @@
 It has its own client and its own threads and shares nothing with the program. Revisions are those of the
 cluster's store, so that Jobs and Pods have one order; what was missed while the API server was away is
 filled in from a list, as the difference to what was known, and ``gaps`` says how often.
+
+A list tells that an object has changed, not when. What it shows of an object that was known is taken to have
+happened as early as it can have, so that nobody is accused of an overlap that was none; within such a gap
+the cap is judged by the gate and the records, whose log has no gaps.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.client import HTTPException
 
@@ -26,7 +30,7 @@ RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Change:
-    """One revision of one object. ``at``: when it was received, a little later than it took effect."""
+    """One revision of one object. ``at``: the instant by which it had taken effect at the latest."""
 
     at: datetime
     revision: int
@@ -75,7 +79,7 @@ class Recorder:
         for one in self._collections:
             wait_for(f"all changes of {one.path}", one.is_current)
         with self._lock:
-            return sorted(self._changes, key=lambda change: change.revision)
+            return _in_time(sorted(self._changes, key=lambda change: change.revision))
 
     def _note(self, change: Change) -> None:
         with self._lock:
@@ -99,9 +103,12 @@ class _Collection:
         found = self._api.get(self.path)
         kind = found["kind"].removesuffix("List")
         there = {item["metadata"]["uid"]: item for item in found["items"]}
-        self._revision = found["metadata"]["resourceVersion"]
+        before, self._revision = self._revision, found["metadata"]["resourceVersion"]
         for uid, item in there.items():
-            self._take(MODIFIED if uid in self._known else ADDED, {"kind": kind, **item})
+            if uid in self._known:
+                self._take(MODIFIED, {"kind": kind, **item}, since=int(before))
+            else:
+                self._take(ADDED, {"kind": kind, **item})
         for uid in set(self._known) - set(there):
             _, last = self._known[uid]
             gone = {**last, "metadata": {**last["metadata"], "resourceVersion": self._revision}}
@@ -121,7 +128,10 @@ class _Collection:
 
     def is_current(self) -> bool:
         """Whether what is known is what is there."""
-        there = self._api.get(self.path)["items"]
+        try:
+            there = self._api.get(self.path)["items"]
+        except (OSError, Refused):
+            return False
         now = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in there}
         return now == {uid: revision for uid, (revision, _) in list(self._known.items())}
 
@@ -140,15 +150,25 @@ class _Collection:
         except (OSError, Refused):
             return
 
-    def _take(self, type: str, item: Document) -> None:  # noqa: A002  as the API calls it
+    def _take(self, type: str, item: Document, since: int | None = None) -> None:  # noqa: A002  as the API calls it
+        """``since``: a revision after which it happened, where more is not known."""
         uid, revision = item["metadata"]["uid"], item["metadata"]["resourceVersion"]
         if type != DELETED and self._known.get(uid, ("",))[0] == revision:
             return
-        self._note(Change(datetime.now(UTC), int(revision), type, item["kind"], item))
+        at = int(revision) if since is None else since
+        self._note(Change(datetime.now(UTC), at, type, item["kind"], item))
         if type == DELETED:
             self._known.pop(uid, None)
         else:
             self._known[uid] = (revision, item)
+
+
+def _in_time(changes: list[Change]) -> list[Change]:
+    """With what revisions tell about instants: nothing took effect after what was heard of and came later."""
+    found: list[Change] = []
+    for change in reversed(changes):
+        found.append(replace(change, at=min(change.at, found[-1].at)) if found else change)
+    return found[::-1]
 
 
 @contextmanager

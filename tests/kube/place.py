@@ -44,6 +44,7 @@ class KubePlace(Place):
         self.namespace = namespace
         self.account = plane.service_account(namespace, ACCOUNT, rules((*rules_for(()), *LEASE_RULES)))
         self.cluster_section = {"kind": "kubernetes", **cluster}
+        self.kubeconfig = self.account.kubeconfig
         self.watcher = Recorder(plane.admin, namespace)
         self.watcher.start()
         super().__init__(root, uri, database)
@@ -51,7 +52,7 @@ class KubePlace(Place):
     def configure(self, **sections: Any) -> None:
         """As for any place, on this control plane."""
         kubernetes = {
-            "kubeconfig": str(self.account.kubeconfig),
+            "kubeconfig": str(self.kubeconfig),
             "timeout": "5s",
             "rate": 500,
             "burst": 500,

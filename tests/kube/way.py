@@ -71,6 +71,7 @@ class Way(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._plans: list[Plan] = []
         self._let_go = threading.Event()
+        self._under_way = 0
 
     @property
     def url(self) -> str:
@@ -104,6 +105,23 @@ class Way(ThreadingHTTPServer):
         """Return once what is held is let go."""
         self._let_go.wait()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no write is on its way."""
+        return self._under_way == 0
+
+    @contextmanager
+    def writing(self, method: str) -> Iterator[None]:
+        """A request of this method is on its way meanwhile."""
+        n = int(method != "GET")
+        with self._lock:
+            self._under_way += n
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= n
+
     @contextmanager
     def out(self, fate: Fate) -> Iterator[Plan]:
         """This befalls everything meanwhile, the watches that are under way included."""
@@ -121,6 +139,10 @@ class _Request(BaseHTTPRequestHandler):
     server: Way
 
     def _handle(self) -> None:
+        with self.server.writing(self.command):
+            self._take()
+
+    def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fate = self.server.fate(self.command, self.path)
         if fate is Fate.DENIED:
