@@ -17,7 +17,7 @@ from controller.adapters.local_processes import LocalProcesses
 from controller.adapters.state_lock import LockElector
 from controller.adapters.system_clock import SystemClock
 from controller.config import Settings
-from controller.core.policy import Policy
+from controller.config.policy import policy_of
 from controller.ports import Cluster, Elector
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.timed import timed_cluster
@@ -101,7 +101,7 @@ def kube_settings(settings: Settings) -> KubeSettings:
     from controller.adapters.kube_settings import KubeSettings
 
     runai = settings.cluster.kind == RUNAI
-    told, policy = settings.kubernetes, settings.policy
+    told = settings.kubernetes
     own = tuple(
         Kind(one.group, one.version, one.resource, one.kind, frozenset(one.ended), frozenset(one.succeeded))
         for one in told.counted
@@ -124,14 +124,7 @@ def kube_settings(settings: Settings) -> KubeSettings:
             runai=settings.compat.runai or runai,
             labels={PROJECT_LABEL: settings.runai.project} if runai and settings.runai.project else {},
         ),
-        policy=Policy(
-            default_namespace=settings.namespace,
-            namespaces=policy.namespaces,
-            images=policy.images,
-            host_path_prefixes=policy.host_path_prefixes,
-            service_accounts=policy.service_accounts,
-            secrets=policy.secrets,
-        ),
+        policy=policy_of(settings),
         kinds=(JOB, POD, *own, *(kind for kind in usual if (kind.group, kind.resource) not in configured)),
         watch=told.watch,
         scheduler_type=RUNAI if runai else "kubernetes",

@@ -13,25 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller.config import Settings
+from controller.config.policy import policy_of
 from controller.core.owners import OwnerRule, Provenance, ownership
-from controller.core.policy import Policy, breaches
+from controller.core.policy import breaches
 from controller.core.problem import Problem
 from controller.core.spec import BatchSpec
 from controller.ports import SpecFile
 from controller.spec_pass import Reader, Reading
 from controller.specfile import SpecDefaults, read_spec_safely
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The operator's policy out of the settings."""
-    policy = settings.policy
-    return Policy(
-        namespaces=tuple(dict.fromkeys((settings.namespace, *policy.namespaces))),
-        images=policy.images,
-        host_path_prefixes=policy.host_path_prefixes,
-        service_accounts=policy.service_accounts,
-        secrets=policy.secrets,
-    )
 
 
 def owner_rules(settings: Settings) -> Sequence[OwnerRule]:

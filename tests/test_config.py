@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from controller.config import ConfigError, Settings, load, schema
 from controller.config.complaints import leaves, variable
+from controller.config.policy import policy_of
 from controller.config.reading import read_config
 
 Write = Callable[[str], Path]
@@ -320,6 +321,15 @@ def test_every_key_has_its_own_variable() -> None:
     """No two keys are overridden by the same variable."""
     names = [variable(where) for where in leaves(Settings)]
     assert len(names) == len(set(names))
+
+
+def test_host_paths_are_anybodys_on_one_machine_only(write: Write) -> None:
+    """On a cluster a host path is other people's disk: none is allowed until the operator says so."""
+    assert policy_of(load(write("{}"))).any_host_path
+    for kind in ("kubernetes", "runai"):
+        told = policy_of(load(write(f"cluster: {{kind: {kind}}}")))
+        assert (told.any_host_path, told.host_path_prefixes) == (False, ())
+    assert not policy_of(load(write("policy: {host_path_prefixes: [/data]}"))).any_host_path
 
 
 def test_a_runai_project_is_the_default_namespace(write: Write) -> None:

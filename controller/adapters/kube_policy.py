@@ -36,7 +36,7 @@ def check(job: Json, policy: Policy) -> None:
 
 def _offences(job: Json, policy: Policy) -> Iterator[str]:
     namespace = job["metadata"]["namespace"]
-    if namespace not in (policy.default_namespace, *policy.namespaces):
+    if namespace not in policy.namespaces:
         yield f"namespace {namespace!r} is not allowed"
     pod = job["spec"]["template"]["spec"]
     yield from _unknown("pod", pod, POD_FIELDS)
@@ -66,10 +66,10 @@ def _container(container: Json, policy: Policy) -> Iterator[str]:
 
 def _volume(volume: Json, policy: Policy) -> Iterator[str]:
     yield from _unknown("volume", volume, VOLUME_FIELDS)
-    if "hostPath" not in volume or not policy.host_path_prefixes:
+    if "hostPath" not in volume:
         return
     path = volume["hostPath"]["path"]
-    if not path_allowed(path, policy.host_path_prefixes):
+    if not (policy.any_host_path or path_allowed(path, policy.host_path_prefixes)):
         yield f"host path {path!r} is not allowed"
 
 

@@ -26,4 +26,4 @@ class KubeSettings:
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Where batches may be: what is watched."""
-        return tuple(dict.fromkeys((self.policy.default_namespace, *self.policy.namespaces)))
+        return self.policy.namespaces

@@ -220,7 +220,8 @@ class Policy(Section):
     images: Names = ()
     """What an image's name must start with, one of these. Empty: any image."""
     host_path_prefixes: Names = ()
-    """Host folders of which one must hold a `hostPath` mount. Empty: any path."""
+    """Host folders of which one must hold a `hostPath` mount. Empty: any path on this machine, none on a
+    cluster."""
     service_accounts: Names = ()
     """Service accounts that specs may name. Empty: none."""
     secrets: Names = ()

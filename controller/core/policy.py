@@ -17,18 +17,18 @@ _ASK = "ask the operator to allow it"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The ``policy`` section of config.yaml, and the default namespace. Nothing said is nothing allowed,
+    """The ``policy`` section of config.yaml, as ``config.policy`` makes it. Nothing said is nothing allowed,
     except where a field says otherwise.
     """
 
-    default_namespace: str = ""
-    """Always allowed; empty: ``namespaces`` lists all."""
     namespaces: tuple[str, ...] = ()
-    """Namespaces that specs may name, beside the default one."""
+    """Namespaces that specs may name, the default one among them. Empty: none."""
     images: tuple[str, ...] = ()
     """What an image must start with, one of these. Empty: any image."""
     host_path_prefixes: tuple[str, ...] = ()
-    """Folders of which one must hold a host path. Empty: any path."""
+    """Folders of which one must hold a host path. Empty: none, unless ``any_host_path``."""
+    any_host_path: bool = False
+    """On one machine jobs can read what their user can, whatever is said here."""
     service_accounts: tuple[str, ...] = ()
     """Empty: none."""
     secrets: tuple[str, ...] = ()
@@ -70,9 +70,9 @@ def path_allowed(path: str, folders: tuple[str, ...]) -> bool:
 
 
 def _namespace(spec: BatchSpec, policy: Policy) -> Iterator[tuple[str, str]]:
-    allowed = tuple(filter(None, (policy.default_namespace, *policy.namespaces)))
-    if spec.namespace not in allowed:
-        yield "namespace", f"{spec.namespace!r} is not allowed here: {_listed(allowed)}, or {_ASK}"
+    if spec.namespace not in policy.namespaces:
+        allowed = _listed(policy.namespaces)
+        yield "namespace", f"{spec.namespace!r} is not allowed here: {allowed}, or {_ASK}"
 
 
 def _image(spec: BatchSpec, policy: Policy) -> Iterator[tuple[str, str]]:
@@ -84,8 +84,8 @@ def _image(spec: BatchSpec, policy: Policy) -> Iterator[tuple[str, str]]:
 def _host_paths(spec: BatchSpec, policy: Policy) -> Iterator[tuple[str, str]]:
     folders = policy.host_path_prefixes
     for number, mount in enumerate(spec.job.mounts):
-        if mount.host_path and folders and not path_allowed(mount.host_path, folders):
-            allowed = f"use a folder in {' or '.join(folders[:5])}"
+        if mount.host_path and not (policy.any_host_path or path_allowed(mount.host_path, folders)):
+            allowed = f"use a folder in {' or '.join(folders[:5])}" if folders else "none is"
             yield (
                 f"job.mounts[{number}].hostPath",
                 f"{mount.host_path!r} is not allowed here: {allowed}, or {_ASK}",

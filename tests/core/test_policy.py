@@ -24,7 +24,6 @@ def fields(spec: BatchSpec, policy: Policy) -> list[str]:
 def test_the_default_policy_lets_a_plain_spec_pass() -> None:
     """Default namespace, any image, no accounts, no secrets."""
     assert breaches(SPEC, OPEN) == ()
-    assert breaches(SPEC, Policy(default_namespace="default")) == ()
 
 
 def test_namespaces() -> None:
@@ -82,7 +81,8 @@ def test_host_paths(path: str, allowed: bool) -> None:
     spec = replace(SPEC, job=replace(SPEC.job, mounts=mounts))
     policy = replace(OPEN, host_path_prefixes=("/hpi/data",))
     assert fields(spec, policy) == ([] if allowed else ["job.mounts[1].hostPath"])
-    assert fields(spec, OPEN) == [], "without prefixes any host path is allowed"
+    assert fields(spec, OPEN) == ["job.mounts[1].hostPath"], "nothing said is nothing allowed"
+    assert fields(spec, replace(OPEN, any_host_path=True)) == []
 
 
 def test_the_root_folder_allows_everything() -> None:

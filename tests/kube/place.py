@@ -63,7 +63,11 @@ class KubePlace(Place):
             namespace=self.namespace,
             cluster=self.cluster_section,
             kubernetes={**kubernetes, **given},
-            **{"lifecycle": {"finished_ttl": "1h"}, **sections},
+            **{
+                "lifecycle": {"finished_ttl": "1h"},
+                "policy": {"host_path_prefixes": ["/hpi"]},
+                **sections,
+            },
         )
 
     def history(self) -> list[Entry]:

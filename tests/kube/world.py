@@ -47,7 +47,7 @@ KINDS = {
 def settings(kubeconfig: Path, namespace: str, **more: Any) -> KubeSettings:
     """An adapter for one namespace; ``more`` are fields of ``KubeSettings``."""
     access = Access(kubeconfig=str(kubeconfig), timeout=timedelta(seconds=5), rate=1000, burst=1000)
-    policy = Policy(default_namespace=namespace)
+    policy = Policy(namespaces=(namespace,), any_host_path=True)
     return replace(
         KubeSettings(INSTANCE, access, Rendering(INSTANCE, grace=timedelta(seconds=2)), policy), **more
     )
