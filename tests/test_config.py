@@ -220,6 +220,10 @@ def test_all_complaints_come_at_once(write: Write, monkeypatch: pytest.MonkeyPat
         ),
         ("specs: {owners: [{usr: a, uid: 1, user: b}]}", "c.yaml:1: specs.owners.0.usr: no such key"),
         ("store: {database: a.b}", "c.yaml:1: store.database: must match"),
+        (
+            "kubernetes:\n  counted: [{group: volcano.sh, version: v1, resource: jobs, kind: Job}]",
+            "c.yaml:2: kubernetes.counted: the kind Job is counted already: leave it out",
+        ),
         ("local: {log_bytes: 1MB}", "c.yaml:1: local.log_bytes: '1MB' is not an amount of memory: write 'M'"),
     ],
 )

@@ -165,7 +165,7 @@ class KubeCluster:
     async def create(self, job: NewJob) -> Created:
         """See ``Cluster.create``. A quota that is used up is ``Rejected`` with code 429: it heals."""
         body = render_job(job, self._settings.rendering)
-        kube_policy.check(body, self._settings.policy)
+        kube_policy.check(body, self._settings.policy, job.input.image)
         return await self._post(job, body)
 
     async def bury(self, job: NewJob, ttl: timedelta) -> Created:

@@ -80,14 +80,17 @@ def _runs(kind: Kind, thing: Json, pods: Sequence[Json]) -> bool:
 def _runs_one_pod(job: Json) -> bool:
     """Whether a Job whose only pod has ended can get no other (others' Jobs may retry by themselves)."""
     spec = dig(job, "spec")
-    return spec.get("backoffLimit") == 0 and spec.get("completions", 1) == 1
+    one = spec.get("completions", 1) == 1 and spec.get("parallelism", 1) == 1
+    # A failure that is ignored is followed by another pod, whatever the limit is.
+    actions = {text(rule, "action") for rule in items(dig(spec, "podFailurePolicy"), "rules")}
+    return one and spec.get("backoffLimit") == 0 and "Ignore" not in actions
 
 
 def roots(
     listed: Mapping[Kind, Sequence[Json]], instance: str, *, only_active: bool = True
 ) -> tuple[ForeignObject, ...]:
     """The objects of others that nobody counted owns, of every kind, in the order of the listing."""
-    kinds = {kind.kind for kind in listed}
+    kinds = {(kind.group, kind.kind) for kind in listed}
     pods_of = _pods_by_owner(listed.get(POD, ()))
     found = []
     for kind, things in listed.items():
@@ -111,9 +114,14 @@ def _pods_by_owner(pods: Iterable[Json]) -> dict[str, list[Json]]:
     return found
 
 
-def _owned(about: Json, kinds: set[str]) -> bool:
+def _owned(about: Json, kinds: set[tuple[str, str]]) -> bool:
     """Whether a controller of a counted kind owns the object: then that one counts in its stead."""
     return any(
-        owner.get("controller") is True and text(owner, "kind") in kinds
+        owner.get("controller") is True and (_group(owner), text(owner, "kind")) in kinds
         for owner in items(about, "ownerReferences")
     )
+
+
+def _group(owner: Json) -> str:
+    """Of the owner's API; its version is whatever its controller uses."""
+    return text(owner, "apiVersion").rpartition("/")[0]

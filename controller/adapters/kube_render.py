@@ -6,6 +6,8 @@ and a failure policy whose condition keeps the evidence even when the pod is gon
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +24,7 @@ MAIN = "main"
 HOSTNAME = "kubernetes.io/hostname"
 RUNAI_SCHEDULER = "runai-scheduler"
 GPU = "nvidia.com/gpu"
+_SPECIAL = re.compile(r"\$+(?=\()|\${2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _pod(job: NewJob, rendering: Rendering) -> Json:
         "containers": [_container(job, rendering)],
     }
     optional = {
-        "activeDeadlineSeconds": round(asked.deadline.total_seconds()) if asked.deadline else None,
+        "activeDeadlineSeconds": math.ceil(asked.deadline.total_seconds()) if asked.deadline else None,
         "schedulerName": rendering.scheduler_name,
         "nodeSelector": dict(asked.node_selector),
         "tolerations": [dict(toleration) for toleration in asked.tolerations],
@@ -141,8 +144,11 @@ def _container(job: NewJob, rendering: Rendering) -> Json:
 
 
 def literal(text: str) -> str:
-    """The text so that the kubelet leaves it as written: `$(NAME)` would be replaced by a variable."""
-    return text.replace("$(", "$$(")
+    """The text so that the kubelet leaves it as written.
+
+    `$(NAME)` would be replaced by a variable, and of `$$` one would be left. A single `$` stays as it is.
+    """
+    return _SPECIAL.sub(lambda found: found.group() * 2, text)
 
 
 def _hardened() -> Json:
@@ -152,13 +158,17 @@ def _hardened() -> Json:
 
 def _image(job: NewJob) -> str:
     """The image, pinned to the digest that the first attempt ran (E1)."""
-    image = job.input.image
-    if not job.image_digest or "@" in image:
+    return pinned(job.input.image, job.image_digest)
+
+
+def pinned(image: str, digest: str) -> str:
+    """The image by this digest, of which a name before ``@`` is left out; an image with a digest stays."""
+    found = digest.rpartition("@")[2]
+    if "@" in image or not found.startswith("sha256:"):
         return image
-    digest = job.image_digest.rpartition("@")[2]
     repository, colon, tag = image.rpartition(":")
     name = repository if colon and "/" not in tag else image
-    return f"{name}@{digest}" if digest.startswith("sha256:") else image
+    return f"{name}@{found}"
 
 
 def _resources(asked: Resources) -> Json:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from controller.config.schema import Duration, Label, Names, Section, listed
@@ -83,6 +84,15 @@ class Kubernetes(Section):
     themselves."""
     lease: Lease = Lease()
     """The leader election."""
+
+    @field_validator("counted")
+    @classmethod
+    def _told_apart(cls, kinds: tuple[CountedKind, ...]) -> tuple[CountedKind, ...]:
+        """A foreign object is remembered by its kind, so two of one name could be taken for each other."""
+        names = Counter(("Job", "Pod", *(one.kind for one in kinds)))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"the kind {twice[0]} is counted already: leave it out")
+        return kinds
 
 
 class Runai(Section):
