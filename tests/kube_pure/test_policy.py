@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +21,7 @@ from tests.kube_pure.things import new_job
 Json = dict[str, Any]
 IMAGE = "example.org/scan:1.0"
 POLICY = Policy(
-    default_namespace="runai-lab",
-    namespaces=("runai-gpu",),
+    namespaces=("runai-lab", "runai-gpu"),
     images=("example.org",),
     host_path_prefixes=("/hpi/data",),
     service_accounts=("reader",),
@@ -159,7 +159,7 @@ def test_all_offences_are_named() -> None:
 @pytest.mark.parametrize("allowed", ["example.org/scan:1.0", "example.org/scan:", "example.org/scan"])
 def test_a_pinned_image_is_the_one_that_was_asked_for(allowed: str) -> None:
     """A tag that the operator allows stays allowed when a retry runs the digest that it was."""
-    policy = Policy("runai-lab", (), (allowed,), (), ("reader",), ("gwas",))
+    policy = replace(POLICY, images=(allowed,))
     assert refused(body(image_digest=f"sha256:{'c' * 64}"), policy) == ""
 
 
@@ -177,18 +177,17 @@ def test_a_pin_excuses_nothing_else(asked: str, runs: str) -> None:
     job = body()
     container(job)["image"] = runs
     allowed = ("example.org/scan:1.0", f"example.org/scan@sha256:{'d' * 64}")
-    policy = Policy("runai-lab", (), allowed, ("/hpi",), ("reader",), ("gwas",))
+    policy = replace(POLICY, images=allowed)
     assert "image" in refused(job, policy, asked)
 
 
 def test_nothing_said_is_nothing_allowed() -> None:
-    """Without a policy no account, no secret and no namespace are allowed; images and host paths are."""
+    """Without a policy no namespace, host path, account or secret is allowed; any image is."""
     said = refused(body(), Policy())
-    assert all(name in said for name in ("namespace", "account 'reader'", "secret 'gwas'"))
+    assert all(name in said for name in ("namespace", "host path", "account 'reader'", "secret 'gwas'"))
     assert "image" not in said
-    assert "host path" not in said
     bare = render_job(new_job(JobInput(image="any/thing"), namespace="lab"), Rendering("lab"))
-    assert refused(bare, Policy(default_namespace="lab"), "any/thing") == ""
+    assert refused(bare, Policy(namespaces=("lab",)), "any/thing") == ""
 
 
 KNOWN = {
