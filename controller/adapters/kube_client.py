@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,6 +37,10 @@ LONGEST_LINE = 2**21
 """Bytes of one event of a watch, about: an object has at most 1.5 MB."""
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
+_HEALS = re.compile(
+    r'exceeded quota|^(\S+ "\S+"|\S+) is forbidden: (User ".*" cannot |not yet ready to handle request)'
+)
+"""What a 403 says that is no word about the request. An API server that comes up knows no rights at first."""
 _VERBS = {"POST": "create", "PUT": "update"}
 _log = get_logger(__name__)
 
@@ -63,6 +68,11 @@ class Refused(BatchkeeperError):
         self.code = code
         self.reason = reason
         self.message = message
+
+    @property
+    def heals(self) -> bool:
+        """Whether the request is not to blame: a quota, our rights, a server that has just come up."""
+        return bool(_HEALS.search(self.message))
 
 
 Observer = Callable[[str, str, str, float], None]

@@ -163,7 +163,7 @@ class KubeCluster:
     # ------------------------------------------------------------------------------------------- writes
 
     async def create(self, job: NewJob) -> Created:
-        """See ``Cluster.create``. A quota that is used up is ``Rejected`` with code 429: it heals."""
+        """See ``Cluster.create``. What heals (a quota, our rights) is ``Rejected`` with code 429."""
         body = render_job(job, self._settings.rendering)
         kube_policy.check(body, self._settings.policy, job.input.image)
         return await self._post(job, body)
@@ -179,7 +179,7 @@ class KubeCluster:
         except Refused as error:
             if error.code == CONFLICT:
                 return await self._holder(job)
-            if "exceeded quota" in error.message:
+            if error.heals:
                 raise Rejected(str(error), THROTTLED) from None
             raise rejected(error) from None
         return Created(CreateResult.CREATED, text(meta(made), "uid"))
@@ -208,7 +208,7 @@ class KubeCluster:
             await self._client.request("DELETE", _job_path(namespace, name), body, resource="jobs")
         except Refused as error:
             if error.code not in (NOT_FOUND, CONFLICT):  # gone, or another uid by now
-                raise rejected(error) from None
+                raise _not_done(error) from None
 
     async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
         """See ``Cluster.expire``; ``ttl`` counts from the object's end.
@@ -240,7 +240,7 @@ class KubeCluster:
             if error.code == UNPROCESSABLE and not await self._is_ours_still(namespace, name, uid):
                 return
             if error.code not in (NOT_FOUND, CONFLICT):
-                raise rejected(error) from None
+                raise _not_done(error) from None
 
     async def _is_ours_still(self, namespace: str, name: str, uid: str) -> bool:
         """Whether this very object is there. Raises ``Rejected`` when it is somebody else's."""
@@ -299,6 +299,11 @@ class KubeCluster:
 
     def _is(self, job: Mapping[str, Any], job_id: str) -> bool:
         return is_ours(job, self._settings.instance) and labels_of(job)[labels.JOB_ID] == job_id
+
+
+def _not_done(error: Refused) -> Rejected | Unavailable:
+    """A delete or a patch that was refused: for good, or for now."""
+    return Unavailable(str(error)) if error.heals else rejected(error)
 
 
 def _job_path(namespace: str, name: str = "") -> str:

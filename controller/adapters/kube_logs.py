@@ -40,7 +40,8 @@ class Logs:
     async def tail(self, job: ClusterJob, max_bytes: int) -> str:
         """The last bytes of the job's log; empty when there is none, or nobody to tell it.
 
-        Raises ``Unavailable`` when the API server can't be asked, and for a while when the kubelet can't.
+        Raises ``Unavailable`` when the API server can't be asked, and for a while when the kubelet can't or
+        we have no right to.
         """
         try:
             pods, _ = await list_all(self._client, POD, job.namespace, f"{CONTROLLER_UID}={job.uid}")
@@ -48,7 +49,9 @@ class Logs:
                 return ""
             newest = max(pods, key=lambda pod: text(meta(pod), "creationTimestamp"))
             log = await self._read(job, text(meta(newest), "name"), max_bytes)
-        except Refused:
+        except Refused as error:
+            if error.heals and not self._in_vain(job.uid):
+                raise Unavailable(str(error)) from None
             log = b""  # the pod is gone, or its container never ran
         self._since.pop(job.uid, None)
         return log.decode("utf-8", "ignore" if len(log) == max_bytes else "replace")

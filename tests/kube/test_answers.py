@@ -82,12 +82,20 @@ async def test_a_name_that_is_taken(
 
 QUOTA = 'jobs.batch "scan-1" is forbidden: exceeded quota: compute, requested: count/jobs.batch=1'
 
+NO_RIGHT = (
+    'jobs.batch is forbidden: User "system:serviceaccount:lab:keeper" cannot create resource "jobs" in API '
+    'group "batch" in the namespace "lab"'
+)
+COMING_UP = 'jobs.batch "scan-1" is forbidden: not yet ready to handle request'
+
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("replies", "code", "said"),
     [
         ([status(403, "Forbidden", QUOTA)], 429, "exceeded quota: compute"),
+        ([status(403, "Forbidden", NO_RIGHT)], 429, "cannot create resource"),
+        ([status(403, "Forbidden", COMING_UP)], 429, "not yet ready"),
         ([status(403, "Forbidden", "denied by webhook")], 403, "denied by webhook"),
         ([status(404, "NotFound", 'namespaces "lab" not found')], 404, "not found"),
         ([status(422, "Invalid", "spec.template: is wrong")], 422, "is wrong"),
@@ -97,11 +105,23 @@ QUOTA = 'jobs.batch "scan-1" is forbidden: exceeded quota: compute, requested: c
 async def test_definite_refusals(
     server: Loopback, cluster: KubeCluster, call: str, replies: list[Reply], code: int, said: str
 ) -> None:
-    """Nothing was made, for good; a quota and a conflict heal by themselves, which code 429 says."""
+    """Nothing was made, for good; quotas, conflicts and our own rights heal, which code 429 says."""
     server.will(*replies)
     with pytest.raises(Rejected, match=said) as rejected:
         await CALLS[call](cluster)
     assert rejected.value.code == code
+
+
+@pytest.mark.parametrize(("said", "what"), [(NO_RIGHT, Unavailable), ("denied by webhook", Rejected)])
+async def test_deletes_and_expiries_that_are_refused(
+    server: Loopback, cluster: KubeCluster, said: str, what: type[Exception]
+) -> None:
+    """Our rights come back, and it is done then; what a webhook denies is denied."""
+    server.will(held(**OURS), status(403, "Forbidden", said), status(403, "Forbidden", said))
+    with pytest.raises(what):
+        await cluster.delete("lab", JOB.name, "u-9")
+    with pytest.raises(what):
+        await cluster.expire("lab", JOB.name, "u-9", LONG)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -161,6 +181,26 @@ async def test_a_lost_kubelet_is_not_waited_for_for_ever(server: Loopback, clien
     assert await logs.tail(SHOWN, 100) == "here\n"
     with pytest.raises(Unavailable):
         await logs.tail(SHOWN, 100)
+
+
+async def test_a_right_that_is_missing_for_a_moment_costs_no_log(
+    server: Loopback, client: KubeClient
+) -> None:
+    """An API server that has just come up knows no rights yet; for ever it holds no end up."""
+    now = 50.0
+    logs = Logs(client, lambda: now)
+    server.will(status(403, "Forbidden", NO_RIGHT))
+    with pytest.raises(Unavailable, match="cannot create"):
+        await logs.tail(SHOWN, 100)
+    server.will(pods("a"), raw(200, b"here\n"))
+    assert await logs.tail(SHOWN, 100) == "here\n"
+    for expected in (Unavailable, None):
+        server.will(pods("a"), status(403, "Forbidden", NO_RIGHT))
+        if expected:
+            with pytest.raises(expected):
+                await logs.tail(SHOWN, 100)
+        now += PATIENCE
+    assert await logs.tail(SHOWN, 100) == ""
 
 
 async def test_an_outage_costs_no_log(server: Loopback, client: KubeClient) -> None:
