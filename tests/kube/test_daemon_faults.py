@@ -5,16 +5,20 @@ Every test is judged by the oracle at its end, through the independent watcher.
 
 from __future__ import annotations
 
-from tests.control_plane.plane import API_SERVER, ETCD
+from dataclasses import replace
+
+from tests.control_plane.admin import Refused
+from tests.control_plane.plane import API_SERVER, ETCD, ServiceAccount
 from tests.e2e.process import Daemon
 from tests.e2e.waiting import wait_for
 from tests.kube.place import KubePlace, spec
+from tests.kube.storm import sent_away
 
 MOST = 4
 SHORT = {"RUN_SECONDS": "0.4"}
 
 
-def begun(place: KubePlace, name: str, tasks: int = 24) -> Daemon:
+def begun(place: KubePlace, name: str, tasks: int = 12) -> Daemon:
     """A daemon in the middle of a batch."""
     place.drop(spec(name, {f"t{n}": SHORT for n in range(tasks)}, MOST))
     daemon = place.start()
@@ -56,4 +60,43 @@ def test_etcd_is_killed(fragile: KubePlace) -> None:
         told(daemon, "nobody can be elected", "lease")
     fragile.plane.start(ETCD)
     fragile.all_well("etcd", MOST)
+    daemon.ready()
+
+
+def test_every_watch_expires(fragile: KubePlace) -> None:
+    """The API server forgets all revisions that anybody has seen: what happened meanwhile is listed."""
+    daemon = begun(fragile, "expired")
+    fragile.plane.expire_watches()
+    fragile.all_well("expired", MOST)
+    assert fragile.watcher.gaps
+    daemon.ready()
+
+
+def test_the_token_is_rotated(fragile: KubePlace) -> None:
+    """The old one is refused soon after: the new one is read from its file, and nobody need care."""
+    daemon = begun(fragile, "before")
+    old = fragile.account.api.token
+    fragile.account.rotate()
+    wait_for("the old one is refused", lambda: refused(fragile.account, old))
+    fragile.drop(spec("after", {f"t{n}": SHORT for n in range(6)}, MOST))
+    fragile.over("before")
+    fragile.all_well("after", 2 * MOST)
+    daemon.ready()
+
+
+def refused(account: ServiceAccount, token: str) -> bool:
+    """Whether the API server takes this token no more."""
+    try:
+        replace(account.api, token=token).get(f"/api/v1/namespaces/{account.namespace}/pods")
+    except Refused as told:
+        return told.status == 401
+    return False
+
+
+def test_a_storm_of_429(fragile: KubePlace) -> None:
+    """Everything is sent away for a while: it says so, leaves the API server alone, and goes on after it."""
+    daemon = begun(fragile, "storm")
+    with sent_away(fragile.plane, fragile.account):
+        told(daemon, "429")
+    fragile.all_well("storm", MOST)
     daemon.ready()

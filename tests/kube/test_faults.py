@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,12 @@ from controller.core.sight import Hint
 from controller.ports import Cluster, CreateResult, NewJob, Unavailable
 from tests.contract.cluster_world import LONG, Does
 from tests.control_plane.admin import Refused
-from tests.control_plane.plane import ControlPlane, ServiceAccount
+from tests.control_plane.plane import ControlPlane
 from tests.control_plane.recorder import recorded
 from tests.kube.lossy import lossy
 from tests.kube.place import rules
+from tests.kube.storm import sent_away
 from tests.kube.world import KubeWorld, settings
-
-FLOWS = "/apis/flowcontrol.apiserver.k8s.io/v1"
 
 
 class HitWorld(KubeWorld):
@@ -208,40 +207,6 @@ async def test_a_storm_of_429(private_control_plane: ControlPlane, alone: str) -
         for job in jobs:
             await world.finished(job)
             assert world.kinds(job) == ["create", "start", "end"]
-
-
-@contextmanager
-def sent_away(plane: ControlPlane, account: ServiceAccount) -> Iterator[None]:
-    """The API server's flow control takes one request of this account at a time."""
-    level = {
-        "metadata": {"name": "no-place"},
-        "spec": {
-            "type": "Limited",
-            "limited": {
-                "nominalConcurrencyShares": 0,
-                "lendablePercent": 0,
-                "borrowingLimitPercent": 0,
-                "limitResponse": {"type": "Reject"},
-            },
-        },
-    }
-    who = {"kind": "ServiceAccount", "serviceAccount": {"namespace": account.namespace, "name": account.name}}
-    what = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
-    flow = {
-        "metadata": {"name": "no-place"},
-        "spec": {
-            "priorityLevelConfiguration": {"name": "no-place"},
-            "matchingPrecedence": 2,
-            "rules": [{"subjects": [who], "resourceRules": [what]}],
-        },
-    }
-    plane.admin.create(f"{FLOWS}/prioritylevelconfigurations", level)
-    plane.admin.create(f"{FLOWS}/flowschemas", flow)
-    try:
-        yield
-    finally:
-        plane.admin.delete(f"{FLOWS}/flowschemas/no-place")
-        plane.admin.delete(f"{FLOWS}/prioritylevelconfigurations/no-place")
 
 
 # ---------------------------------------------------------------------------------------------- tokens
