@@ -28,7 +28,6 @@ from controller.parts import Parts as Parts
 from controller.parts import cheap_view as cheap_view
 from controller.parts import engine_settings as engine_settings
 from controller.parts import open_parts as open_parts
-from controller.parts import view_of as view_of
 from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.reading import reader_of

@@ -15,7 +15,6 @@ from controller import reconcile
 from controller.adapters.mongo import open_store
 from controller.adapters.mongod import database_uri
 from controller.adapters.system_clock import SystemClock
-from controller.allowance import allowance_of
 from controller.clusters import Ground, open_ground
 from controller.config import Settings
 from controller.core.decide import Lifecycle
@@ -122,22 +121,6 @@ def _parts(
     )
     people = People(store, clock, settings.max_retries)
     return Parts(settings, store, ground.cluster, clock, engine, journal, people, ground.elector)
-
-
-async def view_of(parts: Parts, batch: Batch, gate: Gate | None = None) -> View:
-    """A fresh view of one batch for ``explain`` and dry runs; reads only.
-
-    The records are read before the list is asked for, as in a pass (R11). Raises ``Unavailable``.
-    """
-    engine = parts.engine
-    gate = gate or (await engine.store.gates([batch.id])).get(batch.id) or Gate(batch.id, 0)
-    read_at = engine.clock.monotonic()
-    records = (read_at, await engine.store.jobs([holder.job for holder in gate.holders]))
-    observation = await engine.cluster.observe([batch.namespace])
-    engine.seen = engine.seen if engine.epoch else observation
-    scene = await reconcile.scene_of(engine, await reconcile.open_batches(engine))
-    allowance = await allowance_of(engine, batch, gate)
-    return await look(engine, batch, gate, replace(scene, observation=observation), allowance, records)
 
 
 async def cheap_view(parts: Parts, batch: Batch, gate: Gate) -> View:

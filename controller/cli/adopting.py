@@ -10,13 +10,13 @@ from rich.text import Text
 from controller.adopting import Look, ask_to_adopt, look_for_others
 from controller.cli.options import AsAdmin, BatchName, Config, DryRun, Output
 from controller.cli.output import Format, note, show
-from controller.cli.select import find_batch
 from controller.cli.session import caller, go, parts_of, settings_for
 from controller.cli.tables import styled, table
 from controller.config import Settings
 from controller.core.adoption import Binding, about_others
 from controller.core.model import Batch, Status
 from controller.core.sight import Adoptable
+from controller.finding import find_batch
 from controller.requests import Caller
 from controller.surroundings import names_of
 
@@ -37,7 +37,7 @@ def adopt(
 async def _adopt(settings: Settings, who: Caller, name: str, dry_run: bool, form: Format) -> int:
     """The look comes before the order: what is shown is what there was to take over."""
     async with parts_of(settings) as parts:
-        batch = await find_batch(parts, name)
+        batch = await find_batch(parts.store, name)
         gate = (await parts.store.gates([batch.id])).get(batch.id)
         did, look = await ask_to_adopt(parts.people, who, batch, dry_run=True), NOTHING
         if gate and about_others(gate):

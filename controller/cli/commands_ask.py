@@ -12,15 +12,15 @@ from controller import requests
 from controller.cli.options import AsAdmin, BatchName, Config, DryRun, Output, Why
 from controller.cli.output import Format, note, show
 from controller.cli.retrying import Wish, failed_jobs, named_jobs, retry_all
-from controller.cli.select import Ambiguous, find_batch, find_either
 from controller.cli.session import caller, go, parts_of, settings_for
-from controller.cli.shapes import answer_document
 from controller.cli.tables import answers_table
 from controller.config import Settings
 from controller.core.model import Batch, Verdict
 from controller.core.quantities import parse_cpu, parse_memory
+from controller.finding import Ambiguous, find_batch, find_either
 from controller.ports import BatchkeeperError
 from controller.requests import Answer, Caller, NotFound
+from controller.shapes import answer_document
 
 if TYPE_CHECKING:
     from controller.app import Parts
@@ -105,7 +105,7 @@ async def _retry_batch(
     settings: Settings, who: Caller, name: str, verdict: Verdict | None, wish: Wish, form: Format
 ) -> int:
     async with parts_of(settings) as parts:
-        batch = await find_batch(parts, name)
+        batch = await find_batch(parts.store, name)
         ids = await failed_jobs(parts, batch.id, verdict, wish.now)
         answers = await retry_all(parts, who, ids, wish)
     if not answers:
@@ -141,7 +141,7 @@ async def _cancel(
 
 async def _cancel_one(parts: Parts, who: Caller, name: str, why: str, dry_run: bool) -> Answer:
     try:
-        found = await find_either(parts, name)
+        found = await find_either(parts.store, name)
     except (NotFound, Ambiguous) as error:
         return Answer(name, error=str(error), stage="preflight")
     if not isinstance(found, Batch):
@@ -208,7 +208,7 @@ async def _change(
     request: Callable[..., Awaitable[str]],
 ) -> int:
     async with parts_of(settings) as parts:
-        batch = await find_batch(parts, name)
+        batch = await find_batch(parts.store, name)
         answer = await _asked(batch, request(parts.people, caller(as_admin), batch, dry_run=dry_run))
     if answer.error and form is Format.TABLE:
         raise BatchkeeperError(answer.error)

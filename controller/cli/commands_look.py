@@ -12,19 +12,20 @@ from rich.text import Text
 
 from controller.cli.options import BatchName, Config, JobName, Output
 from controller.cli.output import Format, clean_log, note, say, show, stdout
-from controller.cli.reports import report_of, report_screen
-from controller.cli.select import find_batch, find_either, find_job
-from controller.cli.session import application, go, parts_of, settings_for
-from controller.cli.shapes import batch_document, explanation_document, job_document, report_document
-from controller.cli.standing import standing
-from controller.cli.status_screen import draw, explanation_of, screen_of
+from controller.cli.reports import report_screen
+from controller.cli.session import go, parts_of, settings_for
+from controller.cli.status_screen import draw, screen_of
 from controller.cli.tables import batches_table, jobs_table, table
 from controller.config import Settings
-from controller.core.explain import Explanation, explain_job
-from controller.core.model import Attempt, Batch, Status, Verdict
+from controller.core.model import Batch, Status, Verdict
 from controller.core.quantities import parse_memory
 from controller.core.statusfile import Progress
-from controller.ports import JobFilter, Unavailable
+from controller.explaining import explanation_of_batch, explanation_of_job, log_of
+from controller.finding import find_batch, find_either, find_job
+from controller.ports import JobFilter
+from controller.reporting import report_of
+from controller.shapes import batch_document, explanation_document, job_document, report_document
+from controller.standing import standing
 
 if TYPE_CHECKING:
     from controller.app import Parts
@@ -98,7 +99,7 @@ def status(
 
 async def _status(settings: Settings, name: str, form: Format) -> int:
     async with parts_of(settings) as parts:
-        screen = await screen_of(parts, (await find_batch(parts, name)).id)
+        screen = await screen_of(parts, (await find_batch(parts.store, name)).id)
         show(form, screen.document(), lambda: draw(screen))
     return 0
 
@@ -107,7 +108,7 @@ async def _watch(settings: Settings, name: str) -> int:
     """Draw anew every second; without a terminal, a line whenever something changed."""
     console = stdout()
     async with parts_of(settings) as parts:
-        batch = await find_batch(parts, name)
+        batch = await find_batch(parts.store, name)
         if not console.is_terminal:
             return await _follow(parts, batch)
         screen = await screen_of(parts, batch.id)
@@ -163,7 +164,7 @@ async def _jobs(
     form: Format,
 ) -> int:
     async with parts_of(settings) as parts:
-        what = JobFilter(batch_id=(await find_batch(parts, name)).id, status=status, verdict=verdict)
+        what = JobFilter(batch_id=(await find_batch(parts.store, name)).id, status=status, verdict=verdict)
         found = [job async for job in parts.store.find_jobs(what, limit=limit + 1)]
         shown, now = found[:limit], parts.clock.now()
         show(form, [job_document(job) for job in shown], lambda: jobs_table(shown, now))
@@ -192,8 +193,8 @@ def logs(
 
 async def _logs(settings: Settings, name: str, most: int) -> int:
     async with parts_of(settings) as parts:
-        job = await find_job(parts, name)
-        tail, whence = await _tail(parts, job, most)
+        job = await find_job(parts.store, name)
+        tail, whence = await log_of(parts.engine, job, most)
     if not tail:
         note(
             f"{job.name} ({job.status.value}) has no output{'' if job.status.terminal else ' yet'}: {whence}"
@@ -203,19 +204,6 @@ async def _logs(settings: Settings, name: str, most: int) -> int:
     text = clean_log(tail) if sys.stdout.isatty() else tail
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     return 0
-
-
-async def _tail(parts: Parts, job: Attempt, most: int) -> tuple[str, str]:
-    """The log and where it is from; a cluster that does not answer is no reason to show nothing."""
-    away = f"the cluster has no log of {job.name} any more"
-    try:
-        live = await parts.cluster.get(job.namespace, job.name, job.id)
-        if live.job:
-            return await parts.cluster.log_tail(live.job, most), f"from the cluster, as it is now: {job.name}"
-    except Unavailable as error:
-        away = f"the cluster can't be asked ({error})"
-    kept = job.evidence.log_tail.encode()[-most:].decode(errors="replace")
-    return kept, f"{away}: this is what was kept with its record" if kept else away
 
 
 # ------------------------------------------------------------------------------------------ explain
@@ -232,26 +220,14 @@ def explain(
 
 async def _explain(settings: Settings, name: str, form: Format) -> int:
     async with parts_of(settings) as parts:
-        found = await find_either(parts, name)
+        found = await find_either(parts.store, name)
         if isinstance(found, Batch):
-            why = await explanation_of(parts, found)
+            why = await explanation_of_batch(parts.engine, found)
         else:
-            why = await _explain_job(parts, found)
+            why = await explanation_of_job(parts.engine, found)
         document = explanation_document(found.name, why)
         show(form, document, lambda: Text(why.sentence))
     return 0
-
-
-async def _explain_job(parts: Parts, job: Attempt) -> Explanation:
-    batch = await parts.store.batch(job.batch_id)
-    if batch is None:
-        return Explanation("no-batch", f"{job.name} is {job.status.value}; the record of its batch is gone")
-    chain = await parts.store.chain(job.batch_id, job.task_id)
-    try:
-        view = await application().view_of(parts, batch)
-    except Unavailable as error:
-        return Explanation("blind", f"{job.name} is {job.status.value}; the cluster can't be seen: {error}")
-    return explain_job(view, job, chain)
 
 
 # ------------------------------------------------------------------------------------------- report
@@ -264,6 +240,6 @@ def report(batch: BatchName, config: Config = None, output: Output = Format.TABL
 
 async def _report(settings: Settings, name: str, form: Format) -> int:
     async with parts_of(settings) as parts:
-        made = await report_of(parts.store, await find_batch(parts, name))
+        made = await report_of(parts.store, await find_batch(parts.store, name))
     show(form, report_document(made), lambda: report_screen(made))
     return 0

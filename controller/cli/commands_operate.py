@@ -12,16 +12,16 @@ from controller import lifecycle, reconcile, requests
 from controller.cli.options import AsAdmin, Config, DryRun, Output, Why
 from controller.cli.output import Format, note, say, show
 from controller.cli.session import application, caller, go, parts_of, settings_for
-from controller.cli.shapes import job_document, time
-from controller.cli.tables import span, styled, table
+from controller.cli.tables import styled, table
 from controller.config import Settings, load
-from controller.core.model import Attempt
-from controller.core.reaping import Reaper, entered, overdue
+from controller.explaining import view_of
 from controller.rehearsal import Rehearsed, rehearse
+from controller.shapes import job_document
+from controller.stuck import overdue_jobs
 from controller.telemetry import set_up_logs
 
 if TYPE_CHECKING:
-    from controller.app import Parts
+    pass
 
 
 # --------------------------------------------------------------------------------------- controller
@@ -49,7 +49,7 @@ async def _rehearse(settings: Settings, form: Format) -> int:
     async with parts_of(settings) as parts:
         steps: list[Rehearsed] = []
         for batch in await reconcile.open_batches(parts.engine):
-            view = await application().view_of(parts, batch)
+            view = await view_of(parts.engine, batch)
             steps += [step async for step in rehearse(parts.engine, view)]
         for child in await lifecycle.repair(parts.engine, dry_run=True):
             steps.append(Rehearsed(child.batch_id, "repair", child.name, "lifecycle-unfinished"))
@@ -99,7 +99,7 @@ def reap(dry_run: DryRun = False, config: Config = None, output: Output = Format
 async def _reap(settings: Settings, dry_run: bool, form: Format) -> int:
     """Only who leads may reap, so a daemon that is there is left to do it, and none is stood in for."""
     async with parts_of(settings) as parts:
-        found = await _overdue(parts)
+        found = await overdue_jobs(parts.engine)
     _show_overdue(found, form)
     if dry_run:
         note("dry run: nothing was changed")
@@ -111,30 +111,6 @@ async def _reap(settings: Settings, dry_run: bool, form: Format) -> int:
         note("no daemon is there: one complete pass is made now; time without passes does not count")
         return int(await application().run_controller(settings, once=True))
     return 0
-
-
-async def _overdue(parts: Parts) -> list[dict[str, Any]]:
-    """Active attempts over their limit, as the reaper counts: by the store's clock, without blind time."""
-    life = await reconcile.lifecycle_of(parts.engine)
-    now = await parts.store.now()
-    return [
-        _stuck(job, life.reaper, now)
-        for job in await parts.store.active()
-        if overdue(job, now, life.reaper) is not None and job.stop is None
-    ]
-
-
-def _stuck(job: Attempt, reaper: Reaper, now: Any) -> dict[str, Any]:
-    since = entered(job) or job.updated
-    limit = reaper.limit(job.status)
-    return {
-        "job": job.name,
-        "job_id": job.id,
-        "status": job.status.value,
-        "since": time(since),
-        "for": span(now - since),
-        "limit": span(limit) if limit else None,
-    }
 
 
 def _show_overdue(found: list[dict[str, Any]], form: Format) -> None:

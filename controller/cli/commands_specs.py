@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from controller import intake
 from controller.cli.options import AsAdmin, Config, DryRun, Output
 from controller.cli.output import Format, complain, note, show, warn, written
-from controller.cli.plan_screen import plan_document, plan_screen
-from controller.cli.pretending import pretend
-from controller.cli.session import application, caller, go, local_user, parts_of, settings_for
+from controller.cli.plan_screen import plan_screen
+from controller.cli.session import application, caller, go, parts_of, settings_for
 from controller.cli.tables import table
 from controller.config import Settings
-from controller.core.model import Batch
 from controller.core.spec import BatchSpec
-from controller.intake import Outcome, Taken
+from controller.intake import Outcome
+from controller.plan_document import plan_document
 from controller.ports import BatchkeeperError
 from controller.reading import read_spec_file
-from controller.requests import Caller, NotAllowed
+from controller.requests import Caller
 from controller.spec_pass import Reading
 from controller.specfile import json_schema
+from controller.submitting import submit_spec
+from controller.this_machine import local_user
 
 if TYPE_CHECKING:
-    from controller.app import Parts
+    pass
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A batch spec: YAML or JSON.")]
 
@@ -122,7 +122,7 @@ async def _plan(settings: Settings, path: Path, form: Format) -> int:
     spec = await read_good(settings, path)
     if spec is None:
         return 1
-    show(form, plan_document(settings, spec), lambda: plan_screen(settings, spec))
+    show(form, plan_document(settings.cluster.kind, spec), lambda: plan_screen(settings, spec))
     return 0
 
 
@@ -145,7 +145,7 @@ async def _submit(settings: Settings, path: Path, who: Caller, dry_run: bool, fo
     if spec is None:
         return 1
     async with parts_of(settings, create=not dry_run) as parts:
-        taken = await _take(parts, spec, f"{who.user}: {path}", who, dry_run)
+        taken = await submit_spec(parts.store, who, spec, f"{who.user}: {path}", dry_run=dry_run)
     document = {
         "outcome": taken.outcome.value,
         "batch": f"{spec.namespace}/{spec.name}",
@@ -161,15 +161,3 @@ async def _submit(settings: Settings, path: Path, who: Caller, dry_run: bool, fo
     elif form is Format.TABLE and not application().daemon_is_there(settings):
         note("no daemon looks after this place now: 'batchkeeper controller' starts one")
     return 1 if taken.outcome is Outcome.REFUSED else 0
-
-
-async def _take(parts: Parts, spec: BatchSpec, source: str, who: Caller, dry_run: bool) -> Taken:
-    """As the daemon takes in a file; only that somebody else's batch is not changed without --as-admin."""
-    batch: Batch | None = await parts.store.batch_named(spec.namespace, spec.name)
-    if batch and batch.spec_hash != spec.hash and not who.may(batch.user):
-        raise NotAllowed(
-            f"batch {batch.name} belongs to {batch.user}, and you are {who.user}: choose another name, or "
-            "ask its owner, or an admin with --as-admin"
-        )
-    store = pretend(parts.store) if dry_run else parts.store
-    return await intake.accept(store, spec, source=source)

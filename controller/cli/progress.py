@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.output import clean, stderr
-from controller.cli.standing import Standing
 from controller.cli.status_screen import verdicts
-from controller.cli.tables import span, styled
-from controller.core.durations import format_duration
+from controller.cli.tables import styled
+from controller.core.durations import format_duration, span
+from controller.standing import Standing
 
 PLAIN_SECONDS = 5.0
 """Between two lines when there is no terminal, unless a milestone comes first."""

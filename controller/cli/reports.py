@@ -9,24 +9,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from controller.cli.output import clean
-from controller.cli.shapes import TOTALS
-from controller.cli.tables import pairs, section, span, styled, table
-from controller.core.model import Batch, Status
-from controller.core.report import Report, Reporter, TaskRow
-from controller.ports import JobFilter, Store
-from controller.specfile import rules_of
+from controller.cli.tables import pairs, section, styled, table
+from controller.core.durations import span
+from controller.core.model import Status
+from controller.core.report import Report, TaskRow
+from controller.shapes import TOTALS
 
 MOST_ROWS = 40
 """Tasks listed on a screen; ``-o json`` has all."""
-
-
-async def report_of(store: Store, batch: Batch) -> Report:
-    """The report of a batch as it stands; reads every record of it, one task at a time."""
-    rules = rules_of(batch.settings["retry"].value)
-    reporter = Reporter(batch.name, rules, int(batch.spec.get("maxAutoRetries", 6)))
-    async for attempt in store.find_jobs(JobFilter(batch_id=batch.id)):
-        reporter.add(attempt)
-    return reporter.report()
 
 
 def report_screen(report: Report) -> RenderableType:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller import requests
-from controller.cli.select import Ambiguous, find_batch, find_job
 from controller.core.model import Attempt, Resources, Status, Verdict
+from controller.finding import Ambiguous, find_batch, find_job
 from controller.ports import JobFilter
 from controller.requests import Answer, Caller, NotFound, Refused
 
@@ -61,10 +61,10 @@ async def named_jobs(parts: Parts, names: Sequence[str]) -> Named:
 
 async def _job_or_parent(parts: Parts, name: str) -> str:
     try:
-        return (await find_job(parts, name)).id
+        return (await find_job(parts.store, name)).id
     except NotFound as missing:
         try:
-            return (await find_batch(parts, name)).id
+            return (await find_batch(parts.store, name)).id
         except NotFound:
             raise missing from None
 

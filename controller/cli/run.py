@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any
 from controller import intake
 from controller.cli.dropping import Draft, draft
 from controller.cli.output import Format, complain, note, show
-from controller.cli.pretending import pretend
 from controller.cli.progress import progress_for
-from controller.cli.reports import report_of, report_screen
-from controller.cli.session import application, local_user
-from controller.cli.shapes import report_document
-from controller.cli.standing import standing_of
-from controller.cli.status_screen import explanation_of
+from controller.cli.reports import report_screen
+from controller.cli.session import application
 from controller.config import Settings
 from controller.core.explain import Explanation
 from controller.core.model import Batch, Result
 from controller.core.report import compare
 from controller.core.spec import BatchSpec
+from controller.explaining import explanation_of_batch
 from controller.intake import Outcome
 from controller.ports import BatchkeeperError, Unavailable
+from controller.pretending import pretend
 from controller.reading import read_spec_file
+from controller.reporting import report_of
+from controller.shapes import report_document
+from controller.standing import standing_of
 from controller.telemetry import set_up_logs
+from controller.this_machine import local_user
 
 if TYPE_CHECKING:
     from controller.app import Parts, Running
@@ -196,7 +198,9 @@ async def _to_its_end(parts: Parts, batch: Batch) -> Batch:
                     return standing.batch
                 if looks % EXPLAIN_EVERY == 0:
                     why = _worth_saying(
-                        await explanation_of(parts, batch if standing is None else standing.batch)
+                        await explanation_of_batch(
+                            parts.engine, batch if standing is None else standing.batch
+                        )
                     )
                 if standing is not None:
                     progress.show(standing, why)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +20,7 @@ from controller.config import Settings, load
 from controller.ports import BatchkeeperError
 from controller.requests import Caller
 from controller.telemetry import set_up_logs
+from controller.this_machine import local_user
 
 if TYPE_CHECKING:
     from controller.app import Parts
@@ -42,15 +42,6 @@ def settings_for(config: Path | None) -> Settings:
 def caller(as_admin: bool) -> Caller:
     """Whoever types: the user of this machine, an operator only when they say so (E9)."""
     return Caller(local_user(), admin=as_admin)
-
-
-def local_user() -> str:
-    """``local:<name>`` of the user of this process; one without a name goes by number."""
-    uid = os.geteuid()
-    try:
-        return f"local:{pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"local:{uid}"
 
 
 @contextlib.asynccontextmanager

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.cli.output import note
-from controller.cli.select import full_name
 from controller.cli.session import application, parts_of
 from controller.config import Settings
 from controller.core.spec import BatchSpec
+from controller.finding import full_name
 from controller.ports import BatchkeeperError
 
 if TYPE_CHECKING:

@@ -14,17 +14,18 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from controller.cli.output import clean
-from controller.cli.select import full_name
-from controller.cli.session import application
-from controller.cli.shapes import Document, batch_document
-from controller.cli.standing import Standing, standing_of
-from controller.cli.tables import jobs_table, pairs, section, span, styled, table
-from controller.cli.this_machine import ignored_here
-from controller.core.explain import Explanation, explain_batch
+from controller.cli.tables import jobs_table, pairs, section, styled, table
+from controller.core.durations import span
+from controller.core.explain import Explanation
 from controller.core.model import Attempt, Batch, Status
 from controller.core.statusfile import Progress
-from controller.ports import JobFilter, Unavailable
+from controller.explaining import explanation_of_batch
+from controller.finding import full_name
+from controller.ports import JobFilter
 from controller.requests import NotFound
+from controller.shapes import Document, batch_document
+from controller.standing import Standing, standing_of
+from controller.this_machine import ignored_here
 
 if TYPE_CHECKING:
     from controller.app import Parts
@@ -65,23 +66,12 @@ async def screen_of(parts: Parts, batch_id: str) -> Screen:
     running = JobFilter(batch_id=batch_id, status=tuple(status for status in Status if status.active))
     return Screen(
         standing=standing,
-        explanation=await explanation_of(parts, standing.batch),
+        explanation=await explanation_of_batch(parts.engine, standing.batch),
         terminating=len([1 async for job in store.find_jobs(running) if job.terminating]),
         failures=await store.last_failures(batch_id, SHOWN_FAILURES),
-        ignored=ignored_here(parts.settings, standing.batch.spec),
+        ignored=ignored_here(parts.settings.cluster.kind, standing.batch.spec),
         now=now,
     )
-
-
-async def explanation_of(parts: Parts, batch: Batch) -> Explanation:
-    """Why the batch stands where it stands, from a fresh look; not being able to look is a cause too."""
-    try:
-        view = await application().view_of(parts, batch)
-    except Unavailable as error:
-        return Explanation(
-            "blind", f"{batch.name}: nothing is decided while the cluster can't be seen: {error}"
-        )
-    return explain_batch(view, await parts.store.next_due(batch.id, view.now))
 
 
 def draw(screen: Screen) -> RenderableType:

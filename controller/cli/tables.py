@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -11,11 +11,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from controller.cli.output import clean
-from controller.cli.standing import Standing
-from controller.core.durations import format_duration
+from controller.core.durations import span
 from controller.core.model import Attempt
 from controller.core.quantities import format_cpu, format_memory
 from controller.requests import Answer
+from controller.standing import Standing
 
 GAP = 2
 """Blanks between two columns."""
@@ -164,13 +164,6 @@ def answers_table(answers: Sequence[Answer]) -> RenderableType:
         done = Text("no", style="red") if answer.error else Text("yes", style="green")
         made.add_row(clean(answer.name or answer.job_id), done, clean(said + warning))
     return made
-
-
-def span(length: timedelta) -> str:
-    """A duration in its two largest units: ``3m20s``, ``2d4h``."""
-    seconds = max(0, round(length.total_seconds()))
-    step = 3600 if seconds >= 24 * 3600 else 60 if seconds >= 3600 else 1
-    return format_duration(timedelta(seconds=seconds - seconds % step))
 
 
 def amounts(cpu: int, memory: int, gpu: int) -> str:

@@ -52,3 +52,10 @@ def format_duration(duration: timedelta) -> str:
 def _shown(text: str) -> str:
     """The offending text, short enough for one line."""
     return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def span(length: timedelta) -> str:
+    """A duration in its two largest units: ``3m20s``, ``2d4h``."""
+    seconds = max(0, round(length.total_seconds()))
+    step = 3600 if seconds >= 24 * 3600 else 60 if seconds >= 3600 else 1
+    return format_duration(timedelta(seconds=seconds - seconds % step))

@@ -8,13 +8,13 @@ import re
 import time
 from pathlib import Path
 
+from controller.cli.standing import standing
 from rich.console import Console, Group
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from controller.app import open_parts
 from controller.cli.progress import Pace, drawn
-from controller.cli.standing import standing
 from controller.cli.status_screen import explanation_of
 from controller.cli.tables import jobs_table
 from controller.config import load

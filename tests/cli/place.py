@@ -16,7 +16,6 @@ import pytest
 from controller import app, intake
 from controller.adapters.state_lock import LockElector
 from controller.cli import main
-from controller.cli.session import local_user
 from controller.config import Settings
 from controller.core.model import Attempt, Batch
 from controller.daemon import Daemon
@@ -26,6 +25,7 @@ from controller.requests import People
 from controller.specfile import SpecDefaults, read_spec
 from controller.telemetry import Metrics
 from controller.telemetry.journal import TelemetryJournal
+from controller.this_machine import local_user
 from tests.fakes.memory_cluster import End, MemoryCluster
 from tests.fakes.memory_store import MemoryStore
 

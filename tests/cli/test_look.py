@@ -196,8 +196,8 @@ def test_a_report_can_be_expected(sweep: Place, shell: Shell) -> None:
 
     from ruamel.yaml import YAML
 
-    from controller.cli.reports import report_of
     from controller.core.report import compare
+    from controller.reporting import report_of
 
     written = YAML(typ="safe").load(StringIO(shell("report", "sweep", "-o", "yaml").out))
     report = asyncio.run(report_of(sweep.store, sweep.batch()))

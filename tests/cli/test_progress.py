@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from controller.cli.progress import Bar, Lines, Pace, drawn
-from controller.cli.standing import Standing, standing
 from controller.core.model import Counts, Status, Verdict
+from controller.standing import Standing, standing
 from tests.cli.place import Place
 
 

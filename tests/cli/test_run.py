@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from controller import app, intake
-from controller.cli.session import local_user
 from controller.config import Settings
 from controller.daemon import Daemon
 from controller.reading import read_spec_file
+from controller.this_machine import local_user
 from tests.cli.place import SPEC, Place, Shell
 from tests.fakes.memory_cluster import End
 

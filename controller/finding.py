@@ -1,5 +1,7 @@
 """Finding what people mean: a batch by name, namespace/name or id; a job by its cluster name or id.
 
+Called by the command line and the API.
+
 A name that is not there is answered with the nearest one that is; a name that stands for two things is
 never guessed.
 """
@@ -8,15 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from controller.core.model import Attempt, Batch
 from controller.core.naming import longest_prefix
-from controller.ports import BatchkeeperError, JobFilter
-from controller.requests import NotFound
-
-if TYPE_CHECKING:
-    from controller.app import Parts
+from controller.people import NotFound
+from controller.ports import BatchkeeperError, JobFilter, Store
 
 MOST_COMPARED = 5000
 """Job names of one batch that are compared with a misspelled one."""
@@ -26,35 +24,35 @@ class Ambiguous(BatchkeeperError):
     """The name stands for several things."""
 
 
-async def find_batch(parts: Parts, text: str) -> Batch:
+async def find_batch(store: Store, text: str) -> Batch:
     """The batch that is meant. Raises ``NotFound`` with the nearest name, or ``Ambiguous``."""
-    found = await _batches(parts, text)
+    found = await _batches(store, text)
     if len(found) > 1:
         raise Ambiguous(f"{text} is the name of several batches: say which, {_listed(map(full_name, found))}")
     if not found:
-        raise NotFound(f"there is no batch {text}{await _nearest_batch(parts, text)}")
+        raise NotFound(f"there is no batch {text}{await _nearest_batch(store, text)}")
     return found[0]
 
 
-async def find_job(parts: Parts, text: str) -> Attempt:
+async def find_job(store: Store, text: str) -> Attempt:
     """The job that is meant. Raises ``NotFound`` with the nearest name, or ``Ambiguous``."""
-    found = await _jobs(parts, text)
+    found = await _jobs(store, text)
     if len(found) > 1:
         names = (f"{job.namespace}/{job.name}" for job in found)
         raise Ambiguous(f"{text} is the name of several jobs: say which, {_listed(names)}")
     if not found:
-        raise NotFound(await _no_job(parts, text))
+        raise NotFound(await _no_job(store, text))
     return found[0]
 
 
-async def find_either(parts: Parts, text: str) -> Batch | Attempt:
+async def find_either(store: Store, text: str) -> Batch | Attempt:
     """The batch or the job that is meant. Raises ``NotFound``, or ``Ambiguous`` when it may be both."""
-    batches, jobs = await _batches(parts, text), await _jobs(parts, text)
+    batches, jobs = await _batches(store, text), await _jobs(store, text)
     if len(batches) + len(jobs) > 1:
         ids = [f"batch {batch.id}" for batch in batches] + [f"job {job.id}" for job in jobs]
         raise Ambiguous(f"{text} is the name of several things: give the id of one, {_listed(ids)}")
     if not batches and not jobs:
-        raise NotFound(await _no_job(parts, text, what="batch or job"))
+        raise NotFound(await _no_job(store, text, what="batch or job"))
     return batches[0] if batches else jobs[0]
 
 
@@ -63,8 +61,7 @@ def full_name(batch: Batch) -> str:
     return f"{batch.namespace}/{batch.name}"
 
 
-async def _batches(parts: Parts, text: str) -> Sequence[Batch]:
-    store = parts.store
+async def _batches(store: Store, text: str) -> Sequence[Batch]:
     if by_id := await store.batch(text):
         return [by_id]
     namespace, slash, name = text.rpartition("/")
@@ -74,8 +71,7 @@ async def _batches(parts: Parts, text: str) -> Sequence[Batch]:
     return [batch for batch in await store.batches() if batch.name == text]
 
 
-async def _jobs(parts: Parts, text: str) -> Sequence[Attempt]:
-    store = parts.store
+async def _jobs(store: Store, text: str) -> Sequence[Attempt]:
     if by_id := await store.job(text):
         return [by_id]
     namespace, slash, name = text.rpartition("/")
@@ -84,8 +80,8 @@ async def _jobs(parts: Parts, text: str) -> Sequence[Attempt]:
     return [job for job in found if job]
 
 
-async def _nearest_batch(parts: Parts, text: str) -> str:
-    batches = await parts.store.batches()
+async def _nearest_batch(store: Store, text: str) -> str:
+    batches = await store.batches()
     names = [batch.name for batch in batches] + [full_name(batch) for batch in batches]
     if not names:
         return ": there is none at all yet; 'batchkeeper submit SPEC' makes one"
@@ -93,15 +89,15 @@ async def _nearest_batch(parts: Parts, text: str) -> str:
     return f"; did you mean {near[0]}?" if near else ": 'batchkeeper list' shows what there is"
 
 
-async def _no_job(parts: Parts, text: str, what: str = "job") -> str:
+async def _no_job(store: Store, text: str, what: str = "job") -> str:
     """The answer to a name that is none: the nearest batch, or the nearest job of the batch it is under."""
-    batches = await parts.store.batches()
+    batches = await store.batches()
     prefix = longest_prefix(text.rpartition("/")[2], [batch.name for batch in batches])
     candidates = [batch.name for batch in batches] if what != "job" or not prefix else []
     for batch in batches:
         if prefix and batch.name == prefix:
             filter_ = JobFilter(batch_id=batch.id)
-            candidates += [job.name async for job in parts.store.find_jobs(filter_, limit=MOST_COMPARED)]
+            candidates += [job.name async for job in store.find_jobs(filter_, limit=MOST_COMPARED)]
     near = get_close_matches(text, candidates, n=1)
     if near:
         return f"there is no {what} {text}; did you mean {near[0]}?"

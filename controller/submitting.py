@@ -1,0 +1,26 @@
+"""A spec that a person submits: taken in as the daemon takes in a file, but nobody changes another's batch.
+
+Called by the command line and the API. A dry run goes through the very code of the real one.
+"""
+
+from __future__ import annotations
+
+from controller import intake
+from controller.core.spec import BatchSpec
+from controller.intake import Taken
+from controller.people import Caller, NotAllowed
+from controller.ports import Store
+from controller.pretending import pretend
+
+
+async def submit_spec(
+    store: Store, caller: Caller, spec: BatchSpec, source: str, *, dry_run: bool = False
+) -> Taken:
+    """Make the batch, or bring the one of its name up to the spec. Raises ``NotAllowed`` (E9)."""
+    batch = await store.batch_named(spec.namespace, spec.name)
+    if batch and batch.spec_hash != spec.hash and not caller.may(batch.user):
+        raise NotAllowed(
+            f"batch {batch.name} belongs to {batch.user}, and you are {caller.user}: choose another name, or "
+            "ask its owner, or an admin with --as-admin"
+        )
+    return await intake.accept(pretend(store) if dry_run else store, spec, source=source)
