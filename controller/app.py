@@ -15,6 +15,7 @@ from typing import Any
 from controller.adapters.spec_directory import SpecDirectory
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
+from controller.api.application import Api
 from controller.clusters import LOCAL
 from controller.config import Settings
 from controller.core.model import Batch, Gate
@@ -22,7 +23,7 @@ from controller.core.view import View
 from controller.daemon import Daemon
 from controller.ending import end_all
 from controller.health import Health
-from controller.http import HttpServer, make_http_app
+from controller.http import HttpServer, ServerLimits, make_http_app
 from controller.leading import stand
 from controller.parts import Parts as Parts
 from controller.parts import cheap_view as cheap_view
@@ -31,6 +32,7 @@ from controller.parts import open_parts as open_parts
 from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.reading import reader_of
+from controller.serving import api_of, world_of
 from controller.spec_pass import SpecPass
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
@@ -76,11 +78,15 @@ async def run_controller(
             lock = StateLock(settings.state_dir)
             lock.acquire()
             stack.callback(lock.release)
-        url = "" if once else await _serve(settings, health, metrics, clock, stack)
+        api, url = None, ""
+        if settings.http.enabled and not once:
+            api, url = await _serve(settings, health, metrics, clock, stack)
         parts = await _patient_parts(settings, metrics, health, stop, stack)
         if parts is None:
             return 0
         running = _assemble(parts, url)
+        if api is not None:
+            api.open(world_of(parts))
         if once:
             return await _one_of_each(running)
         return await _until(stop, running, health, metrics, ready)
@@ -99,13 +105,16 @@ async def _serve(
     metrics: Metrics,
     clock: Clock,
     stack: contextlib.AsyncExitStack,
-) -> str:
-    if not settings.http.enabled:
-        return ""
-    http = HttpServer(make_http_app(health, metrics, clock.monotonic), settings.http.host, settings.http.port)
+) -> tuple[Api, str]:
+    """The port is served before the store is there: /readyz tells what is waited for."""
+    app = make_http_app(health, metrics, clock.monotonic)
+    api = api_of(settings, clock)
+    api.install(app)
+    limits = ServerLimits(connections=settings.api.connections)
+    http = HttpServer(app, settings.http.host, settings.http.port, limits=limits)
     await http.start()
     stack.push_async_callback(http.stop)
-    return http.url
+    return api, http.url
 
 
 async def _patient_parts(

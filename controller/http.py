@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import uvicorn
@@ -56,10 +57,24 @@ def _answer(check: Check) -> Response:
     return PlainTextResponse(check.why + "\n", status_code=200 if check.good else 503)
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one client, or all of them, may cost. TLS is not ours: whatever terminates it stands before us."""
+
+    connections: int = 500
+    """At one time; what is beyond is answered 503."""
+    head: int = 32 * 1024
+    """Bytes of a request's head."""
+    keep_alive: timedelta = timedelta(seconds=30)
+    """How long an idle connection is kept."""
+    grace: timedelta = timedelta(seconds=5)
+    """How long requests under way may take once it is told to stop."""
+
+
 class HttpServer:
     """Serves an application inside the running loop until it is stopped."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, grace: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int, limits: ServerLimits = ServerLimits()) -> None:
         self._host = host
         self._wanted = port
         self._server = _Server(
@@ -68,7 +83,13 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                timeout_graceful_shutdown=max(1, round(grace.total_seconds())),
+                server_header=False,
+                proxy_headers=False,
+                http="h11",
+                h11_max_incomplete_event_size=limits.head,
+                limit_concurrency=limits.connections,
+                timeout_keep_alive=round(limits.keep_alive.total_seconds()),
+                timeout_graceful_shutdown=max(1, round(limits.grace.total_seconds())),
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from controller import reconcile
-from controller.adapters.mongo import open_store
+from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongod import database_uri
 from controller.adapters.system_clock import SystemClock
 from controller.clusters import Ground, open_ground
@@ -24,7 +24,7 @@ from controller.core.sharing import Limits
 from controller.core.view import UNLIMITED, View
 from controller.engine import Engine, EngineSettings
 from controller.looking import look
-from controller.ports import Clock, Cluster, Elector, Journal, Store
+from controller.ports import Clock, Cluster, Desk, Elector, Journal, Store
 from controller.requests import People
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
@@ -43,6 +43,8 @@ class Parts:
     journal: Journal
     people: People
     elector: Elector
+    desk: Desk | None = None
+    """The store as the API sees it; None: it is not asked so."""
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -102,14 +104,13 @@ async def open_parts(
 
 def _parts(
     settings: Settings,
-    store: Store,
+    desk: MongoStore,
     journal: Journal,
     metrics: Metrics | None,
     ground: Ground,
 ) -> Parts:
     clock = SystemClock()
-    if metrics is not None:
-        store = timed_store(store, metrics)
+    store: Store = timed_store(desk, metrics) if metrics is not None else desk
     engine = Engine(
         cluster=ground.cluster,
         store=store,
@@ -120,7 +121,7 @@ def _parts(
         new_token=lambda: secrets.token_hex(8),
     )
     people = People(store, clock, settings.max_retries)
-    return Parts(settings, store, ground.cluster, clock, engine, journal, people, ground.elector)
+    return Parts(settings, store, ground.cluster, clock, engine, journal, people, ground.elector, desk)
 
 
 async def cheap_view(parts: Parts, batch: Batch, gate: Gate) -> View:

@@ -52,6 +52,21 @@ async def read_spec_file(settings: Settings, path: Path, *, user: str) -> Readin
     return await _read(settings, file, folder, folder)
 
 
+async def read_spec_text(settings: Settings, content: bytes, *, name: str, user: str) -> Reading:
+    """How the API reads a spec that was sent to it. No file belongs to it: it may name no csv.
+
+    ``name`` tells YAML from JSON by its ending. Relative working folders start at the state folder.
+    """
+    folder = settings.state_dir.absolute() / SENT
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    file = SpecFile(key=name, content=content, folder=str(folder), user=user)
+    return await _read(settings, file, folder, folder)
+
+
+SENT = "sent"
+"""The folder in which specs that were sent begin; nothing is ever put there."""
+
+
 def _load(path: Path) -> tuple[Path, bytes]:
     with path.open("rb") as source:
         return path.absolute().parent, source.read(LIMIT + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,6 +28,8 @@ from controller.people import Answer, Caller, People, Refused, count, not_yours
 
 AT_ONCE = 200
 """Ids that are judged before the event loop gets its turn."""
+Override = Resources | Callable[[Resources], Resources]
+"""Other resources; or how they are made from those of the attempt before."""
 NO_PARENTS = "Cannot retry batch job parents. Must retry individual jobs"
 """EE2's words, which its clients know."""
 
@@ -37,12 +39,13 @@ async def retry(
     caller: Caller,
     job_ids: Sequence[str],
     *,
-    resources: Resources | None = None,
+    resources: Override | None = None,
     request_id: str | None = None,
     dry_run: bool = False,
 ) -> list[Answer]:
     """Record one retry for each of these jobs; answers in the order of the ids (E1–E9).
 
+    ``resources``: what the retries request instead of what each task's newest attempt did.
     Raises ``Refused`` when an id is named twice: then nothing at all was done (E6).
     """
     if again := [job_id for job_id, n in Counter(job_ids).items() if n > 1]:
@@ -92,7 +95,7 @@ def _preflight(
     job_id: str,
     scene: _Scene,
     roots: set[str],
-    resources: Resources | None,
+    resources: Override | None,
     request_id: str | None,
 ) -> tuple[Answer, Attempt | None]:
     job = scene.jobs.get(job_id)
@@ -125,12 +128,13 @@ def _decision(
     job: Attempt,
     chain: Sequence[Attempt],
     scene: _Scene,
-    resources: Resources | None,
+    resources: Override | None,
 ) -> ManualDecision:
     gate, batch = scene.gates.get(job.batch_id), scene.batches.get(job.batch_id)
     cancelling = bool(gate and gate.cancel and batch and not batch.status.closed)
+    wanted = resources(chain[-1].job_input.resources) if callable(resources) else resources
     return decide_manual(
-        chain, asked=job, resources=resources, max_retries=people.max_retries, cancelling=cancelling
+        chain, asked=job, resources=wanted, max_retries=people.max_retries, cancelling=cancelling
     )
 
 

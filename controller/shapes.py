@@ -6,7 +6,8 @@ shown, for a value may be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,56 @@ def job_document(job: Attempt) -> Document:
 
 
 INSTANTS = ("inserted", "created", "queued", "running", "finished", "updated")
+
+
+def job_details(job: Attempt, chain: Sequence[Attempt]) -> Document:
+    """One job with what it runs, all its evidence, and its task's attempts: for whoever may see its env."""
+    shown = job_document(job)
+    evidence = {**shown["evidence"], "node": job.evidence.node, "log_tail": job.evidence.log_tail}
+    retries = [attempt for attempt in chain if attempt.attempt]
+    return {
+        **shown,
+        "evidence": evidence,
+        "job_input": _job_input(job),
+        "image_digest": job.image_digest,
+        "slot": job.slot,
+        "stop": _stop(job),
+        "no_retry": job.no_retry,
+        "terminated_code": None if job.terminated_code is None else job.terminated_code.value,
+        "request_id": job.request_id,
+        "scheduler_type": job.scheduler_type,
+        "scheduler_id": job.scheduler_id,
+        "task": {
+            "root": job.root_id,
+            "newest": chain[-1].id if chain else job.id,
+            "retry_count": len(retries),
+            "attempts": [job_document(attempt) for attempt in chain],
+        },
+    }
+
+
+def _job_input(job: Attempt) -> Document:
+    """What the job runs; its env is in it, so it is for its owner."""
+    told = job.job_input
+    return {
+        "image": told.image,
+        "command": list(told.command),
+        "env": dict(told.env),
+        "env_from_secret": list(told.env_from_secret),
+        "mounts": [
+            {key: value for key, value in asdict(mount).items() if value not in ("", None, False)}
+            for mount in told.mounts
+        ],
+        "local_command": list(told.local.command),
+    }
+
+
+def _stop(job: Attempt) -> Document | None:
+    stop = job.stop
+    if stop is None:
+        return None
+    code = None if stop.code is None else stop.code.value
+    return {"why": stop.why, "by": stop.by, "at": time(stop.at), "code": code}
 
 
 def resources_document(resources: Resources) -> Document:

@@ -196,7 +196,7 @@ def test_all_complaints_come_at_once(write: Write, monkeypatch: pytest.MonkeyPat
         ("uri: x", "c.yaml:1: uri: no such key: did you mean store.uri?"),
         ("http:\n  prot: 1", "c.yaml:2: http.prot: no such key: did you mean http.port?"),
         ("compat:\n  zzz: 1", "c.yaml:2: compat.zzz: no such key: known here: runai"),
-        ("_env_file: x", "c.yaml:1: _env_file: no such key: known here: cluster, compat, "),
+        ("_env_file: x", "c.yaml:1: _env_file: no such key: known here: api, auth, cluster, compat, "),
         ("http: 8080", "c.yaml:1: http: is a section: write its keys below it, indented"),
         ("http:\n  port: 70000", "c.yaml:2: http.port: must be at most 65535, not '70000'"),
         ("http: {port: null}", "c.yaml:1: http.port: must be a whole number, not null"),

@@ -2,7 +2,8 @@
 
 ``open_store`` is called by ``app`` and by every command; ``MongoStore`` is ``ports.Store``, put together
 from its parts: ``mongo_meta`` (clock, epoch, halts), ``mongo_gates``, ``mongo_batches``,
-``mongo_attempts``, ``mongo_lineage``, ``mongo_listing`` and ``mongo_requests``. ``mongo_changes``
+``mongo_attempts``, ``mongo_lineage``, ``mongo_listing``, ``mongo_requests``, and for the API ``mongo_desk``
+and ``mongo_kept``. ``mongo_changes``
 executes the state machine's table, ``mongo_schema`` keeps indexes and validators, ``mongo_edge``
 translates errors.
 
@@ -17,8 +18,9 @@ from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import ConfigurationError, InvalidURI
 
 from controller.adapters.mongo_attempts import MongoAttempts
-from controller.adapters.mongo_batches import MongoBatches
+from controller.adapters.mongo_desk import MongoDesk
 from controller.adapters.mongo_edge import translated
+from controller.adapters.mongo_kept import MongoKept
 from controller.adapters.mongo_lineage import MongoLineage
 from controller.adapters.mongo_listing import MongoListing
 from controller.adapters.mongo_meta import MongoMeta
@@ -36,8 +38,11 @@ OLDEST = (6, 0)
 """The oldest server that has what the partial indexes need (``$in`` in their filters)."""
 
 
-class MongoStore(MongoMeta, MongoBatches, MongoAttempts, MongoLineage, MongoListing, MongoRequests):
-    """``ports.Store`` on one database. Safe for concurrent use by the tasks of one event loop."""
+class MongoStore(MongoMeta, MongoDesk, MongoAttempts, MongoLineage, MongoListing, MongoRequests, MongoKept):
+    """``ports.Store`` and ``ports.Desk`` on one database.
+
+    Safe for concurrent use by the tasks of one event loop.
+    """
 
     async def close(self) -> None:
         """Let go of connections; closing twice is no error."""

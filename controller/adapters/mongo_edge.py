@@ -104,6 +104,7 @@ class MongoPart:
         self._gates: AsyncCollection[Document] = self._db["gates"]
         self._meta: AsyncCollection[Document] = self._db["meta"]
         self._refused: AsyncCollection[Document] = self._db["quarantine"]
+        self._kept: AsyncCollection[Document] = self._db["requests"]
         self._unreadable: dict[str, str] = {}
         self._closed = False
 

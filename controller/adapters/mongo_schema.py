@@ -72,6 +72,9 @@ JOB_INDEXES = [
     _index("unfinished", "inserted", {"retry_toggle": False, "retry_parent": {"$exists": True}}),
     _index("batches", "batch_status -inserted -_id", {"batch_job": True}),
 ]
+REQUESTS_KEPT = 24 * 60 * 60
+"""Seconds for which the API remembers a request by its idempotency key."""
+REQUEST_INDEXES = [IndexModel([("at", ASCENDING)], name="kept", expireAfterSeconds=REQUESTS_KEPT)]
 GATE_INDEXES = [IndexModel([("epoch", ASCENDING)], name="epoch")]
 
 _NAMESPACE_EXISTS = 48
@@ -142,6 +145,7 @@ async def prepare(
     await _collection(db, "gates", GATE_VALIDATOR)
     await db["jobs"].create_indexes(JOB_INDEXES)
     await db["gates"].create_indexes(GATE_INDEXES)
+    await db["requests"].create_indexes(REQUEST_INDEXES)
 
 
 async def _version(db: Database, version: int) -> int:

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from controller.config import schema
+from controller.config.api import Api, Auth
 from controller.config.complaints import (
     FAMILIAR,
     PREFIX,
@@ -34,7 +35,7 @@ __all__ = ["CONFIG_FILE", "ConfigError", "Settings", "load"]
 CONFIG_FILE = Path("config.yaml")
 """Read from the working directory when it is there and no other is named."""
 
-_NOT_SETTINGS = frozenset({"URL", "CONFIG", "BATCH", "TASK", "ATTEMPT", "JOB"})
+_NOT_SETTINGS = frozenset({"URL", "TOKEN", "TOKEN_FILE", "CONFIG", "BATCH", "TASK", "ATTEMPT", "JOB"})
 """Where the commands find the API and the file; and what every job of ours has in its environment."""
 _MOUNT = re.compile(r"MOUNT_\d+")
 """Where a job on one machine finds its mounts."""
@@ -83,6 +84,8 @@ class Settings(BaseSettings):
     limits: schema.Limits = schema.Limits()
     policy: schema.Policy = schema.Policy()
     http: schema.Http = schema.Http()
+    api: Api = Api()
+    auth: Auth = Auth()
     log: schema.Log = schema.Log()
     compat: schema.Compat = schema.Compat()
 
@@ -160,6 +163,7 @@ _PATHS = (
     ("local", "faults"),
     ("local", "workdir"),
     ("store", "mongod", "binary"),
+    ("auth", "static", "file"),
 )
 """The keys that name files and folders."""
 

@@ -10,28 +10,52 @@ raises ``Unavailable`` (unknown: it may or may not have been applied). Reads are
 
 from controller.ports.clock import Clock
 from controller.ports.cluster import Cluster, Created, CreateResult, NewJob
+from controller.ports.desk import (
+    BatchPage,
+    BatchQuery,
+    Changed,
+    Desk,
+    JobPage,
+    JobQuery,
+    JobSort,
+    Kept,
+    Place,
+)
 from controller.ports.elector import Elector
 from controller.ports.errors import BatchkeeperError, Conflict, Rejected, StaleEpoch, Unavailable
 from controller.ports.journal import Journal
 from controller.ports.source import NamedFile, SpecFile, SpecSource
 from controller.ports.store import JobFilter, Store
+from controller.ports.tokens import KeySource, Reviewed, TokenReviewer
 
 __all__ = [
+    "BatchPage",
+    "BatchQuery",
     "BatchkeeperError",
+    "Changed",
     "Clock",
     "Cluster",
     "Conflict",
     "CreateResult",
     "Created",
+    "Desk",
     "Elector",
     "JobFilter",
+    "JobPage",
+    "JobQuery",
+    "JobSort",
     "Journal",
+    "Kept",
+    "KeySource",
     "NamedFile",
     "NewJob",
+    "Place",
     "Rejected",
+    "Reviewed",
     "SpecFile",
     "SpecSource",
     "StaleEpoch",
     "Store",
+    "TokenReviewer",
     "Unavailable",
 ]

@@ -1,0 +1,90 @@
+"""Tokens from a file: one ``token user group,group`` a line, the token plain or as ``sha256:<its hash>``.
+
+Only hashes are kept in memory. The file is looked at again when it changes; one that others may read, or
+that can't be read now, lets nobody in and says so in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.api.auth import Identity
+from controller.ports import Unavailable
+from controller.telemetry import get_logger
+
+_log = get_logger(__name__)
+_HASH = re.compile(r"sha256:([0-9a-f]{64})")
+SHORTEST = 16
+"""Characters of a token; what is shorter could be guessed."""
+
+
+class BadTokenFile(Unavailable):
+    """The file of tokens can't be used as it is."""
+
+
+class StaticTokens:
+    """The tokens of one file."""
+
+    name = "static"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int, int] | None = None
+        self._known: Mapping[str, Identity] = {}
+        self._trouble = ""
+
+    async def identify(self, token: str) -> Identity | None:
+        """Whose it is by the file as it is now. Raises ``BadTokenFile`` while it can't be used."""
+        await asyncio.to_thread(self._look)
+        if self._trouble:
+            raise BadTokenFile(self._trouble)
+        return self._known.get(hashlib.sha256(token.encode()).hexdigest())
+
+    def _look(self) -> None:
+        try:
+            found = self._path.stat()
+            seen = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
+            if seen == self._seen:
+                return
+            _must_be_private(self._path, found.st_mode)
+            self._known, self._trouble = parsed(self._path.read_text(encoding="utf-8"), self._path), ""
+            self._seen = seen
+            _log.info("tokens read", file=str(self._path), count=len(self._known))
+        except (OSError, UnicodeDecodeError, BadTokenFile) as error:
+            reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            trouble = f"the file of tokens {self._path} can't be used ({reason}): mend it"
+            if trouble != self._trouble:
+                _log.error("tokens not read", file=str(self._path), error=trouble)
+            self._known, self._seen, self._trouble = {}, None, trouble
+
+
+def _must_be_private(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise BadTokenFile("it is no file")
+    if mode & 0o077:
+        raise BadTokenFile(f"others may read it: chmod 600 {path}")
+
+
+def parsed(text: str, path: Path) -> Mapping[str, Identity]:
+    """Identities by the SHA-256 of their token. Raises ``BadTokenFile`` with the line, never its content."""
+    known: dict[str, Identity] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) not in (2, 3):
+            raise BadTokenFile(f"line {number}: write token user group,group")
+        hashed = _HASH.fullmatch(words[0])
+        if hashed is None and len(words[0]) < SHORTEST:
+            raise BadTokenFile(f"line {number}: a token has at least {SHORTEST} characters")
+        key = hashed[1] if hashed else hashlib.sha256(words[0].encode()).hexdigest()
+        if key in known:
+            raise BadTokenFile(f"line {number}: this token stands there twice")
+        groups = frozenset(filter(None, words[2].split(","))) if len(words) == 3 else frozenset[str]()
+        known[key] = Identity(words[1], groups, "static")
+    return known

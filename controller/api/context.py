@@ -1,0 +1,145 @@
+"""What every route starts with: the parts it works with, who asks, and what they may see and do.
+
+``Context`` lives as long as the server, which listens before the store is there; ``open`` gives it the
+rest. Routes ask for ``Here`` (the parts) and ``Who`` (the caller), and for nothing else of the process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from controller.api.auth import Chain, Identity
+from controller.api.pace import Pace
+from controller.api.problems import Problem, unavailable
+from controller.config import Settings
+from controller.engine import Engine
+from controller.people import Caller, People
+from controller.ports import Desk, Store, Unavailable
+from controller.spec_pass import Reading
+
+SpecText = Callable[[bytes, str, str], Awaitable[Reading]]
+"""Reads a spec that was sent: its bytes, a name that ends as its format does, whose it would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that a route works with."""
+
+    settings: Settings
+    people: People
+    engine: Engine
+    desk: Desk
+    read_spec: SpecText
+
+    @property
+    def store(self) -> Store:
+        """The records."""
+        return self.people.store
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks. ``operator``: may act with ``as_admin``. ``sees_all``: is shown others' batches too."""
+
+    identity: Identity
+    operator: bool
+    sees_all: bool
+    request_id: str
+
+    @property
+    def user(self) -> str:
+        """Their name."""
+        return self.identity.user
+
+    def sees(self, owner: str) -> bool:
+        """Whether what belongs to this owner is shown to them, its env and logs too."""
+        return self.sees_all or owner == self.user
+
+    def caller(self, as_admin: bool) -> Caller:
+        """As whom they act (E9). Raises ``Problem`` when they ask to act as an admin and are none."""
+        if as_admin and not self.operator:
+            raise Problem(
+                403, "no-admin", f"{self.user} is in no group of auth.admin_groups: ask without as_admin"
+            )
+        return Caller(self.user, admin=as_admin)
+
+
+class Context:
+    """The state of the API of one process."""
+
+    def __init__(self, settings: Settings, chain: Chain, monotonic: Callable[[], float]) -> None:
+        self.settings = settings
+        self.chain = chain
+        self.pace = Pace(settings.api.rate, settings.api.burst, monotonic)
+        self.world: World | None = None
+
+    async def ask(self, request: Request, token: str) -> Asker:
+        """Who sends this token. Raises ``Problem``: 401, 429, or 503 when that can't be told."""
+        where = f"from {request.client.host if request.client else 'nowhere'}"
+        if not token:
+            raise _unknown("no token was sent: send one as 'Authorization: Bearer …'")
+        try:
+            identity = await self.chain.identify(token)
+        except Unavailable as error:
+            self.slow_down(where)
+            raise unavailable(error) from error
+        if identity is None:
+            self.slow_down(where)
+            raise _unknown("the token is not valid, or no longer: get a new one")
+        return self.admit(request, identity)
+
+    def admit(self, request: Request, identity: Identity) -> Asker:
+        """Let somebody known in, at their pace. Raises ``Problem`` 429."""
+        self.slow_down(identity.user)
+        operator = identity.local or not identity.groups.isdisjoint(self.settings.auth.admin_groups)
+        sees_all = operator or self.settings.auth.read == "all"
+        return Asker(identity, operator, sees_all, request.state.request_id)
+
+    def slow_down(self, caller: str) -> None:
+        """Raises ``Problem`` 429 for whoever asks too fast."""
+        if wait := self.pace.take(caller):
+            seconds = math.ceil(wait)
+            raise Problem(
+                429,
+                "too-fast",
+                f"more than {self.settings.api.rate:g} requests a second: ask again in {seconds} s",
+                headers={"Retry-After": str(seconds)},
+            )
+
+
+def _unknown(detail: str) -> Problem:
+    return Problem(401, "unknown-caller", detail, headers={"WWW-Authenticate": 'Bearer realm="batchkeeper"'})
+
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token of this installation.")
+
+
+def context_of(request: Request) -> Context:
+    """The context of the application that serves this request."""
+    found: Context = request.app.state.context
+    return found
+
+
+async def who(
+    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Asker:
+    """Whoever sent this request. Raises ``Problem``."""
+    return await context_of(request).ask(request, bearer.credentials if bearer else "")
+
+
+def here(request: Request) -> World:
+    """The parts, once there are any. Raises ``Problem`` 503."""
+    world = context_of(request).world
+    if world is None:
+        raise unavailable(Unavailable("the store has not been reached since this process started"))
+    return world
+
+
+Who = Annotated[Asker, Depends(who)]
+Here = Annotated[World, Depends(here)]

@@ -1,0 +1,42 @@
+"""What the API shows, and to whom."""
+
+from __future__ import annotations
+
+from tests.api.place import Place
+
+
+async def test_batches_and_jobs(here: Place) -> None:
+    """The owner sees their batch and its jobs, in the order of the spec."""
+    batch, jobs = await here.failed()
+    listed = await here.ada.get("/api/v1/batches")
+    assert listed.status == 200
+    assert [one["batchId"] for one in listed.items] == [batch.id]
+    one = await here.ada.get(f"/api/v1/batches/{batch.name}")
+    assert one.body["tasks"]["endedWithoutSuccess"] == 5
+    page = await here.ada.get("/api/v1/jobs", params={"batch": batch.id, "verdict": "mount-failure"})
+    assert [job["id"] for job in page.items] == [job.id for job in jobs]
+    assert page.body["total"] == 5
+    job = await here.ada.get(f"/api/v1/jobs/{jobs[0].id}")
+    assert job.body["job_input"]["env"]["PHRASE"] == "never-shown-to-others"
+    assert job.body["task"]["attempts"][0]["id"] == jobs[0].id
+    for path in (f"batches/{batch.id}/report", f"batches/{batch.id}/explain", f"jobs/{jobs[0].id}/explain"):
+        assert (await here.ada.get(f"/api/v1/{path}")).status == 200, path
+    log = await here.ada.get(f"/api/v1/jobs/{jobs[0].id}/log")
+    assert log.body["text"] == "a secret line\n"
+
+
+async def test_retry(here: Place) -> None:
+    """A retry of many is answered per id, and the child stands in line."""
+    _, jobs = await here.failed()
+    told = await here.ada.post("/api/v1/jobs/retry", {"job_ids": [job.id for job in jobs]})
+    assert told.status == 200, told.body
+    assert (told.body["done"], told.body["refused"]) == (5, 0)
+    again = await here.ada.post(f"/api/v1/jobs/{jobs[0].id}/retry")
+    assert again.status == 409
+    assert told.body["answers"][0]["retry_id"] in again.body["detail"] or "r1" in again.body["detail"]
+
+
+async def test_openapi(here: Place) -> None:
+    """The document is there."""
+    document = (await here.ada.get("/openapi.json")).body
+    assert "/api/v1/jobs/retry" in document["paths"]
