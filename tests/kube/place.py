@@ -70,6 +70,11 @@ class KubePlace(Place):
             },
         )
 
+    def by(self, kubeconfig: Path) -> None:
+        """The daemons that are started from now on find the API server so."""
+        self.kubeconfig = kubeconfig
+        self.configure()
+
     def history(self) -> list[Entry]:
         """What the independent watcher saw so far, in its order."""
         told = [one for one in happenings(self.watcher.changes()) if one.deed in KINDS]

@@ -28,9 +28,8 @@ LONG_TERM = {"duration": "120s", "renew": "100s", "retry": "1s"}
 @pytest.fixture
 def way(place: KubePlace) -> Iterator[Way]:
     """The way that the daemons of this test's place go."""
-    with way_of(place.account) as (found, kubeconfig):
-        place.kubeconfig = kubeconfig
-        place.configure()
+    with way_of(place.account) as found:
+        place.by(found.kubeconfig)
         yield found
 
 
@@ -138,8 +137,7 @@ def test_a_leader_that_slept_through_its_term(place: KubePlace, way: Way) -> Non
     held = way.plan(Fate.HELD, "POST", r"/jobs(\?|$)", times=2)
     place.until("its creates are on their way", lambda: held.met == 2)
     with zombie.frozen():
-        place.kubeconfig = place.account.kubeconfig
-        place.configure()
+        place.by(place.account.kubeconfig)
         heir = place.start()
         before = len(place.jobs("zombie", status="completed"))
         place.until("the heir goes on", lambda: len(place.jobs("zombie", status="completed")) > before)

@@ -67,6 +67,8 @@ class Way(ThreadingHTTPServer):
         assert place.hostname
         assert place.port
         self.there = (place.hostname, place.port)
+        self.kubeconfig = Path()
+        """By which an account goes this way."""
         self.context = ssl.create_default_context(cafile=ca)
         self._lock = threading.Lock()
         self._plans: list[Plan] = []
@@ -209,17 +211,17 @@ class _Request(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def way_of(account: ServiceAccount) -> Iterator[tuple[Way, Path]]:
-    """A way for this account, and a kubeconfig that goes by it."""
+def way_of(account: ServiceAccount) -> Iterator[Way]:
+    """A way for this account."""
     way = Way(account.plane.url, account.plane.ca)
     config = json.loads(account.kubeconfig.read_text())
     config["clusters"][0]["cluster"] = {"server": way.url}
-    path = account.token_file.with_suffix(f".{way.server_address[1]}.kubeconfig")
-    path.write_text(json.dumps(config), encoding="utf-8")
+    way.kubeconfig = account.token_file.with_suffix(f".{way.server_address[1]}.kubeconfig")
+    way.kubeconfig.write_text(json.dumps(config), encoding="utf-8")
     serving = threading.Thread(target=way.serve_forever, args=(0.05,), name="way", daemon=True)
     serving.start()
     try:
-        yield way, path
+        yield way
     finally:
         way.clear()
         with suppress(OSError):
