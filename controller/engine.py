@@ -130,6 +130,8 @@ class Engine:
     """By batch id and job id: objects as the watch showed them since the last list."""
     seen: Observation | None = None
     """The last complete list."""
+    blind: str = ""
+    """Why the cluster could not be listed when it was last asked to; empty: it could. For people."""
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By namespace: names of unfinished batches as of that list; they tell its foreign objects apart."""
     pacer: Pacer = field(init=False)

@@ -125,8 +125,12 @@ def _parts(
 
 
 async def cheap_view(parts: Parts, batch: Batch, gate: Gate) -> View:
-    """The view as the leader's last list shows it: for the status files, without another list."""
+    """The view as the leader's last list shows it: for the status files, without another list.
+
+    In an outage it shows that, for the last list tells what was so before.
+    """
     engine = parts.engine
     scene = await reconcile.scene_of(engine, [batch])
     scene = replace(scene, observation=engine.seen)
-    return await look(engine, batch, gate, scene, UNLIMITED)
+    view = await look(engine, batch, gate, scene, UNLIMITED)
+    return replace(view, foreign=None, blind=engine.blind) if engine.blind else view

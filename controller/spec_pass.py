@@ -166,7 +166,7 @@ class SpecPass:
             return
         gates, halts = await store.gates(set(left.values())), await store.halts()
         for key, batch_id in left.items():
-            known = (batches.get(batch_id), gates.get(batch_id), halts)
+            known = (batches.get(batch_id), gates.get(batch_id), halts, self.engine.blind)
             before, again = self._last.get(key, (None, 0.0))
             if known != before or now >= again or known[0] is None:
                 async with self.engine.guarded(f"status:{key}", spec=key):

@@ -16,6 +16,7 @@ from controller.core.sharing import Demand, Limits
 from controller.core.sight import Observation
 from controller.engine import Engine
 from controller.looking import Scene
+from controller.ports import Unavailable
 
 
 async def open_batches(engine: Engine) -> list[Batch]:
@@ -31,8 +32,12 @@ async def open_batches(engine: Engine) -> list[Batch]:
 async def observe(engine: Engine, namespaces: Sequence[str]) -> Observation:
     """A complete list; what the watch showed before it was asked for is forgotten."""
     engine.news.clear()
-    observation = await engine.cluster.observe(namespaces)
-    engine.seen = observation
+    try:
+        observation = await engine.cluster.observe(namespaces)
+    except Unavailable as error:
+        engine.blind = str(error)
+        raise
+    engine.seen, engine.blind = observation, ""
     return observation
 
 

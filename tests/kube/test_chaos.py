@@ -13,7 +13,6 @@ import pytest
 
 from tests.control_plane.history import happenings, most_at_once
 from tests.e2e.history import starts
-from tests.e2e.waiting import wait_for
 from tests.kube.chaos import Chaos
 from tests.kube.place import QUICK, KubePlace, spec
 from tests.kube.way import way_of
@@ -57,5 +56,5 @@ def test_chaos(fragile: KubePlace, seed: int) -> None:
         assert attempts == {task: 2 if task.startswith("again") else 1 for task in TASKS}, story
         assert most_at_once(happenings(place.watcher.changes())) <= MOST, story
         for daemon in chaos.replicas:
-            wait_for("its readiness", lambda daemon=daemon: daemon.get("/readyz")[0] == 200)
+            daemon.ready()
         place.start_no_more()

@@ -85,8 +85,8 @@ def expires(job: dict[str, dict[str, object]]) -> bool:
 
 @pytest.mark.parametrize("fate", [Fate.DENIED, Fate.HELD])
 def test_nothing_is_decided_in_an_outage(place: KubePlace, way: Way, fate: Fate) -> None:
-    """Every request is refused with a 503, or hangs, while jobs end unseen: the leader says so, and creates,
-    deletes and judges nothing until it sees again."""
+    """Every request is refused with a 503, or hangs, while jobs end unseen: the leader says so, also beside
+    the spec, and creates, deletes and judges nothing until it sees again."""
     place.configure(kubernetes={"timeout": "2s", "lease": LONG_TERM})
     place.know(patience=timedelta(seconds=5))
     place.drop(spec("dark", {f"t{n}": {"RUN_SECONDS": "2"} for n in range(8)}, MOST))
@@ -99,6 +99,7 @@ def test_nothing_is_decided_in_an_outage(place: KubePlace, way: Way, fate: Fate)
         wait_for("they have ended", lambda: ended(place) >= MOST)
         dark_pass(daemon)
         assert (place.statuses("dark"), names(place)) == (records, created)
+        place.tells("dark.json", lambda told: "can't be listed" in " ".join(told.get("waits", ())))
         told(daemon, "namespace")
     place.all_well("dark", MOST)
     daemon.ready()
