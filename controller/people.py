@@ -37,6 +37,8 @@ class Answer:
     error: str = ""
     stage: str = ""
     retry_id: str = ""
+    root_id: str = ""
+    """With a retry: attempt 0 of its task, whichever attempt was named."""
     did: str = ""
     warning: str = ""
     retry_ids: tuple[str, ...] = ()

@@ -144,7 +144,15 @@ def _same_request(chain: Sequence[Attempt], request_id: str | None) -> Attempt |
 
 def _recorded(job_id: str, name: str, child: Attempt, warning: str) -> Answer:
     did = f"attempt {child.attempt} of task {child.task_id} stands in line as {child.name}"
-    return Answer(job_id, name, retry_id=child.id, did=did, warning=warning, retry_toggle=child.retry_toggle)
+    return Answer(
+        job_id,
+        name,
+        retry_id=child.id,
+        root_id=child.root_id,
+        did=did,
+        warning=warning,
+        retry_toggle=child.retry_toggle,
+    )
 
 
 async def _record(

@@ -1,0 +1,230 @@
+"""The six methods that EE2's clients call: what each asks of `requests`, and how its answer looks.
+
+`rpc` calls `run`. Who may do what, and what a retry or a cancel does, is decided where the command line and
+/api/v1 have it decided; here is only EE2's way of putting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller import requests
+from controller.api import rpc_params as read
+from controller.api.rpc_call import METHOD_NOT_FOUND, SERVER_ERROR, Call, Fault
+from controller.api.rpc_shapes import State, batch_state, job_state, unreadable
+from controller.core.model import Attempt, Batch
+from controller.people import Answer, Caller, NotAllowed, NotFound, People, Refused
+from controller.ports import JobFilter
+from controller.telemetry import get_logger
+
+SERVICE = "execution_engine2"
+MAX_CHILDREN = 10_000
+"""Children of batch parents that one answer lists."""
+WHY = "asked over JSON-RPC"
+
+_audit = get_logger("audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whom a token belongs to. ``admin``: may act as one; ``sees_all``: reading is open to everybody."""
+
+    user: str
+    admin: bool = False
+    sees_all: bool = False
+
+    def caller(self, as_admin: bool) -> Caller:
+        """Who acts. Raises ``Fault`` for somebody who wants to act as an admin and is none."""
+        if as_admin and not self.admin:
+            raise Fault(SERVER_ERROR, f"Access Denied: {self.user} is not an administrator")
+        return Caller(self.user, as_admin)
+
+    def sees(self, owner: str) -> bool:
+        """Whether what belongs to this owner is shown."""
+        return self.sees_all or self.admin or self.user == owner
+
+
+Method = Callable[[People, Asker, Mapping[str, Any]], Awaitable[list[Any]]]
+
+
+def method_of(call: Call) -> Method:
+    """The method that a call names. Raises ``Fault``."""
+    service, _, name = call.method.partition(".")
+    method = METHODS.get(name) if service == SERVICE else None
+    if method is None:
+        known = ", ".join(f"{SERVICE}.{each}" for each in METHODS)
+        raise Fault(METHOD_NOT_FOUND, f"there is no such method; there are {known}")
+    return method
+
+
+async def run(method: Method, people: People, asker: Asker, call: Call) -> list[Any]:
+    """The results of a call; of one that writes, the audit log is told what came of it.
+
+    Raises ``Fault``, and what the store raises.
+    """
+    if method not in WRITING:
+        return await method(people, asker, call.params)
+    audit = _audit.bind(who=asker.user, what=call.method, ids=len(_named(call.params)))
+    try:
+        results = await method(people, asker, call.params)
+    except (Refused, NotAllowed, NotFound) as error:
+        audit.info("order", outcome="refused")
+        raise Fault(SERVER_ERROR, str(error)) from error
+    except BaseException as error:
+        audit.info("order", outcome="refused" if isinstance(error, Fault) else type(error).__name__)
+        raise
+    refused = sum("error" in each for each in results[0]) if method is retry_jobs else 0
+    audit.info("order", outcome="done", refused=refused)
+    return results
+
+
+def _named(params: Mapping[str, Any]) -> Sequence[Any]:
+    found = params.get("job_ids", [params.get("job_id")])
+    return found if isinstance(found, list) else []
+
+
+# ------------------------------------------------------------------------------------------- retries
+
+
+async def retry_job(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
+    """Record one retry, or fail."""
+    job_id, caller = read.job_id(params), asker.caller(read.flag(params, "as_admin"))
+    answer = (await requests.retry(people, caller, [job_id]))[0]
+    if answer.error:
+        raise Fault(SERVER_ERROR, answer.error)
+    return [_retried(answer)]
+
+
+async def retry_jobs(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
+    """Record many; each id has its own result or its own error, in the order of the ids."""
+    job_ids = read.job_ids(params, "No job_ids provided to retry")
+    caller = asker.caller(read.flag(params, "as_admin"))
+    return [[_retried(answer) for answer in await requests.retry(people, caller, job_ids)]]
+
+
+def _retried(answer: Answer) -> State:
+    """A retry is the root's, whichever attempt was named; a refusal is the named one's. As EE2 does."""
+    if answer.error:
+        return {"job_id": answer.job_id, "error": answer.error}
+    return {"job_id": answer.root_id, "retry_id": answer.retry_id}
+
+
+# ------------------------------------------------------------------------------------------- cancel
+
+
+async def cancel_job(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
+    """Cancel an attempt, or all of a batch; what has ended already is no error. Gives nothing back."""
+    job_id, caller = read.job_id(params), asker.caller(read.flag(params, "as_admin"))
+    read.terminated_code(params)  # checked, and not believed: the record says who it really was
+    batch = await people.store.batch(job_id)
+    if batch:
+        await _cancel_batch(people, caller, batch)
+        return []
+    answer = (await requests.cancel_jobs(people, caller, [job_id], WHY))[0]
+    if answer.error and not await _is_cancelled(people, caller, job_id):
+        raise Fault(SERVER_ERROR, answer.error)
+    return []
+
+
+async def _cancel_batch(people: People, caller: Caller, batch: Batch) -> None:
+    if not (batch.status.closed and caller.may(batch.user)):
+        await requests.cancel_batch(people, caller, batch, WHY)
+
+
+async def _is_cancelled(people: People, caller: Caller, job_id: str) -> bool:
+    """Whether what a cancel would do has been done, or can't be any more."""
+    job = await people.store.job(job_id)
+    if job is None or not caller.may(job.user):
+        return False
+    return job.status.terminal or (job.stop is not None and job.stop.code is not None)
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+async def check_job(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
+    """One job, or one batch parent."""
+    job_id = read.job_id(params)
+    return [await _one(people, asker, job_id, params)]
+
+
+async def check_jobs(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
+    """Many, as a list by default, else by their ids; an empty list stands for what is not there."""
+    job_ids = read.job_ids(params, "Please provide a non empty list of job ids")
+    asker.caller(read.flag(params, "as_admin"))
+    as_list = read.flag(params, "return_list", True)
+    found = await _states(people, asker, job_ids, read.excluded(params))
+    if not found:
+        raise Fault(SERVER_ERROR, f"Cannot find job with ids: {job_ids}")
+    states: dict[str, Any] = {job_id: found.get(job_id, []) for job_id in job_ids}
+    return [{"job_states": list(states.values())} if as_list else states]
+
+
+async def check_job_batch(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
+    """One batch parent and all its children."""
+    job_id, exclude = read.job_id(params), read.excluded(params)
+    if "child_jobs" in exclude:
+        raise Fault(SERVER_ERROR, "You can't exclude child jobs from this endpoint")
+    parent = await _one(people, asker, job_id, params)
+    children: Sequence[Attempt] = ()
+    if await people.store.batch(job_id):
+        children = await _children(people, job_id, MAX_CHILDREN)
+    states = [_shown(asker, job, exclude) for job in children]
+    return [{"batch_jobstate": parent, "child_jobstates": states}]
+
+
+async def _one(people: People, asker: Asker, job_id: str, params: Mapping[str, Any]) -> State:
+    asker.caller(read.flag(params, "as_admin"))
+    found = await _states(people, asker, [job_id], read.excluded(params))
+    if not found:
+        raise Fault(SERVER_ERROR, f"Cannot find job with ids: {[job_id]}")
+    if "check_job_error" in found[job_id]:
+        raise Fault(SERVER_ERROR, found[job_id]["failure"])
+    return found[job_id]
+
+
+async def _states(
+    people: People, asker: Asker, job_ids: Sequence[str], exclude: frozenset[str]
+) -> dict[str, State]:
+    """What is there, by id. Raises ``Fault`` when it would be too much for one answer."""
+    found = {job.id: _shown(asker, job, exclude) for job in await people.store.jobs(job_ids)}
+    left = MAX_CHILDREN
+    for job_id in dict.fromkeys(job_ids):
+        batch = None if job_id in found else await people.store.batch(job_id)
+        if batch is None:
+            continue
+        if not asker.sees(batch.user):
+            found[job_id] = unreadable(job_id)
+            continue
+        children = () if "child_jobs" in exclude else await _children(people, job_id, left)
+        left -= len(children)
+        found[job_id] = batch_state(batch, [child.id for child in children], exclude)
+    return found
+
+
+def _shown(asker: Asker, job: Attempt, exclude: frozenset[str]) -> State:
+    return job_state(job, exclude) if asker.sees(job.user) else unreadable(job.id)
+
+
+async def _children(people: People, batch_id: str, at_most: int) -> Sequence[Attempt]:
+    """The attempts of a batch in spec order. Raises ``Fault`` when there are more."""
+    found = [job async for job in people.store.find_jobs(JobFilter(batch_id=batch_id), limit=at_most + 1)]
+    if len(found) > at_most:
+        raise Fault(
+            SERVER_ERROR,
+            f"more than {MAX_CHILDREN} children in one answer: leave out child_jobs, or page /api/v1/jobs",
+        )
+    return found
+
+
+WRITING: frozenset[Method] = frozenset((retry_job, retry_jobs, cancel_job))
+METHODS: Mapping[str, Method] = {
+    "retry_job": retry_job,
+    "retry_jobs": retry_jobs,
+    "check_job": check_job,
+    "check_jobs": check_jobs,
+    "check_job_batch": check_job_batch,
+    "cancel_job": cancel_job,
+}

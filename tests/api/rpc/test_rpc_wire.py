@@ -1,0 +1,109 @@
+"""What goes over the wire at /rpc: statuses, headers, tokens, limits, and what is told when all is down."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from controller.ports import Store, Unavailable
+from tests.api.rpc.client import Ee2Client, Raw, ServerError
+from tests.api.rpc.world import ADA, RpcWorld, serving
+
+
+def call(method: str, params: dict[str, Any], call_id: Any = "7") -> dict[str, Any]:
+    """A call as it goes over the wire."""
+    return {"version": "1.1", "id": call_id, "method": method, "params": [params]}
+
+
+def block(answer: Raw) -> dict[str, Any]:
+    """The error block of an answer that has one."""
+    assert answer.content_type == "application/json"
+    assert set(answer.document) == {"version", "id", "error"}
+    found: dict[str, Any] = answer.document["error"]
+    assert set(found) == {"name", "code", "message", "error"}
+    return found
+
+
+async def test_a_result_is_wrapped(rpc: RpcWorld) -> None:
+    """Version, id and the results in a list, also when the list has one list in it, or nothing."""
+    job = await rpc.failed()
+    asked = call("execution_engine2.retry_jobs", {"job_ids": [job.id]}, 7)
+    answer = await rpc.send(asked)
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    document = answer.document
+    assert set(document) == {"version", "id", "result"}
+    assert (document["version"], document["id"]) == ("1.1", 7)
+    assert [len(document["result"]), len(document["result"][0])] == [1, 1]
+    asked = call("execution_engine2.cancel_job", {"job_id": job.id})
+    assert (await rpc.send(asked)).document["result"] == []
+
+
+@pytest.mark.parametrize(
+    "method", ["retry_jobs", "execution_engine2", "execution_engine2.", "execution_engine2.run_job",
+               "njs.retry_jobs", "execution_engine2.retry_jobs.x", "execution_engine2.__class__"],
+)  # fmt: skip
+async def test_other_methods_are_not_found(rpc: RpcWorld, method: str) -> None:
+    """Whatever is not one of the six, and the answer names these."""
+    answer = await rpc.send(call(method, {}))
+    assert answer.status == 500
+    found = block(answer)
+    assert (found["name"], found["code"]) == ("Method not found", -32601)
+    assert "execution_engine2.check_job_batch" in found["message"]
+
+
+async def test_a_token_is_needed(rpc: RpcWorld) -> None:
+    """Without one, and with one that is nobody's, EE2's 500 and not 401, which its clients don't read."""
+    job = await rpc.failed()
+    asked = call("execution_engine2.check_job", {"job_id": job.id})
+    missing, wrong = "Authentication required", "Token validation failed"
+    for token, words in ((None, missing), ("", missing), ("Bearer ", missing), ("nobody", wrong)):
+        answer = await rpc.send(asked, token)
+        assert answer.status == 500
+        found = block(answer)
+        assert (found["name"], found["code"]) == ("Server error", -32000)
+        assert found["message"].startswith(words)
+        assert answer.document["id"] == "7"
+    for token in (ADA, f"Bearer {ADA}", f"bearer  {ADA}"):
+        assert (await rpc.send(asked, token)).status == 200
+
+
+async def test_too_long_a_body(rpc: RpcWorld) -> None:
+    """413 with a block, for one byte more than 1 MiB; exactly that much is read."""
+    full = b'{"pad": "' + b"x" * (2**20 - 11) + b'"}'
+    assert len(full) == 2**20
+    assert block(await rpc.send(full))["name"] == "Invalid Request"
+    answer = await rpc.send(full + b" ")
+    assert (answer.status, block(answer)["code"]) == (413, -32600)
+
+
+@pytest.mark.parametrize("verb", ["GET", "PUT", "DELETE", "PATCH"])
+async def test_only_post(rpc: RpcWorld, verb: str) -> None:
+    """Another verb is told which one it is."""
+    answer = await rpc.send(b"", ADA, verb)
+    assert answer.status == 405
+    assert "POST" in block(answer)["message"]
+
+
+async def test_a_broken_body_has_no_id(rpc: RpcWorld) -> None:
+    """A parse error is answered with a null id, and before anybody asks for a token."""
+    answer = await rpc.send(b"{", None)
+    assert (answer.status, answer.document["id"], block(answer)["code"]) == (500, None, -32700)
+
+
+class Away:
+    """A store that can't be reached, in words that are for the log only."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*_: Any, **__: Any) -> Any:
+            raise Unavailable("mongodb: no answer from db.internal:27017")
+
+        return call
+
+
+@pytest.mark.parametrize("method", ["retry_jobs", "check_jobs"])
+async def test_while_the_database_is_away(method: str) -> None:
+    """The client gets an error block that says when to ask again, and nothing of where the database is."""
+    async with serving(cast("Store", Away())) as url:
+        with pytest.raises(ServerError, match="ask again") as caught:
+            await asyncio.to_thread(Ee2Client(url, ADA).call, method, {"job_ids": ["0" * 24]})
+    assert "internal" not in str(caught.value)
