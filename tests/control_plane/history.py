@@ -7,9 +7,9 @@ somebody asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from controller.adapters import labels
 from controller.core.model import Attempt, Status
@@ -170,7 +170,10 @@ def _has_started(pod: Document) -> bool:
 
 
 def merged(
-    written: Iterable[Written], happened: Iterable[Happened], weather: Iterable[Weather] = ()
+    written: Iterable[Written],
+    happened: Iterable[Happened],
+    weather: Iterable[Weather] = (),
+    deaf: Sequence[tuple[datetime, datetime]] = (),
 ) -> list[Entry]:
     """What the store recorded and what happened in the cluster, in an order in which it can have been.
 
@@ -178,14 +181,15 @@ def merged(
     than the program. So an event stands where its time says, unless the record that can only have been
     written in knowledge of it was written earlier: then it stands just before that record, and so does
     all that happened before it, since revisions have one order. A record that knows of something that
-    the recorder was told of more than ``LAG`` later, or never, moves nothing: the oracle will object.
+    the recorder was told of more than ``LAG`` later, or never, moves nothing: the oracle will object. Time in
+    which the recorder was ``deaf`` does not count.
     """
     waiting, told = list(happened), set[tuple[str, Deed]]()
     found: list[Entry] = []
     recorded: list[Written | Weather] = [*written, *weather]
     for one in sorted(recorded, key=lambda entry: entry.at):
         due = next((at for at, event in enumerate(waiting) if event.at > one.at), len(waiting))
-        known = _known_by(one, waiting, told) if isinstance(one, Written) else 0
+        known = _known_by(one, waiting, told, deaf) if isinstance(one, Written) else 0
         before = waiting[: max(known, due)]
         del waiting[: len(before)]
         told.update((event.uid, event.deed) for event in before)
@@ -194,7 +198,12 @@ def merged(
     return [*found, *waiting]
 
 
-def _known_by(one: Written, waiting: list[Happened], told: set[tuple[str, Deed]]) -> int:
+def _known_by(
+    one: Written,
+    waiting: list[Happened],
+    told: set[tuple[str, Deed]],
+    deaf: Sequence[tuple[datetime, datetime]],
+) -> int:
     """How many of the waiting events must have happened before this was written."""
     job = one.after
     if not isinstance(job, Attempt) or not job.scheduler_id:
@@ -204,9 +213,19 @@ def _known_by(one: Written, waiting: list[Happened], told: set[tuple[str, Deed]]
         return 0
     for deed in wanted:
         for number, event in enumerate(waiting, start=1):
-            if (event.uid, event.deed) == (job.scheduler_id, deed) and event.at <= one.at + LAG:
-                return number
+            if (event.uid, event.deed) == (job.scheduler_id, deed):
+                return number if _late(one.at, event.at, deaf) <= LAG else 0
     return 0
+
+
+def _late(known: datetime, told: datetime, deaf: Sequence[tuple[datetime, datetime]]) -> timedelta:
+    """How much later the recorder was told, without the time in which it could not be."""
+    reached, late = known, told - known
+    for begin, end in sorted(deaf):
+        begin, end = max(begin, reached), min(end, told)
+        if begin < end:
+            late, reached = late - (end - begin), end
+    return late
 
 
 def _knows(job: Attempt) -> tuple[Deed, ...]:

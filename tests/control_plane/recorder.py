@@ -62,6 +62,11 @@ class Recorder:
         """How often a watch could not go on where it was, so that revisions between may be missing."""
         return sum(one.gaps for one in self._collections)
 
+    @property
+    def deaf(self) -> list[tuple[datetime, datetime]]:
+        """From when to when a watch was broken: what happened then, or just before, was heard of after it."""
+        return [span for one in self._collections for span in list(one.deaf)]
+
     def start(self) -> None:
         """Look at what is there, and follow it from there on."""
         for one in self._collections:
@@ -92,6 +97,8 @@ class _Collection:
     def __init__(self, api: Api, path: str, note: Callable[[Change], None]) -> None:
         self.path = path
         self.gaps = 0
+        self.deaf: list[tuple[datetime, datetime]] = []
+        self._broke: datetime | None = None
         self.stopping = threading.Event()
         self._api = api
         self._note = note
@@ -120,10 +127,12 @@ class _Collection:
             try:
                 self._watch()
             except Refused as refused:
+                self._broke = self._broke or datetime.now(UTC)
                 if refused.status == 410:
                     self._relist()
             except (OSError, HTTPException, ValueError):
-                pass  # it ends in the middle of a line when the API server is killed
+                # It ends in the middle of a line when the API server is killed.
+                self._broke = self._broke or datetime.now(UTC)
             self.stopping.wait(RETRY_SECONDS)
 
     def is_current(self) -> bool:
@@ -139,6 +148,7 @@ class _Collection:
         for event in self._api.watch(self.path, self._revision):
             if self.stopping.is_set():
                 return
+            self._hears()
             self._revision = event["object"]["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
                 self._take(event["type"], event["object"])
@@ -149,6 +159,12 @@ class _Collection:
             self.list()
         except (OSError, Refused):
             return
+        self._hears()
+
+    def _hears(self) -> None:
+        if self._broke is not None:
+            self.deaf.append((self._broke, datetime.now(UTC)))
+            self._broke = None
 
     def _take(self, type: str, item: Document, since: int | None = None) -> None:  # noqa: A002  as the API calls it
         """``since``: a revision after which it happened, where more is not known."""

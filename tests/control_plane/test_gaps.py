@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from controller.adapters import labels
+from controller.core.model import Status
 from tests.control_plane.admin import Api, Document, Refused
-from tests.control_plane.history import happenings, most_at_once
+from tests.control_plane.history import happenings, merged, most_at_once
 from tests.control_plane.recorder import JOBS, Recorder
 from tests.e2e.waiting import wait_for
-from tests.oracle.history import Deed
+from tests.oracle.histories import attempt
+from tests.oracle.history import Deed, Happened, Written
 
 MARKS = {labels.MANAGED_BY: labels.MANAGER, labels.JOB_ID: "a"}
 LAB = "/apis/batch/v1/namespaces/lab/jobs"
@@ -73,7 +77,7 @@ def test_an_end_in_a_gap_is_no_overlap() -> None:
     api.shows(LAB, "Job", 10, job("one", 9))
     recorder = recording(api, JOBS)
     api.shows(LAB, "Job", 20, job("one", 19, over=True), job("two", 15))
-    wait_for("the gap is known", lambda: recorder.gaps)
+    wait_for("the gap is known", lambda: recorder.deaf)
     told = happenings(recorder.changes())
     recorder.stop()
     assert [(event.name, event.deed) for event in told] == [
@@ -110,3 +114,15 @@ def test_a_server_that_is_away_is_waited_for() -> None:
     api.away = False
     assert [event.name for event in happenings(recorder.changes())] == ["one", "two"]
     recorder.stop()
+
+
+def test_what_was_known_before_a_deaf_time_was_there() -> None:
+    """The server was killed between its answer to the program and its word to the recorder, which heard of
+    the Job a quarter of an hour later: the record is no lie. Without a deaf time it would be one."""
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    queued = replace(attempt("a"), status=Status.QUEUED, scheduler_id="uid-one")
+    known = Written(noon, queued)
+    told = Happened(noon + timedelta(minutes=15), Deed.CREATED, "uid-one", "one", "lab", "a", ours=True)
+    deaf = [(noon + timedelta(seconds=1), told.at - timedelta(seconds=0.5))]
+    assert [type(entry) for entry in merged([known], [told], deaf=deaf)] == [Happened, Written]
+    assert [type(entry) for entry in merged([known], [told])] == [Written, Happened]

@@ -88,7 +88,8 @@ class KubePlace(Place):
         assert self.recorder is not None
         oracle = Oracle(Facts(**{"list_age": timedelta(seconds=1.5), **self._facts}))
         happened = happenings(self.watcher.changes(), self.by_others)
-        oracle.feed_all(merged(self.recorder.written(), happened, self.weather))
+        written = self.recorder.written()
+        oracle.feed_all(merged(written, happened, self.weather, self.watcher.deaf))
         if not self.left_open:
             oracle.finish()
         return oracle
