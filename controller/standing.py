@@ -64,7 +64,7 @@ class Standing:
             return batch.status.value
         if self.gate.cancel:
             return "cancelling"
-        if self.gate.hold:
+        if self.gate.waits_for_people:
             return BatchStatus.HELD.value
         return BatchStatus.PAUSED.value if self.gate.paused else BatchStatus.RUNNING.value
 

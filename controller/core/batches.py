@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from controller.core.model import Batch, BatchStatus, Gate, Hold, Result
+from controller.core.model import Batch, BatchStatus, Gate, Result
 
 
 class BatchReason(StrEnum):
@@ -84,7 +84,7 @@ def _alive(batch: Batch, gate: Gate) -> BatchMove | None:
 
 def _following(gate: Gate) -> BatchMove:
     """A hold shows before a pause: it needs somebody to look, not only to come back."""
-    if gate.hold and not gate.held_for(Hold.LOOKING):  # which every batch is, until its first pass
+    if gate.waits_for_people:
         return BatchMove(BatchStatus.HELD, BatchReason.HELD, gate.hold)
     if gate.paused:
         return BatchMove(BatchStatus.PAUSED, BatchReason.PAUSED, "paused until it is resumed")

@@ -343,6 +343,11 @@ class Gate:
         """Whether this is why nothing is submitted."""
         return self.hold.partition(":")[0] == hold.value
 
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether people see it held. Every gate is born ``looking``: the first pass sees to that."""
+        return bool(self.hold) and not self.held_for(Hold.LOOKING)
+
     def lowest_free_slots(self, n: int) -> tuple[int, ...]:
         """The n smallest slot numbers that no holder has."""
         taken = {holder.slot for holder in self.holders}

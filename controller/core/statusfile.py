@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from controller.core.adoption import about_others
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Hold, Result, Status
 
 MAX_FAILURES = 10
@@ -84,7 +85,7 @@ def _state(batch: Batch, gate: Gate) -> BatchStatus:
     """The batch's status, ahead of it where the gate already says more: the gate is the authority."""
     if batch.status.closed or batch.status is BatchStatus.EXPANDING:
         return batch.status
-    if gate.hold:
+    if gate.waits_for_people:
         return BatchStatus.HELD
     return BatchStatus.PAUSED if gate.paused else BatchStatus.RUNNING
 
@@ -124,6 +125,8 @@ def _next(batch: Batch, gate: Gate, refused: Sequence[str]) -> str:
         return "Nothing to do: it is being cancelled, and what is active is being stopped."
     if gate.hold.startswith(Hold.ADOPTION_NEEDED.value):
         return f"'batchkeeper adopt {name}', or adopt: true in the spec, takes over what runs already."
+    if about_others(gate):
+        return "Nothing to do: the next pass looks at what runs under its names already."
     if gate.hold:
         return f"Find and remove the cause ('batchkeeper explain {name}'), then 'batchkeeper resume {name}'."
     if gate.paused:

@@ -330,6 +330,7 @@ def holds(guard: Guard, job: Attempt, move: Move, life: Lifecycle) -> bool:
         Guard.SAME_UID: change.uid == job.scheduler_id,
         Guard.SAME_ENTRY: change.entered == since,
         Guard.PAST_LIMIT: since is not None and change.limit is not None and NOW - since > change.limit,
+        Guard.OURS: not job.kind,
     }
     return facts[guard]
 

@@ -157,6 +157,8 @@ def test_the_state_follows_the_gate_until_the_end(batch: Batch, gate: Gate, stat
         (BATCH, replace(GATE, paused=True), "batchkeeper resume gapit3-trait"),
         (BATCH, replace(GATE, hold="systemic-failure: x"), "batchkeeper explain gapit3-trait"),
         (BATCH, replace(GATE, hold="adoption-needed: x"), "batchkeeper adopt gapit3-trait"),
+        (BATCH, replace(GATE, hold="adopting: x"), "Nothing to do: the next pass"),
+        (BATCH, replace(GATE, hold="looking: x"), "Nothing to do: the next pass"),
         (BATCH, replace(GATE, cancel=STOP), "being cancelled"),
         (replace(BATCH, status=BatchStatus.CANCELLED), GATE, "would open it again"),
         (replace(BATCH, status=BatchStatus.FINISHED, result=Result.COMPLETED), GATE, "every task completed"),
@@ -301,3 +303,18 @@ def test_a_refused_file_lists_its_problems() -> None:
 def test_a_spec_that_waits_for_its_csv_says_for_which() -> None:
     """Whoever copies a large table sees that it is waited for."""
     assert awaiting_status(["traits.csv"])["waits"] == ["traits.csv"]
+
+
+@pytest.mark.parametrize(
+    ("hold", "paused", "state"),
+    [
+        ("looking: x", False, BatchStatus.RUNNING),
+        ("looking: x", True, BatchStatus.PAUSED),
+        ("adopting: x", False, BatchStatus.HELD),
+        ("adoption-needed: x", False, BatchStatus.HELD),
+    ],
+)
+def test_a_new_batch_is_not_shown_as_held(hold: str, paused: bool, state: BatchStatus) -> None:
+    """The look that every batch begins with needs nobody: only one that waits for people is shown."""
+    told = status(BATCH, replace(GATE, hold=hold, paused=paused))
+    assert (told["state"], told["reason"]) == (state.value, hold)

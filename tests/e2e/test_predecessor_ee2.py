@@ -342,6 +342,7 @@ async def test_reapers(place: Place) -> None:
     daemon = place.start()
     daemon.ready()
     place.until("its records", lambda: len(place.statuses("reap")) == 5)
+    place.until("others were looked for", lambda: not place.gate("reap").get("hold"))
     async with desk(place) as at:
         forge = Forge(place, at.store)
         with daemon.frozen():
