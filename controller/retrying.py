@@ -80,13 +80,12 @@ class _Scene:
 async def _scene(people: People, job_ids: Sequence[str]) -> _Scene:
     store = people.store
     jobs = {job.id: job for job in await store.jobs(job_ids)}
-    parents = {job_id for job_id in job_ids if job_id not in jobs and await store.batch(job_id)}
+    parents = await store.batches_with(job_id for job_id in job_ids if job_id not in jobs)
     chains = await store.chains(sorted({job.root_id for job in jobs.values()})) if jobs else {}
     batch_ids = sorted({job.batch_id for job in jobs.values()})
     gates = await store.gates(batch_ids) if jobs else {}
-    batches = {batch_id: await store.batch(batch_id) for batch_id in batch_ids}
-    known = {batch_id: batch for batch_id, batch in batches.items() if batch}
-    return _Scene(await store.now(), jobs, chains, gates, known, frozenset(parents))
+    batches = await store.batches_with(batch_ids)
+    return _Scene(await store.now(), jobs, chains, gates, batches, frozenset(parents))
 
 
 def _preflight(

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
@@ -18,13 +17,9 @@ from controller.adapters.mongo_changes import guarded_update
 from controller.adapters.mongo_documents import attempt_document
 from controller.adapters.mongo_edge import DUPLICATE_KEY, PAGE, MongoPart, edge
 from controller.adapters.mongo_schema import ATTEMPTS, FAILED, HOLDING
-from controller.adapters.mongo_shapes import Document, object_id
+from controller.adapters.mongo_shapes import Document, id_or_none, object_id
 from controller.core.change import Change
 from controller.core.model import Attempt, Origin, Status, When
-
-
-def _id_or_none(text: str) -> ObjectId | None:
-    return ObjectId(text) if ObjectId.is_valid(text) else None
 
 
 def _in_line(batch_id: str) -> Document:
@@ -37,13 +32,13 @@ class MongoAttempts(MongoPart):
     @edge
     async def job(self, job_id: str) -> Attempt | None:
         """One record, or None; text that is no id is None too, and so is a batch parent."""
-        found = await self._jobs.find_one({"_id": _id_or_none(job_id), **ATTEMPTS})
+        found = await self._jobs.find_one({"_id": id_or_none(job_id), **ATTEMPTS})
         return self._attempt(found) if found else None
 
     @edge
     async def jobs(self, job_ids: Iterable[str]) -> Sequence[Attempt]:
         """The records with these ids that exist, in any order."""
-        wanted = [job for job in map(_id_or_none, job_ids) if job]
+        wanted = [job for job in map(id_or_none, job_ids) if job]
         return await self._attempts(self._jobs.find({"_id": {"$in": wanted}, **ATTEMPTS}))
 
     @edge

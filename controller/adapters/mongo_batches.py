@@ -11,7 +11,7 @@ from typing import Any
 from controller.adapters.mongo_documents import BATCH, COUNTS, SETTING, batch_document, record_status
 from controller.adapters.mongo_edge import edge
 from controller.adapters.mongo_gates import MongoGates
-from controller.adapters.mongo_shapes import Document, object_id
+from controller.adapters.mongo_shapes import Document, id_or_none, object_id
 from controller.core.model import LIVE, Batch, BatchStatus, Counts, Gate, Setting, Status, Verdict
 
 WITHOUT_CHILDREN = {"child_jobs": 0}
@@ -32,11 +32,14 @@ class MongoBatches(MongoGates):
     @edge
     async def batch(self, batch_id: str) -> Batch | None:
         """One batch parent, or None; text that is no id is None too."""
-        try:
-            wanted = object_id(batch_id)
-        except ValueError:
-            return None
-        return await self._batch({"_id": wanted, "batch_job": True})
+        return await self._batch({"_id": id_or_none(batch_id), "batch_job": True})
+
+    @edge
+    async def batches_with(self, batch_ids: Iterable[str]) -> Mapping[str, Batch]:
+        """The batch parents with these ids that exist, in one round trip; text that is no id is none."""
+        wanted = [batch for batch in map(id_or_none, batch_ids) if batch]
+        found = await self._jobs.find({"_id": {"$in": wanted}, "batch_job": True}, WITHOUT_CHILDREN).to_list()
+        return {batch.id: batch for batch in map(self._readable, found) if batch}
 
     @edge
     async def batch_named(self, namespace: str, name: str) -> Batch | None:

@@ -109,6 +109,11 @@ def object_id(text: str) -> ObjectId:
         raise ValueError(f"{text!r} is not an id: 24 hexadecimal digits") from error
 
 
+def id_or_none(text: str) -> ObjectId | None:
+    """The same; None for anything else, which matches nothing."""
+    return ObjectId(text) if ObjectId.is_valid(text) else None
+
+
 def text(value: str) -> str:
     """The same text, half surrogates replaced: a log line with one must not lose its whole record."""
     return str(value) if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")

@@ -156,9 +156,9 @@ async def check_jobs(people: People, asker: Asker, params: Mapping[str, Any]) ->
     asker.caller(read.flag(params, "as_admin"))
     as_list = read.flag(params, "return_list", True)
     found = await _states(people, asker, job_ids, read.excluded(params))
-    if not found:
-        raise Fault(SERVER_ERROR, f"Cannot find job with ids: {job_ids}")
     states: dict[str, Any] = {job_id: found.get(job_id, []) for job_id in job_ids}
+    if not any(states.values()):
+        raise Fault(SERVER_ERROR, f"Cannot find job with ids: {job_ids}")
     return [{"job_states": list(states.values())} if as_list else states]
 
 
@@ -178,11 +178,12 @@ async def check_job_batch(people: People, asker: Asker, params: Mapping[str, Any
 async def _one(people: People, asker: Asker, job_id: str, params: Mapping[str, Any]) -> State:
     asker.caller(read.flag(params, "as_admin"))
     found = await _states(people, asker, [job_id], read.excluded(params))
-    if not found:
+    state = found.get(job_id)
+    if state is None:
         raise Fault(SERVER_ERROR, f"Cannot find job with ids: {[job_id]}")
-    if "check_job_error" in found[job_id]:
-        raise Fault(SERVER_ERROR, found[job_id]["failure"])
-    return found[job_id]
+    if "check_job_error" in state:
+        raise Fault(SERVER_ERROR, state["failure"])
+    return state
 
 
 async def _states(
@@ -191,10 +192,8 @@ async def _states(
     """What is there, by id. Raises ``Fault`` when it would be too much for one answer."""
     found = {job.id: _shown(asker, job, exclude) for job in await people.store.jobs(job_ids)}
     left = MAX_CHILDREN
-    for job_id in dict.fromkeys(job_ids):
-        batch = None if job_id in found else await people.store.batch(job_id)
-        if batch is None:
-            continue
+    parents = await people.store.batches_with(job_id for job_id in job_ids if job_id not in found)
+    for job_id, batch in parents.items():
         if not asker.sees(batch.user):
             found[job_id] = unreadable(job_id)
             continue

@@ -107,6 +107,10 @@ class Store(Protocol):
         """One batch parent, or None."""
         ...
 
+    async def batches_with(self, batch_ids: Iterable[str]) -> Mapping[str, Batch]:
+        """The batch parents with these ids that exist, in one round trip; text that is no id is none."""
+        ...
+
     async def batch_named(self, namespace: str, name: str) -> Batch | None:
         """The batch of this name in this namespace, or None."""
         ...

@@ -61,6 +61,14 @@ class BatchSuite:
         assert await world.store.batch_named("other", "gwas") is None
         assert not await world.store.set_batch(world.store.new_id(), OPEN, {"reason": "x"})
 
+    async def test_batches_by_their_ids(self, world: StoreWorld) -> None:
+        """Those that are there, by id; what is no id, unknown, or a job's is left out."""
+        one, two = await world.add_batch("one"), await world.add_batch("two")
+        job = await world.put()
+        ids = [two.id, "nonsense", world.store.new_id(), job.id, one.id]
+        assert await world.store.batches_with(iter(ids)) == {one.id: one, two.id: two}
+        assert await world.store.batches_with([]) == {}
+
     async def test_batches_newest_first(self, world: StoreWorld) -> None:
         """All, or only those that are (not) closed, and not more than asked for."""
         ids = []

@@ -190,6 +190,10 @@ class MemoryBatches:
         """One batch parent, or None."""
         return self._batches.get(batch_id)
 
+    async def batches_with(self, batch_ids: Iterable[str]) -> Mapping[str, Batch]:
+        """The batch parents with these ids that exist."""
+        return {each: self._batches[each] for each in batch_ids if each in self._batches}
+
     async def batch_named(self, namespace: str, name: str) -> Batch | None:
         """The batch of this name, or None."""
         return self._batches.get(self._batch_names.get((namespace, name), ""))

@@ -90,6 +90,9 @@ async def test_what_is_not_there(rpc: RpcWorld) -> None:
     """EE2's words where none is; no id at all; and what is no id."""
     assert await rpc.refusal("check_job", {"job_id": "x"}) == "Cannot find job with ids: ['x']"
     assert "Cannot find job" in await rpc.refusal("check_jobs", {"job_ids": ["0" * 24, "\ud800"]})
+    capital = (await rpc.failed(id="ABCDEF0123456789ABCDEF01".lower())).id.upper()
+    for method, params in (("check_job", {"job_id": capital}), ("check_jobs", {"job_ids": [capital]})):
+        assert "Cannot find job" in await rpc.refusal(method, params)
     assert "non empty list" in await rpc.refusal("check_jobs", {"job_ids": []})
     assert "must be a string" in await rpc.refusal("check_jobs", {"job_ids": [{"$ne": None}]})
     assert "must be a list" in await rpc.refusal("check_jobs", {"job_ids": {"$gt": ""}})
