@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.adapters.spec_directory import SpecDirectory
@@ -49,12 +49,16 @@ STORE_PATIENCE = (1.0, 2.0, 5.0, 10.0, 15.0)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A daemon that is up: its parts, and where its HTTP port is (empty: off)."""
+    """A daemon that is up: its parts, and where its HTTP port is (empty: off).
+
+    ``page``: the URL that lets whoever started it in, once.
+    """
 
     parts: Parts
     daemon: Daemon
     specs: SpecPass
     url: str
+    page: str = ""
 
 
 async def run_controller(
@@ -87,6 +91,7 @@ async def run_controller(
         running = _assemble(parts, url)
         if api is not None:
             api.open(world_of(parts))
+            running = replace(running, page=api.page(url))
         if once:
             return await _one_of_each(running)
         return await _until(stop, running, health, metrics, ready)
@@ -114,6 +119,9 @@ async def _serve(
     http = HttpServer(app, settings.http.host, settings.http.port, limits=limits)
     await http.start()
     stack.push_async_callback(http.stop)
+    stack.push_async_callback(api.close)
+    if (page := api.page(http.url)) != http.url:
+        get_logger("app").info("open the page", url=page)
     return api, http.url
 
 

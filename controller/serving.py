@@ -5,8 +5,9 @@ A part of the composition root, called by ``app``.
 
 from __future__ import annotations
 
-from controller.api.application import Api
+from controller.api.application import Api, is_loopback
 from controller.api.auth import Authenticator, Chain
+from controller.api.auth_session import Sessions
 from controller.api.auth_static import StaticTokens
 from controller.api.context import World
 from controller.config import Settings
@@ -14,6 +15,7 @@ from controller.parts import Parts
 from controller.ports import Clock
 from controller.reading import read_spec_text
 from controller.spec_pass import Reading
+from controller.this_machine import local_user
 
 
 def api_of(settings: Settings, clock: Clock) -> Api:
@@ -21,7 +23,9 @@ def api_of(settings: Settings, clock: Clock) -> Api:
     known: list[Authenticator] = []
     if settings.auth.static.file is not None:
         known.append(StaticTokens(settings.auth.static.file))
-    return Api(settings, Chain(known), clock.monotonic)
+    local = settings.auth.local and is_loopback(settings.http.host)
+    sessions = Sessions(local_user(), clock.monotonic) if local else None
+    return Api(settings, Chain(known), clock.monotonic, sessions)
 
 
 def world_of(parts: Parts) -> World:

@@ -14,15 +14,31 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi import params as kinds
 from fastapi.dependencies.utils import get_flat_params
 
-from controller.api import documented, problems, routes_batches, routes_jobs, routes_operate, routes_specs
+from controller.api import (
+    documented,
+    problems,
+    routes_batches,
+    routes_events,
+    routes_jobs,
+    routes_operate,
+    routes_specs,
+)
 from controller.api.auth import Chain
+from controller.api.auth_session import Sessions, router_of
 from controller.api.context import Context, World
 from controller.api.guard import Guard
+from controller.api.live import Live
 from controller.api.problems import Problem
 from controller.config import Settings
 from controller.telemetry import get_logger
 
-ROUTERS = (routes_specs.router, routes_batches.router, routes_jobs.router, routes_operate.router)
+ROUTERS = (
+    routes_specs.router,
+    routes_batches.router,
+    routes_jobs.router,
+    routes_operate.router,
+    routes_events.router,
+)
 NOBODY = (
     "the API is not served: nobody could be told from anybody. Set auth.static.file, auth.oidc or "
     "auth.token_review, or listen on a loopback address"
@@ -33,8 +49,14 @@ _log = get_logger(__name__)
 class Api:
     """The API of one process. ``install`` before the server starts, ``open`` when the store answers."""
 
-    def __init__(self, settings: Settings, chain: Chain, monotonic: Callable[[], float]) -> None:
-        self.context = Context(settings, chain, monotonic)
+    def __init__(
+        self,
+        settings: Settings,
+        chain: Chain,
+        monotonic: Callable[[], float],
+        sessions: Sessions | None = None,
+    ) -> None:
+        self.context = Context(settings, chain, monotonic, sessions)
         self._settings = settings
 
     def install(self, app: FastAPI, *extra: APIRouter) -> None:
@@ -44,18 +66,32 @@ class Api:
         app.add_middleware(Guard, max_body=self._settings.api.max_body)
         if not self._settings.api.enabled:
             return
-        if not self.context.chain.names:
+        sessions, known = self.context.sessions, self.context.chain.names
+        if not known and sessions is None:
             _log.warning("api off", why=NOBODY)
             app.add_api_route("/api/{rest:path}", _off, methods=_METHODS, include_in_schema=False)
             return
+        if sessions is not None:
+            app.include_router(router_of(sessions))
         for router in (*ROUTERS, *extra):
             app.include_router(router, dependencies=[Depends(known_query)])
         app.openapi = lambda: documented.document(app)  # type: ignore[method-assign]
-        _log.info("api on", known_by=self.context.chain.names)
+        _log.info("api on", known_by=[*known, *(["session"] if sessions else [])])
 
     def open(self, world: World) -> None:
         """From now on requests are answered; until then they get 503."""
         self.context.world = world
+        self.context.live = Live(world.store, world.desk)
+
+    async def close(self) -> None:
+        """End what would go on for ever, before the server stops."""
+        if self.context.live is not None:
+            await self.context.live.close()
+
+    def page(self, url: str) -> str:
+        """The URL of the page, with a token that lets in once where there are sessions."""
+        sessions = self.context.sessions
+        return sessions.page(url) if sessions and self._settings.api.enabled else url
 
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -15,6 +15,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from controller.api.auth import Chain, Identity
+from controller.api.auth_session import COOKIE, Sessions, must_be_same_origin
+from controller.api.live import Live
 from controller.api.pace import Pace
 from controller.api.problems import Problem, unavailable
 from controller.config import Settings
@@ -73,11 +75,19 @@ class Asker:
 class Context:
     """The state of the API of one process."""
 
-    def __init__(self, settings: Settings, chain: Chain, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        chain: Chain,
+        monotonic: Callable[[], float],
+        sessions: Sessions | None = None,
+    ) -> None:
         self.settings = settings
         self.chain = chain
+        self.sessions = sessions
         self.pace = Pace(settings.api.rate, settings.api.burst, monotonic)
         self.world: World | None = None
+        self.live: Live | None = None
 
     async def ask(self, request: Request, token: str) -> Asker:
         """Who sends this token. Raises ``Problem``: 401, 429, or 503 when that can't be told."""
@@ -92,6 +102,14 @@ class Context:
         if identity is None:
             self.slow_down(where)
             raise _unknown("the token is not valid, or no longer: get a new one")
+        return self.admit(request, identity)
+
+    def ask_with_cookie(self, request: Request, cookie: str) -> Asker:
+        """Whose session this is. Raises ``Problem``: 401, 403 from another origin, 429."""
+        identity = self.sessions.identify(cookie) if self.sessions else None
+        if identity is None:
+            raise _unknown("the session is over: open the URL that the log names under 'open the page'")
+        must_be_same_origin(request)
         return self.admit(request, identity)
 
     def admit(self, request: Request, identity: Identity) -> Asker:
@@ -129,8 +147,11 @@ def context_of(request: Request) -> Context:
 async def who(
     request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Asker:
-    """Whoever sent this request. Raises ``Problem``."""
-    return await context_of(request).ask(request, bearer.credentials if bearer else "")
+    """Whoever sent this request; a token goes before a cookie. Raises ``Problem``."""
+    context, cookie = context_of(request), request.cookies.get(COOKIE, "")
+    if cookie and not bearer and context.sessions:
+        return context.ask_with_cookie(request, cookie)
+    return await context.ask(request, bearer.credentials if bearer else "")
 
 
 def here(request: Request) -> World:

@@ -104,13 +104,14 @@ async def _beside(daemon: asyncio.Task[int], running: Running, wanted: Wanted) -
         return daemon.result() or _interrupted(wanted)
     code = following.result()
     if wanted.keep and not daemon.done():
-        note(f"the daemon goes on until Ctrl-C (--keep){_at(running.url)}")
+        note(f"the daemon goes on until Ctrl-C (--keep){_at(running)}")
         await daemon
     return code
 
 
-def _at(url: str) -> str:
-    return f"; its metrics are at {url}/metrics" if url else ""
+def _at(running: Running) -> str:
+    page = f", its page at {running.page}" if running.page != running.url else ""
+    return f"; its metrics are at {running.url}/metrics{page}" if running.url else ""
 
 
 def _interrupted(wanted: Wanted) -> int:

@@ -20,6 +20,7 @@ from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.system_clock import SystemClock
 from controller.api.application import Api
 from controller.api.auth import Authenticator, Chain
+from controller.api.auth_session import Sessions
 from controller.api.auth_static import StaticTokens
 from controller.api.context import World
 from controller.config import Settings, load
@@ -182,6 +183,7 @@ async def place(
     *extra: APIRouter,
     authenticators: Sequence[Authenticator] | None = None,
     cluster: Cluster | None = None,
+    sessions: Sessions | None = None,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Place]:
     """A server on a free port; ``sections``: settings that differ from the defaults."""
@@ -206,7 +208,7 @@ async def place(
         tokens = folder / "tokens"
         await asyncio.to_thread(_write_tokens, tokens)
         authenticators = [StaticTokens(tokens)]
-    api = Api(settings, Chain(authenticators), clock.monotonic)
+    api = Api(settings, Chain(authenticators), clock.monotonic, sessions)
     app = make_http_app(Health(), Metrics(), clock.monotonic)
     api.install(app, *extra)
     server = HttpServer(app, "127.0.0.1", 0)
@@ -218,6 +220,7 @@ async def place(
         yield here
     finally:
         await here.close()
+        await api.close()
         await server.stop()
         await store.close()
 

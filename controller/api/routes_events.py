@@ -1,0 +1,52 @@
+"""Server-sent events: what changed, live."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from controller.api.context import Here, Who, context_of
+from controller.api.finding import batch_named
+from controller.api.live import Listener
+from controller.api.problems import Problem
+
+router = APIRouter(prefix="/api/v1", tags=["events"])
+_EXAMPLE = 'event: changed\ndata: {"batch_id":"6745f09ac3d4e5f60718292f","jobs":[],"more":false}\n\n'
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A stream that ends after 15 minutes at most",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    }
+}
+
+
+@router.get("/events", summary="What changes, live", responses=_STREAM)
+async def events(
+    request: Request,
+    world: Here,
+    who: Who,
+    batch: Annotated[
+        str,
+        Query(
+            max_length=63,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
+            description="Only of this batch.",
+        ),
+    ] = "",
+) -> Response:
+    """`changed` names a batch and up to 100 of its jobs; `reset` says: read everything again. Both say
+    that something changed, not what: read it. A comment comes every 15 s when nothing does."""
+    context = context_of(request)
+    batch_id = (await batch_named(world, who, batch)).id if batch else ""
+    live = context.live
+    if live is None or live.listeners >= context.settings.api.streams:
+        raise Problem(
+            503,
+            "too-many-listeners",
+            "too many listen at this time: ask again",
+            headers={"Retry-After": "30"},
+        )
+    stream = live.listen(Listener(who.sees, batch_id))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -1,0 +1,110 @@
+"""Server-sent events: who is told what, and that nothing is lost without being said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from controller.api.live import RESET, Listener, Live
+from controller.ports import Changed, Unavailable
+from tests.api.place import ADA, BOB, Place
+
+
+class Stream:
+    """One client's events, as they come."""
+
+    def __init__(self, got: aiohttp.ClientResponse) -> None:
+        self._got = got
+
+    async def event(self) -> tuple[str, dict[str, Any]]:
+        """The next event; comments are passed over."""
+        name = ""
+        while True:
+            line = (await asyncio.wait_for(self._got.content.readline(), 60)).decode().rstrip("\n")
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                return name, json.loads(line.removeprefix("data: "))
+
+
+@asynccontextmanager
+async def listening(here: Place, token: str, resets: int = 2) -> AsyncIterator[Stream]:
+    """Somebody who listens; the first one is told a second time, once the stream is open."""
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.get(f"{here.url}/api/v1/events") as got,
+    ):
+        assert got.status == 200
+        stream = Stream(got)
+        for _ in range(resets):
+            assert (await stream.event())[0] == "reset"
+        yield stream
+
+
+async def test_a_retry_is_told_to_its_owner_only(here: Place) -> None:
+    """The owner learns of the batch and the jobs that changed; somebody else learns of their own only."""
+    batch, jobs = await here.failed()
+    other, others = await here.failed("other", user="bob")
+    async with listening(here, ADA) as ada, listening(here, BOB, 1) as bob:
+        await here.ada.post(f"/api/v1/jobs/{jobs[0].id}/retry")
+        name, told = await ada.event()
+        assert (name, told["batch_id"]) == ("changed", batch.id)
+        await here.bob.post(f"/api/v1/jobs/{others[0].id}/retry")
+        name, told = await bob.event()
+        assert (name, told["batch_id"]) == ("changed", other.id)
+        assert set(told["jobs"]) <= {job.id for job in await here.jobs(other)}
+
+
+async def test_a_stop_ends_the_streams(here: Place) -> None:
+    """A server that is told to stop does not wait for those who listen."""
+    await here.submit()
+    async with listening(here, ADA):
+        assert here.api.context.live
+        await asyncio.wait_for(here.api.close(), 30)
+
+
+def test_a_slow_listener_starts_anew() -> None:
+    """A queue is bounded: whoever is too far behind is told to read everything, and then what is new."""
+    listener = Listener(lambda owner: True)
+    for n in range(200):
+        listener.tell(b"%d" % n)
+    found = []
+    while not listener.queue.empty():
+        found.append(listener.queue.get_nowait())
+    assert found[0] == RESET
+    assert found[-1] == b"199"
+    assert len(found) <= 64
+
+
+class Broken:
+    """A desk whose stream is lost once."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def changes(self) -> AsyncIterator[Changed]:
+        """Listens, is lost, and listens again."""
+        self.asked += 1
+        yield Changed()
+        if self.asked == 1:
+            raise Unavailable("mongod restarts")
+        await asyncio.Event().wait()
+
+
+async def test_a_lost_stream_is_asked_for_again() -> None:
+    """After a restart of the database everybody is told to read everything; a silence is a heartbeat."""
+    desk: Any = Broken()
+    live = Live(desk, desk)
+    events = live.listen(Listener(lambda owner: True), heartbeat=0.05)
+    found = []
+    async for event in events:
+        found.append(event)
+        if found.count(RESET) == 2 and found[-1].startswith(b":"):
+            break
+    await live.close()
+    assert desk.asked == 2
