@@ -171,10 +171,13 @@ class Engine:
 
         ``job`` is the record as it was read before; it feeds the counters and the log line.
         """
-        epoch = None
-        if TABLE[change.event].writer is Writer.LEADER:
+        epoch, row = None, TABLE[change.event]
+        if row.writer is Writer.LEADER:
             self.must_lead()  # it may have stepped down since this pass began
             epoch = self.epoch
+        if "scheduler_id" in change.fields and "scheduler_type" in row.writes:  # whose id that is
+            fields = {**change.fields, "scheduler_type": self.cluster.scheduler_type}
+            change = replace(change, fields=fields)
         after = await self.store.change(change, epoch)
         if after is None:
             self.journal.skipped(job, change)

@@ -113,6 +113,7 @@ def test_everything_is_taken_over() -> None:
             job.origin is Origin.ADOPTED and job.scheduler_id == uids[job.name] for job in found.values()
         )
         assert found["scan-t2"].kind == "TrainingWorkload"
+        assert {job.scheduler_type for job in found.values()} == {"memory"}
         assert (found["scan-t1"].verdict, found["scan-t1"].exit_code) == (Verdict.MOUNT_FAILURE, 2)
         assert found["scan-t1"].evidence.log_tail == "no data"
         assert stage.job("scan-t1-r1").origin is Origin.AUTO
@@ -126,6 +127,7 @@ def test_everything_is_taken_over() -> None:
         assert stage.batch.result is Result.COMPLETED
         assert {name for name in stage.names() if name.endswith("-r1")} == {"scan-t1-r1"}
         assert stage.job("scan-t3").running
+        assert stage.job("scan-t1-r1").scheduler_type == "memory"
         still_theirs(stage, uids)
 
     perform(trace)
