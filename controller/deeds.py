@@ -20,6 +20,7 @@ from controller.core.decide import (
     next_move,
     refused,
     throttled,
+    unanswered,
 )
 from controller.core.machine import Event
 from controller.core.model import Attempt, Foreign, ForeignKind
@@ -138,9 +139,11 @@ async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
         answer = await engine.cluster.create(new_job(view, job))
     except Rejected as error:
         await _refused(engine, view.life, job, token, error)
-    except Unavailable:
+    except Unavailable as error:
         engine.journal.submitted("unknown")
         engine.journal.unknown_outcome("create")
+        if job.evidence.message != (message := str(error)):
+            await engine.apply(job, unanswered(job, message))
         raise
     else:
         engine.journal.submitted(answer.result.value)

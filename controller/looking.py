@@ -73,6 +73,7 @@ async def look(
         sights=_sights(batch, (*holders, *others), seen, scene, read_at),
         foreign=foreign,
         blind=blind,
+        unserved=engine.seen.unserved if engine.seen else frozenset(),
         allowance=allowance,
     )
     return await _with_chains(engine, await _with_line(engine, view))

@@ -56,7 +56,13 @@ def engine_settings(settings: Settings) -> EngineSettings:
         running_after=reap.running_after,
     )
     return EngineSettings(
-        life=Lifecycle(hold=life.open_create_hold, ttl=life.finished_ttl, reaper=reaper),
+        life=Lifecycle(
+            hold=life.open_create_hold,
+            ttl=life.finished_ttl,
+            no_pod_after=life.no_pod_after,
+            unreachable_after=life.unreachable_after,
+            reaper=reaper,
+        ),
         interval=settings.reconcile.interval,
         repair_after=settings.repair.after,
         clock_skew=life.clock_skew,

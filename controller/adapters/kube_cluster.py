@@ -56,8 +56,6 @@ class KubeCluster:
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self._logs = Logs(client)
         self._others = Others(client, settings.kinds, settings.instance)
-        self.unserved: frozenset[str] = frozenset()
-        """Kinds that are to be counted and whose API group this cluster does not serve: they are empty."""
 
     # -------------------------------------------------------------------------------------------- reads
 
@@ -67,31 +65,31 @@ class KubeCluster:
         found = await asyncio.gather(*(self._namespace(one) for one in namespaces))
         jobs: dict[str, ClusterJob] = {}
         foreign: list[ForeignObject] = []
-        blind = {}
+        blind, unserved = {}, frozenset[str]()
         for namespace, seen in zip(namespaces, found, strict=True):
             if isinstance(seen, str):
                 blind[namespace] = seen
             else:
                 jobs |= seen[0]
                 foreign += seen[1]
+                unserved |= seen[2]
         listed = frozenset(namespaces) - blind.keys()
         if blind and not listed:
             raise Unavailable(next(iter(blind.values())))
-        return Observation(asked, listed, blind, jobs, tuple(foreign))
+        return Observation(asked, listed, blind, jobs, tuple(foreign), unserved)
 
     async def _namespace(
         self, namespace: str
-    ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...]] | str:
-        """Our jobs and the foreign objects of one namespace, or why it could not be listed completely."""
+    ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...], frozenset[str]] | str:
+        """Our jobs, foreign objects and unserved APIs of a namespace, or why it can't be listed."""
         try:
             lists = await list_namespace(self._client, self._settings.kinds, namespace)
             unserved = frozenset(kind.api for kind, things in lists.items() if things is None)
-            self.unserved = unserved
             listed = {kind: things or [] for kind, things in lists.items()}
             if {JOB.api, POD.api} & unserved:
                 return f"namespace {namespace}: the API server serves no Jobs or no Pods"
             jobs = our_jobs(listed[JOB], listed[POD], self._settings.instance)
-            return await self._with_events(jobs), roots(listed, self._settings.instance)
+            return await self._with_events(jobs), roots(listed, self._settings.instance), unserved
         except (Refused, Unavailable) as error:
             return f"namespace {namespace} can't be listed: {error}"
 

@@ -48,6 +48,7 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         deleting="deletionTimestamp" in about,
         finished=job_done or (has_ended and all(pod_ended(one) for one in pods)),
         pod_unfinished=any(not pod_ended(one) for one in pods),
+        pod_deleting_since=_deleting_since(pod),
         expiring=dig(job, "spec").get("ttlSecondsAfterFinished") is not None,
         succeeded=_succeeded(pod, job_ends),
         exit_code=_number(ended.get("exitCode")),
@@ -136,6 +137,11 @@ def instant(value: object) -> datetime | None:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except OverflowError:
         return None
+
+
+def _deleting_since(pod: Json | None) -> datetime | None:
+    """The API server writes when the grace will be over, not when the delete was asked for."""
+    return None if pod is None or pod_ended(pod) else instant(meta(pod).get("deletionTimestamp"))
 
 
 def _number(value: object) -> int | None:

@@ -197,6 +197,10 @@ class Lifecycle(Section):
     """How long after a create without an answer it may still land; its name stays taken as long."""
     finished_ttl: DurationOrNone = timedelta(hours=1)
     """How long a finished job's object is kept in the cluster once its result is recorded."""
+    no_pod_after: Duration = timedelta(seconds=60)
+    """How long a job's object may have no pod before its events are asked why."""
+    unreachable_after: Duration = timedelta(minutes=10)
+    """How long a pod may take to go before its node is shown as out of reach."""
     clock_skew: Duration = timedelta(seconds=30)
     """How far clocks may disagree before nothing is reaped."""
 

@@ -38,9 +38,6 @@ BY_DAEMON = "batchkeeper"
 """Who ordered a stop that no person ordered."""
 BY_ITSELF = frozenset({Verdict.MOUNT_FAILURE, Verdict.CONFIGURATION_ERROR, Verdict.APPLICATION_ERROR})
 """Verdicts on programs that ended by themselves: their last words mostly say what to put right."""
-NO_POD_AFTER = timedelta(seconds=60)
-"""How long after an object's creation its pod may be missing before anybody asks why: quotas, PodSecurity and
-missing service accounts refuse no object, only its pod."""
 LAST_WORDS = 160
 """Characters of a job's last log line that its record's ``error`` quotes."""
 
@@ -129,7 +126,7 @@ def _too_late(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life
     )
     limit = overdue(job, now, life.reaper)
     if not past_start and limit is None:
-        return _podless(job, found, sight, now) if life.reaper.trusted else None
+        return _podless(job, found, sight, now, life) if life.reaper.trusted else None
     if not sight.live:
         return Move(Act.LOOK, Reason.CONFIRM)
     if limit is not None:
@@ -145,12 +142,12 @@ def _give_up(job: Attempt, found: ClusterJob, verdict: Verdict, reason: Reason, 
     return Move(Act.WRITE, reason, Change(job.id, Event.GIVEN_UP, reason, fields=fields))
 
 
-def _podless(job: Attempt, found: ClusterJob, sight: Sight, now: datetime) -> Move | None:
+def _podless(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
     """An object that gets no pod: its live events say whether it waits for quota or will never get one."""
     has_pod = found.pod_unfinished or found.started or found.scheduled_at is not None
     if job.status is not Status.QUEUED or has_pod or found.created_at is None:
         return None
-    if now - found.created_at <= NO_POD_AFTER:
+    if now - found.created_at <= life.no_pod_after:
         return None
     if not sight.live:
         return Move(Act.LOOK, Reason.NO_POD)
@@ -167,6 +164,12 @@ def throttled(job: Attempt, message: str) -> Change:
     """The cluster wants no more for now (429, a quota): say so on the record; the create is repeated."""
     evidence = Evidence(message=head(message, MAX_MESSAGE_BYTES))
     return Change(job.id, Event.SEEN, Reason.THROTTLED, fields={"evidence": evidence})
+
+
+def unanswered(job: Attempt, message: str) -> Change:
+    """A create has no definite answer: what was said instead is kept, the next look decides."""
+    evidence = Evidence(message=head(message, MAX_MESSAGE_BYTES))
+    return Change(job.id, Event.SEEN, Reason.UNANSWERED, fields={"evidence": evidence})
 
 
 def reaped(job: Attempt, limit: timedelta, now: datetime) -> Change:

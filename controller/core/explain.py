@@ -7,8 +7,8 @@ that the next pass would plan from. Called by the command line, the API and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.core.adoption import about_others
@@ -20,9 +20,6 @@ from controller.core.reaping import blind_time, entered
 from controller.core.retry import decide_retry
 from controller.core.sight import ClusterJob
 from controller.core.view import View
-
-UNREACHABLE_AFTER = timedelta(minutes=10)
-"""How long a pod may take to go before its node is taken to be out of reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,31 @@ def _lifts(blocked: Block, view: View) -> str:
 
 def explain_batch(view: View, next_due: datetime | None = None) -> Explanation:
     """Why the batch stands where it stands. ``next_due``: the earliest back-off that will have passed."""
+    why = _why_batch(view, next_due)
+    return replace(why, sentence="; ".join((why.sentence, *_remarks(view))))
+
+
+def _remarks(view: View) -> Iterator[str]:
+    """What a person should know besides: places that somebody must free, and what nobody can count."""
+    if view.batch.status.closed:
+        return
+    stuck = [job for job in view.holders if job.status.active and unreachable(view, job)]
+    if stuck:
+        where = f"{_count(len(stuck), 'job')} out of reach: 'batchkeeper explain {stuck[0].name}'"
+        yield f"{where} has the ways out"
+    suspended = [job for job in view.holders if job.status.active and _suspended(view.sight(job).job)]
+    if suspended:
+        yield f"{_count(len(suspended), 'job')} suspended by hand: 'batchkeeper explain {suspended[0].name}'"
+    if view.unserved:
+        groups = ", ".join(sorted(view.unserved))
+        yield f"{groups} is not served by this cluster, so nothing of it is counted"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
+
+
+def _why_batch(view: View, next_due: datetime | None) -> Explanation:
     batch, gate = view.batch, view.gate
     if batch.status is BatchStatus.FINISHED:
         result = batch.result.value if batch.result else "ended"
@@ -105,6 +127,8 @@ def explain_job(view: View, job: Attempt, chain: Sequence[Attempt]) -> Explanati
         return _waiting(view, job)
     if job.status.terminal:
         return _ended(view, job, chain)
+    if unreachable(view, job):
+        return _unreachable(view, job)
     if job.stop:
         return _stopping(view, job, job.stop)
     return _active_job(view, job)
@@ -159,12 +183,13 @@ def _active_job(view: View, job: Attempt) -> Explanation:
         said = job.evidence.message
         if said and not job.stop:
             why = f"{job.name} is not taken yet ({ago}): {said}; the next pass asks again"
-            return Explanation("throttled", why + _tokens(view, job) + reaped, until)
+            cause = "unanswered" if job.open_creates else "throttled"
+            return Explanation(cause, why + _tokens(view, job) + reaped, until)
         why = f"{job.name} is being submitted ({ago}): the cluster's answer or a live look decides"
         return Explanation("submitting", why + _tokens(view, job) + reaped, until)
     found = view.sight(job).job
-    if found and found.finished and found.pod_unfinished:
-        return Explanation("pod-lingers", f"{job.name} has ended, its pod has not{_lingering(found)}")
+    if found and (disturbed := _disturbed(job, found)):
+        return disturbed
     if job.status is Status.QUEUED:
         begun = found.scheduled_at if found else None
         if begun is not None:
@@ -187,12 +212,54 @@ def _active_job(view: View, job: Attempt) -> Explanation:
     )
 
 
+def _disturbed(job: Attempt, found: ClusterJob) -> Explanation | None:
+    """What has come between the object and its pod, if anything has."""
+    if found.finished and found.pod_unfinished:
+        return Explanation("pod-lingers", f"{job.name} has ended, its pod has not{_lingering(found)}")
+    if _suspended(found):
+        return _on_hold(job, found)
+    if found.pod_deleting_since:
+        why = f"{job.name}'s pod on {found.node or 'no node'} is being deleted, and keeps slot {job.slot}"
+        return Explanation("pod-deleted", f"{why} until it is gone")
+    return None
+
+
 def _why_queued(job: Attempt, found: ClusterJob | None) -> str:
     """What keeps an accepted attempt from starting, in the cluster's own words where it has said any."""
     if job.evidence.events and not (found and found.pod_unfinished):
         return f"it has no pod yet ({job.evidence.events[-1]}), and starts when that is lifted"
     room = "it starts when the cluster has room"
     return f"{room} ({found.message})" if found and found.message else room
+
+
+def unreachable(view: View, job: Attempt) -> bool:
+    """Whether the job's pod should have been gone for so long that its node is taken to be out of reach."""
+    found = view.sight(job).job
+    if found is None or not found.pod_unfinished:
+        return False
+    since = [instant for instant in (job.stop and job.stop.at, found.pod_deleting_since) if instant]
+    return bool(since) and view.now - min(since) > view.life.unreachable_after
+
+
+def _unreachable(view: View, job: Attempt) -> Explanation:
+    found = view.sight(job).job
+    assert found is not None
+    if job.stop:
+        return Explanation("node-unreachable", f"{_ordered(view, job, job.stop)}{_lingering(found)}")
+    ago = _span(view.now - (found.pod_deleting_since or view.now))
+    why = f"{job.name}'s pod was deleted and should be gone since {ago}{_lingering(found)}"
+    return Explanation("node-unreachable", why)
+
+
+def _suspended(found: ClusterJob | None) -> bool:
+    """Whether somebody has set ``suspend`` on the object: this program never does."""
+    return found is not None and not found.finished and "Suspended" in found.conditions
+
+
+def _on_hold(job: Attempt, found: ClusterJob) -> Explanation:
+    resume = f'kubectl -n {job.namespace} patch job {job.name} -p \'{{"spec":{{"suspend":false}}}}\''
+    why = f"{job.name} was suspended by hand, so it has no pod and keeps slot {job.slot}"
+    return Explanation("suspended", f"{why}: \"{resume}\" lets it run anew, 'batchkeeper cancel' ends it")
 
 
 def _lingering(found: ClusterJob) -> str:
@@ -205,14 +272,15 @@ def _lingering(found: ClusterJob) -> str:
 
 
 def _stopping(view: View, job: Attempt, stop: Stop) -> Explanation:
-    ordered = f"{job.name} is terminating, ordered by {stop.by} ({stop.why}) {_span(view.now - stop.at)} ago"
-    found = view.sight(job).job
-    if found and found.pod_unfinished and view.now - stop.at > UNREACHABLE_AFTER:
-        return Explanation("node-unreachable", f"{ordered}{_lingering(found)}")
     closes = _tokens(view, job)
     return Explanation(
-        "terminating", f"{ordered}: it keeps slot {job.slot} until its object and pods are gone{closes}"
+        "terminating",
+        f"{_ordered(view, job, stop)}: it keeps slot {job.slot} until its object and pods are gone{closes}",
     )
+
+
+def _ordered(view: View, job: Attempt, stop: Stop) -> str:
+    return f"{job.name} is terminating, ordered by {stop.by} ({stop.why}) {_span(view.now - stop.at)} ago"
 
 
 def _tokens(view: View, job: Attempt) -> str:

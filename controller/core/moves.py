@@ -35,6 +35,7 @@ class Reason(StrEnum):
     STOPPING = "stopping"
     REFUSED = "refused"
     THROTTLED = "throttled"
+    UNANSWERED = "unanswered"
     NAME_TAKEN = "name-taken"
     NAME_BURIED = "name-buried"
     BURYING = "burying"
@@ -77,6 +78,12 @@ class Lifecycle:
     """H: how long a create without an answer keeps its name occupied (R5)."""
     ttl: timedelta = timedelta(hours=1)
     """How long a finished object is kept once its result is durable."""
+    no_pod_after: timedelta = timedelta(seconds=60)
+    """How long after an object's creation its pod may be missing before anybody asks why: quotas, PodSecurity
+    and missing service accounts refuse no object, only its pod."""
+    unreachable_after: timedelta = timedelta(minutes=10)
+    """How long a pod may take to go before its node is taken to be out of reach. For people only: it decides
+    nothing."""
     reaper: Reaper = field(default_factory=Reaper)
 
 

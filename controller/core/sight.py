@@ -27,6 +27,8 @@ class ClusterJob:
     """Its only pod is terminal, or the object's own condition is."""
     pod_unfinished: bool = False
     """A pod of it is not terminal (running, or terminating on a node)."""
+    pod_deleting_since: datetime | None = None
+    """Since when its unfinished pod should be gone: somebody deleted it, and its grace is over."""
     expiring: bool = False
     """A time to live is set: the cluster collects it by itself."""
     succeeded: bool | None = None
@@ -116,3 +118,5 @@ class Observation:
     jobs: Mapping[str, ClusterJob] = field(default_factory=dict)
     """Our objects by job id, tombstones left out. Of two with one job id, the unfinished one."""
     foreign: tuple[ForeignObject, ...] = ()
+    unserved: frozenset[str] = frozenset()
+    """API groups of counted kinds that the cluster does not serve: nothing of them is there to count."""

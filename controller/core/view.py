@@ -61,6 +61,8 @@ class View:
     """Active foreign objects under the prefix; None: no list recent enough, so nothing may be claimed."""
     blind: str = ""
     """Why the batch's namespace could not be seen; empty: it was."""
+    unserved: frozenset[str] = frozenset()
+    """API groups of counted kinds that the cluster does not serve."""
     allowance: Allowance = UNLIMITED
     """What operator's limits, other batches and the submission rate leave."""
 

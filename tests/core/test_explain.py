@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from controller.core.decide import Lifecycle, Sight
-from controller.core.explain import explain_job
+from controller.core.explain import explain_batch, explain_job
 from controller.core.model import (
     Attempt,
     Batch,
@@ -22,6 +22,7 @@ from controller.core.model import (
     Gate,
     Halts,
     Holder,
+    OpenCreate,
     Status,
     Stop,
     TerminatedCode,
@@ -102,6 +103,30 @@ def explained(job: Attempt, found: ClusterJob | None) -> tuple[str, str]:
             "'kubectl delete pod --force'",
         ),
         (
+            attempt(Status.RUNNING),
+            replace(OBJECT, pod_unfinished=True, pod_deleting_since=NOW - timedelta(minutes=11)),
+            "node-unreachable",
+            "should be gone since 11m: node node-3 has not confirmed its end, and its slot is held",
+        ),
+        (
+            attempt(Status.RUNNING),
+            replace(OBJECT, pod_unfinished=True, pod_deleting_since=NOW - timedelta(minutes=9)),
+            "pod-deleted",
+            "pod on node-3 is being deleted, and keeps slot 0",
+        ),
+        (
+            attempt(Status.RUNNING),
+            replace(OBJECT, conditions=("Suspended",)),
+            "suspended",
+            '"kubectl -n lab patch job sweep-7',
+        ),
+        (
+            attempt(Status.CREATED, open_creates=(OpenCreate("t1", NOW),), evidence=Evidence(message="500")),
+            None,
+            "unanswered",
+            "is not taken yet (created for 1m): 500; the next pass asks again; 1 create has no answer yet",
+        ),
+        (
             attempt(Status.RUNNING, stop=ASKED),
             replace(OBJECT, pod_unfinished=True, deleting=True),
             "terminating",
@@ -116,3 +141,23 @@ def test_what_the_cluster_said_is_quoted(
     answer, sentence = explained(job, found)
     assert answer == cause
     assert says in sentence
+
+
+def test_the_batch_names_what_is_stuck_and_what_is_not_counted() -> None:
+    """Who asks about the batch is led to the job that keeps a place, and told of an API that is not there."""
+    job = attempt(Status.RUNNING)
+    lost = replace(OBJECT, pod_unfinished=True, pod_deleting_since=NOW - timedelta(minutes=11))
+    view = View(
+        batch=BATCH,
+        gate=Gate("batch", max=1, holders=(Holder(job.id, 0),)),
+        now=NOW,
+        life=Lifecycle(),
+        holders=(job,),
+        sights={job.id: Sight.listed(lost)},
+        foreign=(),
+        unserved=frozenset({"run.ai/v1"}),
+    )
+    why = explain_batch(view)
+    assert why.cause == "full"
+    assert f"1 job is out of reach: 'batchkeeper explain {job.name}' has the ways out" in why.sentence
+    assert "run.ai/v1 is not served by this cluster" in why.sentence

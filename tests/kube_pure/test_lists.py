@@ -165,8 +165,9 @@ async def test_a_server_without_jobs_or_pods_is_blind(resource: str) -> None:
 async def test_what_is_not_served_is_told() -> None:
     """Status names the API, so that nobody believes that it is counted."""
     cluster = Told({"trainingworkloads": [refused(404)]}).cluster(TRAINING)
-    assert (await cluster.observe(["runai-lab"])).foreign == ()
-    assert cluster.unserved == {"run.ai/v2alpha1"}
+    seen = await cluster.observe(["runai-lab"])
+    assert seen.foreign == ()
+    assert seen.unserved == {"run.ai/v2alpha1"}
 
 
 @pytest.mark.parametrize("error", UNSEEN, ids=["403", "400", "timeout"])

@@ -1,0 +1,135 @@
+"""What stands between a create and its Job, or a Job and its pod: policies, webhooks, quotas on pods.
+
+Another batch in the same namespace goes on in every case, and each refusal is told in the cluster's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.control_plane.admin import Refused
+from tests.control_plane.plane import ControlPlane
+from tests.kube.place import KubePlace, spec
+from tests.kube.test_by_hand import explained
+from tests.kube.test_refusals import quota
+
+REGISTRATION = "/apis/admissionregistration.k8s.io/v1"
+SOON = {"no_pod_after": "2s"}
+ONLY = {"matchExpressions": [{"key": "batchkeeper.io/batch", "operator": "In", "values": ["barred"]}]}
+RULE = {"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}
+
+
+def only_here(place: KubePlace) -> dict[str, Any]:
+    """This test's namespace and its batch ``barred`` only: others share the control plane."""
+    labels = {"kubernetes.io/metadata.name": place.namespace}
+    return {"namespaceSelector": {"matchLabels": labels}, "objectSelector": ONLY}
+
+
+@contextmanager
+def registered(plane: ControlPlane, *things: tuple[str, dict[str, Any]]) -> Iterator[None]:
+    """Cluster-wide objects of the admission API as long as this lasts."""
+    for kind, body in things:
+        plane.admin.create(f"{REGISTRATION}/{kind}", body)
+    try:
+        yield
+    finally:
+        for kind, body in things:
+            plane.admin.delete(f"{REGISTRATION}/{kind}/{body['metadata']['name']}")
+
+
+def denial(place: KubePlace) -> list[tuple[str, dict[str, Any]]]:
+    """A policy that denies Jobs of ``barred`` with a sentence of its own."""
+    about = {"metadata": {"name": place.namespace}}
+    match = {"resourceRules": [RULE], **only_here(place)}
+    denies = {"expression": "false", "message": "no sweeps before the paper is out"}
+    policy = {"failurePolicy": "Fail", "matchConstraints": match, "validations": [denies]}
+    binding = {"policyName": place.namespace, "validationActions": ["Deny"]}
+    return [
+        ("validatingadmissionpolicies", about | {"spec": policy}),
+        ("validatingadmissionpolicybindings", about | {"spec": binding}),
+    ]
+
+
+def dead_webhook(place: KubePlace) -> tuple[str, dict[str, Any]]:
+    """A webhook for Jobs of ``barred`` where nobody listens, and that must be asked all the same."""
+    hook = {
+        "name": "nobody.example.org",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 1,
+        "clientConfig": {"url": "https://127.0.0.1:1/deny"},
+        "rules": [RULE],
+        **only_here(place),
+    }
+    return "validatingwebhookconfigurations", {"metadata": {"name": place.namespace}, "webhooks": [hook]}
+
+
+def in_force(place: KubePlace, words: str) -> None:
+    """The API server acts by it: a dry run of such a Job is refused with these words."""
+    body = {
+        "metadata": {"generateName": "probe-", "labels": {"batchkeeper.io/batch": "barred"}},
+        "spec": {
+            "template": {
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "example.org/a"}]}
+            }
+        },
+    }
+    path = f"/apis/batch/v1/namespaces/{place.namespace}/jobs"
+
+    def refused() -> bool:
+        try:
+            place.plane.admin.call("POST", path, body, query={"dryRun": "All"})
+        except Refused as refusal:
+            return words in str(refusal)
+        return False
+
+    place.until(f"'{words}' is in force", refused)
+
+
+def test_a_policy_denies_the_job(place: KubePlace) -> None:
+    """Its task is rejected with the policy's own sentence, and is not retried; the other batch runs."""
+    with registered(place.plane, *denial(place)):
+        in_force(place, "no sweeps")
+        place.drop(spec("barred", {"a": {}, "b": {}}, 1))
+        place.drop(spec("fine", {"a": {}}, 1))
+        place.start()
+        place.over("barred", "fine")
+    assert place.statuses("fine") == {"fine-a": "completed"}
+    for job in place.jobs("barred"):
+        assert (job["status"], job["verdict"]) == ("error", "rejected")
+        assert "no sweeps before the paper is out" in job["error"]
+    explained(place, "barred-a", "rejected", "no sweeps before the paper is out", "no automatic retry")
+    told = place.tells("barred.json", lambda told: told.get("result"))
+    assert "no sweeps before the paper is out" in told["failures"][0]["message"]
+
+
+def test_a_webhook_that_nobody_answers_is_waited_for(place: KubePlace) -> None:
+    """A 500 says nothing about the Job: it stays created, says why, and starts when the webhook is gone."""
+    with registered(place.plane, dead_webhook(place)):
+        in_force(place, "failed calling webhook")
+        place.drop(spec("barred", {"a": {}}, 1))
+        place.drop(spec("fine", {"a": {}, "b": {}}, 1))
+        place.start()
+        place.over("fine")
+        explained(place, "barred-a", "not taken yet", "failed calling webhook", "nobody.example.org")
+        assert place.job("barred-a")["status"] == "created"
+    place.over("barred")
+    assert place.statuses("barred") == {"barred-a": "completed"}
+    assert place.statuses("fine") == {"fine-a": "completed", "fine-b": "completed"}
+
+
+def test_a_quota_on_pods_is_waited_for(place: KubePlace) -> None:
+    """The Job is there and gets no pod: it stays queued, says why, and starts when the quota is lifted."""
+    path = quota(place, "pods", "0")
+    place.configure(lifecycle=SOON)
+    place.drop(spec("tight", {"a": {}}, 1))
+    place.start()
+    place.is_("tight-a", "queued")
+    explained(place, "tight-a", "has no pod yet", "exceeded quota")
+    assert place.job("tight-a")["status"] == "queued"
+    place.plane.admin.delete(path)
+    place.over("tight")
+    assert place.statuses("tight") == {"tight-a": "completed"}
