@@ -22,6 +22,7 @@ from controller.ports import Unavailable
 
 Json = Mapping[str, Any]
 
+RUNNING = "Running"
 COMPLETE = "Complete"
 """The condition by which a Job proves its success; a workload's phase says the same."""
 
@@ -35,6 +36,9 @@ def others_job(kind: Kind, thing: Json, pods: Sequence[Json]) -> ClusterJob:
     if succeeded is None:
         succeeded = shown.succeeded
     proven = succeeded is True and kind != POD
+    created_at = job_of(thing).created_at
+    # Not every workload's pods are owned by a kind that is counted: its phase tells as much.
+    runs = takes_place and kind not in (JOB, POD) and text(dig(thing, "status"), "phase") == RUNNING
     conditions = tuple(dict.fromkeys((*shown.conditions, COMPLETE))) if proven else shown.conditions
     return replace(
         shown,
@@ -52,7 +56,8 @@ def others_job(kind: Kind, thing: Json, pods: Sequence[Json]) -> ClusterJob:
         succeeded=succeeded,
         exit_code=None if proven and shown.exit_code != 0 else shown.exit_code,
         conditions=conditions,
-        created_at=job_of(thing).created_at,
+        created_at=created_at,
+        started_at=shown.started_at or (created_at if runs else None),
     )
 
 

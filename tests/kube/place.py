@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
+from controller.adapters.kube_foreign import Kind
 from controller.adapters.local_history import Entry
 from tests.control_plane.history import happenings, merged, most_at_once
 from tests.control_plane.jobs import IMAGE
 from tests.control_plane.plane import ControlPlane
-from tests.control_plane.recorder import Change, Recorder
+from tests.control_plane.recorder import WATCHED, Change, Recorder
 from tests.e2e.history import starts
 from tests.e2e.place import Place
 from tests.oracle.history import Deed, Side, Weather
@@ -37,15 +38,18 @@ def rules(rights: Sequence[Right]) -> list[dict[str, list[str]]]:
 class KubePlace(Place):
     """One namespace on a control plane, and daemons that may do there exactly what they must."""
 
-    def __init__(
-        self, root: Path, uri: str, database: str, plane: ControlPlane, namespace: str, **cluster: Any
-    ) -> None:
+    kind = "kubernetes"
+    kinds: Sequence[Kind] = ()
+    """What is counted and watched beside Jobs and Pods."""
+
+    def __init__(self, root: Path, uri: str, database: str, plane: ControlPlane, namespace: str) -> None:
         self.plane = plane
         self.namespace = namespace
-        self.account = plane.service_account(namespace, ACCOUNT, rules((*rules_for(()), *LEASE_RULES)))
-        self.cluster_section = {"kind": "kubernetes", **cluster}
+        rights = (*rules_for(self.kinds), *LEASE_RULES)
+        self.account = plane.service_account(namespace, ACCOUNT, rules(rights))
         self.kubeconfig = self.account.kubeconfig
-        self.watcher = Recorder(plane.admin, namespace)
+        watched = [f"/{kind.path}/namespaces/{{}}/{kind.resource}" for kind in self.kinds]
+        self.watcher = Recorder(plane.admin, namespace, [*WATCHED, *watched])
         self.watcher.start()
         super().__init__(root, uri, database)
 
@@ -61,7 +65,7 @@ class KubePlace(Place):
         given = sections.pop("kubernetes", {})
         super().configure(
             namespace=self.namespace,
-            cluster=self.cluster_section,
+            cluster={"kind": self.kind},
             kubernetes={**kubernetes, **given},
             **{
                 "lifecycle": {"finished_ttl": "1h"},
@@ -69,11 +73,6 @@ class KubePlace(Place):
                 **sections,
             },
         )
-
-    def by(self, kubeconfig: Path) -> None:
-        """The daemons that are started from now on find the API server so."""
-        self.kubeconfig = kubeconfig
-        self.configure()
 
     def history(self) -> list[Entry]:
         """What the independent watcher saw so far, in its order."""
@@ -88,8 +87,7 @@ class KubePlace(Place):
         assert self.recorder is not None
         oracle = Oracle(Facts(**{"list_age": timedelta(seconds=1.5), **self._facts}))
         happened = happenings(self.watcher.changes(), self.by_others)
-        written = self.recorder.written()
-        oracle.feed_all(merged(written, happened, self.weather, self.watcher.deaf))
+        oracle.feed_all(merged(self.recorder.written(), happened, self.weather))
         if not self.left_open:
             oracle.finish()
         return oracle
