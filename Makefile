@@ -43,7 +43,7 @@ format: $(STAMP) ## put the code into its format
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
-bench: $(STAMP) ## measure: a table beside the raw limits of this machine (about four minutes)
+bench: $(STAMP) ## measure: a table beside the raw limits of this machine (about ten minutes)
 	$(BIN)/python -m tests.bench
 
 # Needs uv, which the environment itself does not.

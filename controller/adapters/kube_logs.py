@@ -44,17 +44,20 @@ class Logs:
         we have no right to.
         """
         try:
-            pods, _ = await list_all(self._client, POD, job.namespace, f"{CONTROLLER_UID}={job.uid}")
-            if not pods:
-                return ""
-            newest = max(pods, key=lambda pod: text(meta(pod), "creationTimestamp"))
-            log = await self._read(job, text(meta(newest), "name"), max_bytes)
+            pod = job.pod or await self._newest(job)
+            log = await self._read(job, pod, max_bytes) if pod else b""
         except Refused as error:
             if error.heals and not self._in_vain(job.uid):
                 raise Unavailable(str(error)) from None
             log = b""  # the pod is gone, or its container never ran
         self._since.pop(job.uid, None)
         return log.decode("utf-8", "ignore" if len(log) == max_bytes else "replace")
+
+    async def _newest(self, job: ClusterJob) -> str:
+        """The name of the newest pod; empty: there is none."""
+        pods, _ = await list_all(self._client, POD, job.namespace, f"{CONTROLLER_UID}={job.uid}")
+        newest = max(pods, key=lambda pod: text(meta(pod), "creationTimestamp"), default=None)
+        return text(meta(newest), "name") if newest else ""
 
     async def _read(self, job: ClusterJob, pod: str, max_bytes: int) -> bytes:
         path = f"api/v1/namespaces/{job.namespace}/pods/{pod}/log"
@@ -64,6 +67,8 @@ class Logs:
         try:
             return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
         except Unavailable:
+            if job.pod:
+                await self._newest(job)  # is it the API server that does not answer, or the kubelet?
             if not self._in_vain(job.uid):
                 raise
             return b""

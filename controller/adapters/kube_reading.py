@@ -57,6 +57,7 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         conditions=tuple(dict.fromkeys((*_true_conditions(pod), *job_ends))),
         message=_message(job, pod, state),
         node=text(dig(pod, "spec"), "nodeName"),
+        pod=text(meta(pod), "name") if pod and len(pods) == 1 else "",
         events=event_lines(events),
         image_digest=_digest(pod),
         created_at=instant(about.get("creationTimestamp")),

@@ -41,6 +41,8 @@ class ClusterJob:
     """True conditions of the pod and the job: DisruptionTarget, PodScheduled …"""
     message: str = ""
     node: str = ""
+    pod: str = ""
+    """The name of its pod; empty: it has none or several, or the cluster knows no pods."""
     events: tuple[str, ...] = ()
     """Evidence only, ``Reason: message``, newest last: FailedMount, FailedCreate …"""
     image_digest: str = ""

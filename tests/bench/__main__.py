@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 
+from tests.bench import cluster
+from tests.bench.cluster_place import control_plane
 from tests.bench.figures import Figure, table
 from tests.bench.large import idle, passes
 from tests.bench.place import Place, place
@@ -14,6 +18,14 @@ from tests.bench.records import acceptance, hostile, retries
 from tests.bench.refill import refill, submission, utilisation
 
 Row = Callable[[Place], Awaitable[list[Figure]]]
+ON_A_CLUSTER: Mapping[str, Row] = {
+    "cluster-refill": cluster.refill,
+    "cluster-utilisation": cluster.utilisation,
+    "cluster-submission": cluster.submission,
+    "cluster-requests": cluster.requests,
+    "cluster-takeover": cluster.takeover,
+    "cluster-idle": cluster.idle,
+}
 ROWS: Mapping[str, Row] = {
     "refill": refill,
     "utilisation": utilisation,
@@ -23,15 +35,25 @@ ROWS: Mapping[str, Row] = {
     "hostile": hostile,
     "passes": passes,
     "idle": idle,
+    **ON_A_CLUSTER,
 }
 
 
 async def measure(names: list[str], full: bool) -> list[Figure]:
-    """The rows of these names, one after the other."""
+    """The rows of these names, one after the other; those on a cluster only where there can be one."""
     figures: list[Figure] = []
-    async with place(full) as where:
+    async with AsyncExitStack() as stack:
+        where = await stack.enter_async_context(place(full))
+        if clustered := [name for name in names if name in ON_A_CLUSTER]:
+            plane = stack.enter_context(control_plane())
+            if isinstance(plane, str):
+                sys.stderr.write(f"left out, {', '.join(clustered)}: {plane}\n")
+                names = [name for name in names if name not in clustered]
+            else:
+                where.plane = plane
         for name in names:
-            sys.stderr.write(f"measuring {name} …\n")
+            load = os.getloadavg()[0]
+            sys.stderr.write(f"measuring {name} … (load {load:.1f})\n")
             figures += await ROWS[name](where)
     return figures
 

@@ -26,6 +26,7 @@ from controller.core.model import JobInput, LocalJob, Resources
 from controller.core.spec import BatchSpec, Task
 from controller.telemetry.logs import set_up_logs
 from tests.bench.counting import counting
+from tests.control_plane.plane import ControlPlane
 
 LIMITLESS: dict[str, Any] = {"rate": 100_000, "burst": 100_000}
 PATIENCE = timedelta(seconds=60)
@@ -39,6 +40,8 @@ class Place:
     folder: Path
     full: bool
     """Whether the rows that take minutes are wanted at their whole size."""
+    plane: ControlPlane | None = None
+    """For the rows on a cluster."""
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def settings(self, **more: Any) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -158,6 +159,14 @@ async def test_the_newest_pod_is_read(server: Loopback, client: KubeClient) -> N
     assert parse_qs(read.query) == {"container": ["main"], "tailLines": ["100"], "limitBytes": [str(MOST)]}
 
 
+async def test_a_pod_that_was_seen_is_read_at_once(server: Loopback, client: KubeClient) -> None:
+    """Where the end was seen with its pod nothing is listed: that is one request per job less."""
+    server.will(raw(200, b"first\nlast\n"))
+    assert await Logs(client).tail(replace(SHOWN, pod="seen"), 100) == "first\nlast\n"
+    (read,) = server.requests
+    assert urlsplit(read.path).path == "/api/v1/namespaces/lab/pods/seen/log"
+
+
 @pytest.mark.parametrize("replies", [[pods()], [pods("a"), status(404)], [pods("a"), status(400)]])
 async def test_no_log_is_no_error(server: Loopback, client: KubeClient, replies: list[Reply]) -> None:
     """No pod, a pod that went in between, a container that never ran: there is nothing to read."""
@@ -203,14 +212,21 @@ async def test_a_right_that_is_missing_for_a_moment_costs_no_log(
     assert await logs.tail(SHOWN, 100) == ""
 
 
-async def test_an_outage_costs_no_log(server: Loopback, client: KubeClient) -> None:
+@pytest.mark.parametrize(
+    ("pod", "away", "back"),
+    [("", [cut], [pods("a"), raw(200, b"here\n")]), ("a", [cut, cut], [raw(200, b"here\n")])],
+    ids=["to be listed", "seen"],
+)
+async def test_an_outage_costs_no_log(
+    server: Loopback, client: KubeClient, pod: str, away: list[Reply], back: list[Reply]
+) -> None:
     """While the API server itself can't be asked nobody says that there is no log, however long it takes."""
     now = 50.0
-    logs = Logs(client, lambda: now)
+    logs, shown = Logs(client, lambda: now), replace(SHOWN, pod=pod)
     for _ in range(3):
-        server.will(cut)
+        server.will(*away)
         with pytest.raises(Unavailable):
-            await logs.tail(SHOWN, 100)
+            await logs.tail(shown, 100)
         now += PATIENCE
-    server.will(pods("a"), raw(200, b"here\n"))
-    assert await logs.tail(SHOWN, 100) == "here\n"
+    server.will(*back)
+    assert await logs.tail(shown, 100) == "here\n"

@@ -147,6 +147,12 @@ def test_of_several_pods_the_unfinished_one_is_shown() -> None:
     assert (shown.finished, shown.active, shown.exit_code, shown.succeeded) == (False, True, None, None)
 
 
+def test_the_name_of_its_only_pod() -> None:
+    """Whose log is to be read is known when there is one pod; of several somebody has to be asked."""
+    one, two = pod("trait-2-a", marks=ours()), pod("trait-2-b", marks=ours())
+    assert [job_of(mine(), pods).pod for pods in ([], [one], [one, two])] == ["", "trait-2-a", ""]
+
+
 def test_the_pods_success_counts_before_the_jobs_failure() -> None:
     """A pod that has ended well has done its work, whatever became of the Job."""
     shown = job_of(mine("trait-2", condition("Failed")), [pod("p", "Succeeded", ended(0))])
