@@ -2,8 +2,8 @@
 
 ``open_store`` is called by ``app`` and by every command; ``MongoStore`` is ``ports.Store``, put together
 from its parts: ``mongo_meta`` (clock, epoch, halts), ``mongo_gates``, ``mongo_batches``,
-``mongo_attempts``, ``mongo_lineage``, ``mongo_listing``, ``mongo_requests``, and for the API ``mongo_desk``
-and ``mongo_kept``. ``mongo_changes``
+``mongo_attempts``, ``mongo_lineage``, ``mongo_listing``, ``mongo_requests``, and for the API
+``mongo_desk``, ``mongo_tally`` and ``mongo_kept``. ``mongo_changes``
 executes the state machine's table, ``mongo_schema`` keeps indexes and validators, ``mongo_edge``
 translates errors.
 
@@ -18,7 +18,6 @@ from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import ConfigurationError, InvalidURI
 
 from controller.adapters.mongo_attempts import MongoAttempts
-from controller.adapters.mongo_desk import MongoDesk
 from controller.adapters.mongo_edge import translated
 from controller.adapters.mongo_kept import MongoKept
 from controller.adapters.mongo_lineage import MongoLineage
@@ -27,6 +26,7 @@ from controller.adapters.mongo_meta import MongoMeta
 from controller.adapters.mongo_requests import MongoRequests
 from controller.adapters.mongo_schema import prepare
 from controller.adapters.mongo_shapes import Document
+from controller.adapters.mongo_tally import MongoTally
 from controller.ports import BatchkeeperError, Unavailable
 
 DATABASE = "batchkeeper"
@@ -38,7 +38,7 @@ OLDEST = (6, 0)
 """The oldest server that has what the partial indexes need (``$in`` in their filters)."""
 
 
-class MongoStore(MongoMeta, MongoDesk, MongoAttempts, MongoLineage, MongoListing, MongoRequests, MongoKept):
+class MongoStore(MongoMeta, MongoTally, MongoAttempts, MongoLineage, MongoListing, MongoRequests, MongoKept):
     """``ports.Store`` and ``ports.Desk`` on one database.
 
     Safe for concurrent use by the tasks of one event loop.

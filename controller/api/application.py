@@ -16,8 +16,10 @@ from fastapi.dependencies.utils import get_flat_params
 
 from controller.api import (
     documented,
+    page,
     problems,
     routes_batches,
+    routes_charts,
     routes_events,
     routes_jobs,
     routes_operate,
@@ -35,6 +37,7 @@ from controller.telemetry import get_logger
 ROUTERS = (
     routes_specs.router,
     routes_batches.router,
+    routes_charts.router,
     routes_jobs.router,
     routes_operate.router,
     routes_events.router,
@@ -66,6 +69,7 @@ class Api:
         app.add_middleware(Guard, max_body=self._settings.api.max_body)
         if not self._settings.api.enabled:
             return
+        app.include_router(page.router)
         sessions, known = self.context.sessions, self.context.chain.names
         if not known and sessions is None:
             _log.warning("api off", why=NOBODY)

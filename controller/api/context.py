@@ -7,9 +7,10 @@ rest. Routes ask for ``Here`` (the parts) and ``Who`` (the caller), and for noth
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -88,6 +89,8 @@ class Context:
         self.pace = Pace(settings.api.rate, settings.api.burst, monotonic)
         self.world: World | None = None
         self.live: Live | None = None
+        self.charts: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
+        """Answers of ``routes_charts``, by batch, with the instant at which they were made."""
 
     async def ask(self, request: Request, token: str) -> Asker:
         """Who sends this token. Raises ``Problem``: 401, 429, or 503 when that can't be told."""

@@ -174,3 +174,11 @@ REAPED: Example = {
     ],
     "dry_run": False,
 }
+ME: Example = {"user": "eberrigan", "operator": False, "sees_all": False}
+CHARTS: Example = {
+    "timeline": {"start": "2026-05-01T12:00:00Z", "cap": 50, "points": [[0.0, 0], [15.0, 50], [3600.0, 12]]},
+    "durations": {"edges": [16.0, 19.027, 22.627], "counts": [80, 23]},
+    "median_seconds": 17.448,
+    "eta_seconds": 45.0,
+    "failures": {"mount-failure": 3},
+}

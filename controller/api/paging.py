@@ -19,6 +19,7 @@ from controller.api.problems import Problem
 from controller.ports import Place
 
 PAGE = 100
+MOST_ON_A_PAGE = 1_000
 MOST_COUNTED = 100_000
 """The total is counted no further; ``total_is_exact`` says whether that was all."""
 
@@ -30,7 +31,7 @@ Cursor = Annotated[
         description="`next` of the page before; empty: the first page.",
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=PAGE, description="At most so many on a page.")]
+Limit = Annotated[int, Query(ge=1, le=MOST_ON_A_PAGE, description="At most so many on a page.")]
 
 
 def cursor_of(place: Place | None, order: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from controller import lifecycle, requests
 from controller.api import bodies, examples
@@ -25,6 +25,12 @@ def _operator(who: Asker, as_admin: bool) -> Caller:
     if not caller.admin:
         raise Problem(403, "no-admin", f"this is for every batch, and you are {who.user}: ask with as_admin")
     return caller
+
+
+@router.get("/whoami", summary="As whom you are known", responses=answered("Me", examples.ME))
+async def whoami(who: Who) -> Response:
+    """Whether you may act with `as_admin`, and whether others' batches are shown to you."""
+    return JSONResponse({"user": who.user, "operator": who.operator, "sees_all": who.sees_all})
 
 
 @router.post(

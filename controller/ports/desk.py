@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from controller.core.charts import Tally
 from controller.core.model import Attempt, Batch, BatchStatus, Status, Verdict
 
 
@@ -121,6 +122,10 @@ class Desk(Protocol):
 
     async def batch_page(self, query: BatchQuery, after: Place | None, limit: int) -> BatchPage:
         """The batches after that place, the newest first."""
+        ...
+
+    async def tally(self, batch_id: str, start: datetime, seconds: float) -> Tally:
+        """Counts of all attempts of a batch, on a timeline of so many seconds from ``start`` on."""
         ...
 
     async def count_batches(self, query: BatchQuery, most: int) -> int:

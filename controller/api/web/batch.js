@@ -1,0 +1,88 @@
+// One batch: how far, what it waits for, what failed; its plots, its jobs, and what may be ordered.
+
+import { ask } from "./client.js";
+import { h } from "./dom.js";
+import { adoptBatch, cancelBatch, pauseBatch, resumeBatch, scaleBatch } from "./orders.js";
+import { progress } from "./overview.js";
+import { durations, timeline } from "./plots.js";
+import { only, taskTable } from "./tasks.js";
+import { ago, number, span } from "./words.js";
+
+const CLOSED = ["finished", "cancelled"];
+
+export function batchView(id) {
+  const state = { batch: null, charts: null };
+  const view = {
+    title: "Batch",
+    ready: false,
+    concerns: (batchId) => !state.batch || batchId === state.batch.batchId,
+    async load() {
+      const [batch, charts] = await Promise.all([ask(`batches/${id}`), ask(`batches/${id}/charts`), view.table.load()]);
+      Object.assign(state, { batch, charts });
+      view.title = nameOf(batch);
+      view.ready = true;
+    },
+    ordered() {
+      view.table.chosen.clear();
+      view.load().then(() => view.redraw(), (error) => { view.trouble = error; view.redraw(); });
+    },
+    leave: () => view.table.asking?.abort(),
+    draw: () => drawn(state, view),
+  };
+  view.table = taskTable(id, view);
+  return view;
+}
+
+const nameOf = (batch) => batch.batch.split("/").at(-1);
+
+function drawn({ batch, charts }, view) {
+  const why = batch.waits?.[0] ?? batch.reason;
+  return [
+    h("p", { class: "crumbs", "data-key": "crumbs" }, h("a", { href: "#/" }, "Batches"), ` / ${batch.batch.split("/")[0]}`),
+    h("div", { class: "head", "data-key": "head" },
+      h("div", { class: "title" }, h("h1", { tabindex: -1 }, nameOf(batch)),
+        h("span", { class: `state ${batch.result ?? batch.state}` }, batch.result ? `${batch.state} (${batch.result})` : batch.state)),
+      orders(batch, view)),
+    h("section", { class: "card", "data-key": "progress", "aria-label": "Progress" }, progress(batch),
+      why && h("p", { class: ["held", "paused"].includes(batch.state) ? "notice" : "why" }, why), facts(batch, charts), failed(batch, charts, view)),
+    h("div", { class: "two", "data-key": "plots" },
+      h("section", { class: "card", "aria-labelledby": "timeline" }, h("h2", { id: "timeline" }, "Active jobs over time"), timeline(charts.timeline)),
+      h("section", { class: "card", "aria-labelledby": "durations" }, h("h2", { id: "durations" }, "How long jobs that completed took"), durations(charts.durations))),
+    view.table.draw(),
+  ];
+}
+
+function orders(batch, view) {
+  if (CLOSED.includes(batch.state)) return null;
+  const button = (label, act, kind = null) => h("button", { type: "button", class: kind, "data-key": label, onclick: () => act(batch, view) }, label);
+  const adopt = (batch.reason ?? "").startsWith("adoption-needed");
+  const stopped = ["paused", "held"].includes(batch.state);
+  return h("div", { class: "buttons" },
+    adopt ? button("Take over", adoptBatch, "primary") : stopped ? button("Resume", resumeBatch, "primary") : button("Pause", pauseBatch),
+    button("Change the maximum", scaleBatch),
+    button("Cancel the batch", cancelBatch, "danger"));
+}
+
+function facts(batch, charts) {
+  const rows = [
+    ["Owner", batch.owner], ["Active of at most", batch.activeJobsInBatch],
+    ["Of others, counted", batch.foreign], ["Retries", batch.retries],
+    ["Median time of a job", charts.median_seconds && span(charts.median_seconds)],
+    ["Done in about", charts.eta_seconds === null ? null : span(charts.eta_seconds)],
+    ["Accepted", `${ago(batch.accepted)}, from ${batch.source}`], ["Ended", batch.finished && ago(batch.finished)],
+  ];
+  return h("dl", { class: "facts" }, rows.filter(([, value]) => value).map(([name, value]) =>
+    h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
+}
+
+/** Failures by verdict, each a way to the jobs behind it. */
+function failed(batch, charts, view) {
+  const found = Object.entries(charts.failures ?? {});
+  if (!found.length) return null;
+  return h("div", {}, h("h3", { class: "small soft" }, "Attempts that failed, by verdict"),
+    h("ul", { class: "chips" }, found.map(([verdict, n]) => h("li", { "data-key": verdict },
+      h("button", {
+        type: "button", class: "chip", "aria-pressed": String(view.table.filters.verdict === verdict),
+        onclick: () => only(view.table, { verdict: view.table.filters.verdict === verdict ? "" : verdict }),
+      }, `${verdict} ${number(n)}`)))));
+}

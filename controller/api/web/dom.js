@@ -1,0 +1,77 @@
+// Elements from plain data, and bringing what is shown up to date without losing focus, selection or scroll.
+// Used by every view: a view is a function from state to elements.
+
+const SVG = new Set(["svg", "g", "path", "rect", "line", "text", "title", "polyline", "circle"]);
+
+/** An element. `on…` attributes are listeners, `false` and `null` leave an attribute out; text is never HTML. */
+export function h(tag, attributes = {}, ...children) {
+  const made = SVG.has(tag) && tag !== "title"
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === false || value === null || value === undefined) continue;
+    if (name.startsWith("on")) made[name] = value;
+    else if (name === "style") for (const [key, one] of Object.entries(value)) made.style.setProperty(key, one);
+    else made.setAttribute(name, value === true ? "" : String(value));
+  }
+  made.append(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false));
+  return made;
+}
+
+/** Make `shown` look like `wanted`: elements of one tag and `id` or `data-key` are kept and mended. */
+export function show(shown, wanted) {
+  mendChildren(shown, [].concat(wanted).flat(Infinity).filter(Boolean));
+}
+
+const LISTENERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown", "onclose", "ontoggle"];
+
+const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset?.key || "" : "");
+
+const alike = (one, other) =>
+  one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+
+function mendChildren(shown, wanted) {
+  const keyed = new Map();
+  for (const child of shown.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);
+  let next = shown.firstChild;
+  for (const want of wanted) {
+    const found = keyed.get(keyOf(want));
+    if (found && alike(found, want)) {
+      if (found === next) next = next.nextSibling;
+      else shown.insertBefore(found, next);
+      mend(found, want);
+    } else if (next && alike(next, want) && !keyOf(next)) {
+      const kept = next;
+      next = next.nextSibling;
+      mend(kept, want);
+    } else {
+      shown.insertBefore(typeof want === "string" ? document.createTextNode(want) : want, next);
+    }
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+}
+
+function mend(shown, want) {
+  if (shown.nodeType === Node.TEXT_NODE) {
+    if (shown.data !== want.data) shown.data = want.data;
+    return;
+  }
+  for (const { name } of [...shown.attributes]) {
+    if (!want.hasAttribute(name) && !(shown.nodeName === "DETAILS" && name === "open")) shown.removeAttribute(name);
+  }
+  for (const { name, value } of want.attributes) if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  for (const name of LISTENERS) if (shown[name] !== want[name]) shown[name] = want[name];
+  if (shown.nodeName === "INPUT") {
+    if (shown.type === "checkbox") {
+      shown.checked = want.checked;
+      shown.indeterminate = want.indeterminate;
+    } else if (shown !== document.activeElement) shown.value = want.value;
+    return;
+  }
+  mendChildren(shown, [...want.childNodes]);
+  if (shown.nodeName === "SELECT" && shown !== document.activeElement) shown.value = want.value;
+}

@@ -1,0 +1,106 @@
+// All batches: how far each is, what it waits for, and what failed.
+
+import { ask } from "./client.js";
+import { h } from "./dom.js";
+import { ago, number, percent, plural } from "./words.js";
+
+const OPEN = ["expanding", "running", "paused", "held"];
+const CLOSED = ["finished", "cancelled"];
+const CHOICES = [["open", "Open", OPEN], ["closed", "Ended", CLOSED], ["all", "All", []]];
+
+export function overviewView() {
+  const state = { choice: "all", name: "", page: null, cursors: [""] };
+  const view = {
+    title: "Batches",
+    ready: false,
+    async load() {
+      const [, , status] = CHOICES.find(([key]) => key === state.choice);
+      state.page = await ask("batches", { status, name: state.name, cursor: state.cursors.at(-1), limit: 50 });
+      view.ready = true;
+    },
+    draw: () => [heading(state, view), list(state), pager(state, view)],
+  };
+  return view;
+}
+
+async function again(view) {
+  try {
+    await view.load();
+    view.trouble = null;
+  } catch (error) {
+    view.trouble = error;
+  }
+  view.redraw();
+}
+
+const heading = (state, view) => h("div", { class: "head", "data-key": "head" },
+  h("h1", { tabindex: -1 }, "Batches"),
+  h("div", { class: "filters" },
+    h("div", { class: "buttons", role: "group", "aria-label": "Which batches" }, CHOICES.map(([key, label]) =>
+      h("button", {
+        type: "button", "data-key": key, "aria-pressed": String(state.choice === key),
+        onclick: () => { state.choice = key; state.cursors = [""]; again(view); },
+      }, label))),
+    h("form", { onsubmit: (event) => { event.preventDefault(); state.cursors = [""]; again(view); } },
+      h("label", {}, "Name", h("input", {
+        type: "search", id: "name-filter", placeholder: "whole name", value: state.name, autocomplete: "off",
+        oninput: (event) => { state.name = event.target.value.trim().toLowerCase(); if (!state.name) again(view); },
+      })))));
+
+function list(state) {
+  const { items } = state.page;
+  if (!items.length) return nothing(state);
+  return h("ul", { class: "cards", "data-key": "list" }, items.map(card));
+}
+
+const nothing = (state) => h("div", { class: "card empty", "data-key": "list" },
+  h("h2", {}, state.name || state.choice !== "all" ? "No batch is like that" : "No batch yet"),
+  h("p", {}, state.name || state.choice !== "all"
+    ? "Choose All and clear the name to see every batch that you may see."
+    : "Drop a spec file into the watched folder, or send one with 'batchkeeper submit'."));
+
+function card(batch) {
+  const shown = batch.result ? `${batch.state} (${batch.result})` : batch.state;
+  return h("li", { class: "card", "data-key": batch.batchId },
+    h("div", { class: "head" },
+      h("h2", { class: "title" }, h("a", { href: `#/batches/${batch.batchId}` }, batch.batch.split("/").at(-1)),
+        h("span", { class: `state ${batch.result ?? batch.state}` }, shown)),
+      h("span", { class: "soft small" }, `${batch.owner} · ${batch.batch.split("/")[0]} · ${ago(batch.accepted)}`)),
+    progress(batch),
+    failures(batch),
+    (batch.waits ?? []).length ? h("p", { class: "small soft" }, batch.waits[0])
+      : batch.reason && h("p", { class: "small soft" }, batch.reason));
+}
+
+/** Progress by where tasks stand, as a bar and in words: no colour tells anything alone. */
+export function progress(batch) {
+  const { total, completed, endedWithoutSuccess: failed, active, waiting } = batch.tasks;
+  const parts = [["completed", completed], ["failed", failed], ["active", active], ["waiting", waiting]];
+  const most = batch.settings?.maxConcurrent?.value;
+  const words = { completed: "completed", failed: "ended without success", waiting: "waiting",
+    active: `active of ${most ?? batch.activeJobsInBatch.split(" of ").at(-1)}` };
+  return h("div", {},
+    h("div", { class: "bar", role: "img", "aria-label": `${percent(completed, total)} % completed` },
+      parts.filter(([, n]) => n).map(([key, n]) => h("i", { class: key, style: { width: `${(100 * n) / total}%` } }))),
+    h("ul", { class: "legend" },
+      h("li", {}, h("strong", {}, `${number(completed + failed)} of ${number(total)} done`)),
+      parts.filter(([key, n]) => n || key === "active").map(([key, n]) =>
+        h("li", {}, h("span", { class: `key ${key}` }), `${number(n)} ${words[key]}`)),
+      batch.foreign ? h("li", { class: "soft" }, `${plural(batch.foreign, "job")} of others under its names count too`) : null));
+}
+
+export function failures(batch) {
+  const failed = Object.entries(batch.firstAttempts ?? {}).filter(([verdict]) => verdict !== "succeeded");
+  if (!failed.length) return null;
+  return h("p", { class: "small" }, h("span", { class: "soft" }, "First attempts that failed: "),
+    failed.map(([verdict, n]) => `${number(n)} ${verdict}`).join(", "));
+}
+
+function pager(state, view) {
+  const back = state.cursors.length > 1;
+  if (!back && !state.page.next) return null;
+  return h("div", { class: "pager", "data-key": "pager" },
+    h("button", { type: "button", disabled: !back, onclick: () => { state.cursors.pop(); again(view); } }, "Newer"),
+    h("button", { type: "button", disabled: !state.page.next,
+      onclick: () => { state.cursors.push(state.page.next); again(view); } }, "Older"));
+}
