@@ -74,6 +74,11 @@ class KubePlace(Place):
             },
         )
 
+    def by(self, kubeconfig: Path) -> None:
+        """The daemons that are started from now on find the API server so."""
+        self.kubeconfig = kubeconfig
+        self.configure()
+
     def history(self) -> list[Entry]:
         """What the independent watcher saw so far, in its order."""
         told = [one for one in happenings(self.watcher.changes()) if one.deed in KINDS]
@@ -87,7 +92,8 @@ class KubePlace(Place):
         assert self.recorder is not None
         oracle = Oracle(Facts(**{"list_age": timedelta(seconds=1.5), **self._facts}))
         happened = happenings(self.watcher.changes(), self.by_others)
-        oracle.feed_all(merged(self.recorder.written(), happened, self.weather))
+        written = self.recorder.written()
+        oracle.feed_all(merged(written, happened, self.weather, self.watcher.deaf))
         if not self.left_open:
             oracle.finish()
         return oracle
