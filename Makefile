@@ -43,7 +43,7 @@ format: $(STAMP) ## put the code into its format
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
-bench: $(STAMP) ## measure: a table beside the raw limits of this machine (about ten minutes)
+bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more than ten minutes, the rows on a cluster among them)
 	$(BIN)/python -m tests.bench
 
 # Needs uv, which the environment itself does not.

@@ -54,7 +54,9 @@ async def measure(names: list[str], full: bool) -> list[Figure]:
         for name in names:
             load = os.getloadavg()[0]
             sys.stderr.write(f"measuring {name} … (load {load:.1f})\n")
-            figures += await ROWS[name](where)
+            found = await ROWS[name](where)
+            sys.stderr.write(table(found) + "\n")  # a run that is cut short has told what it knew
+            figures += found
     return figures
 
 
