@@ -17,7 +17,7 @@ from controller.agenda import Agenda
 from controller.core.sight import Hint
 from controller.ending import end_all
 from controller.engine import Engine
-from controller.ports import BatchkeeperError, StaleEpoch, Unavailable
+from controller.ports import BatchkeeperError, Clock, Journal, StaleEpoch, Unavailable
 
 WORKERS = 4
 """Batches that get their pass side by side after events."""
@@ -48,6 +48,20 @@ class Daemon:
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # ------------------------------------------------------------------------------- leadership
+
+    @property
+    def clock(self) -> Clock:
+        """The engine's."""
+        return self.engine.clock
+
+    @property
+    def journal(self) -> Journal:
+        """The engine's."""
+        return self.engine.journal
+
+    def look_soon(self) -> None:
+        """A full pass is wanted soon: it has just begun to lead."""
+        self.agenda.everything()
 
     async def lead(self, who: str) -> int:
         """Mint an epoch and stamp everything with it before anything is decided (R12)."""

@@ -7,16 +7,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from controller.daemon import Daemon
 from controller.ending import end_all
-from controller.ports import Elector, StaleEpoch, Unavailable
+from controller.ports import Clock, Elector, StaleEpoch, Unavailable
 
 AGAIN = 1.0
 """Seconds between stepping down and standing for election again."""
 
 
-async def stand(daemon: Daemon, elector: Elector, leads: Callable[[bool], None]) -> None:
+class Teller(Protocol):
+    """Where a candidate tells of its trouble; any journal."""
+
+    def trouble(self, where: str, error: BaseException, **facts: object) -> None:
+        """Something is unavailable."""
+        ...
+
+
+class Candidate(Protocol):
+    """What leads while it is elected: the daemon of our own records, or that of EE2's."""
+
+    stepped_down: asyncio.Event
+    """Set while it does not lead after having led."""
+
+    @property
+    def clock(self) -> Clock:
+        """Its clock."""
+        ...
+
+    @property
+    def journal(self) -> Teller:
+        """Where it tells of itself."""
+        ...
+
+    async def lead(self, who: str) -> int:
+        """Begin to decide; returns its epoch."""
+        ...
+
+    def step_down(self, why: str) -> None:
+        """Stop deciding."""
+        ...
+
+    def look_soon(self) -> None:
+        """It has just begun to lead: look at everything."""
+        ...
+
+
+async def stand(daemon: Candidate, elector: Elector, leads: Callable[[bool], None]) -> None:
     """Stand for election, lead while elected, step down, and stand again; until cancelled.
 
     ``leads`` is told of every change.
@@ -29,13 +66,13 @@ async def stand(daemon: Daemon, elector: Elector, leads: Callable[[bool], None])
             daemon.step_down(why)
             leads(False)
             await elector.release()
-            await daemon.engine.clock.sleep(AGAIN)
+            await daemon.clock.sleep(AGAIN)
     finally:
         daemon.step_down("this process ends")
         await elector.release()
 
 
-async def _term(daemon: Daemon, elector: Elector, leads: Callable[[bool], None]) -> str:
+async def _term(daemon: Candidate, elector: Elector, leads: Callable[[bool], None]) -> str:
     """One term of office; returns why it ended."""
     lost = asyncio.create_task(elector.lost(), name="elected")
     try:
@@ -47,10 +84,10 @@ async def _term(daemon: Daemon, elector: Elector, leads: Callable[[bool], None])
         try:
             begun.result()
         except (Unavailable, StaleEpoch) as error:
-            daemon.engine.journal.trouble("taking the lead", error)
+            daemon.journal.trouble("taking the lead", error)
             return str(error)
         leads(True)
-        daemon.agenda.everything()
+        daemon.look_soon()
         stepped = asyncio.create_task(daemon.stepped_down.wait(), name="stepped down")
         await asyncio.wait({lost, stepped}, return_when=asyncio.FIRST_COMPLETED)
         stepped.cancel()

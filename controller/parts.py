@@ -24,11 +24,17 @@ from controller.core.sharing import Limits
 from controller.core.view import UNLIMITED, View
 from controller.engine import Engine, EngineSettings
 from controller.looking import look
-from controller.ports import Clock, Cluster, Desk, Elector, Journal, Store
+from controller.ports import BatchkeeperError, Clock, Cluster, Desk, Elector, Journal, Store
 from controller.requests import People
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
 from controller.telemetry.timed import timed_store
+
+EE2 = "ee2"
+NOT_IN_EE2 = (
+    "store.layout is ee2: EE2's records know no batch specs, places or submission of ours; there are "
+    "'batchkeeper controller', 'repair', 'reap' and 'list --quarantined'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ async def open_parts(
     ``metrics``: what times every call at the ports; None: nobody asks. ``leads``: for a daemon.
     Raises ``BatchkeeperError`` with one clear line when a part can't be had.
     """
+    if settings.store.layout == EE2:
+        raise BatchkeeperError(NOT_IN_EE2)
     async with contextlib.AsyncExitStack() as stack:
         mongod = settings.store.mongod
         configured = settings.store.uri.get_secret_value()

@@ -51,8 +51,11 @@ class MongoStore(MongoMeta, MongoTally, MongoAttempts, MongoLineage, MongoListin
             await self._client.close()
 
 
-def connect(uri: str, patience: timedelta) -> AsyncMongoClient[Document]:
-    """A client with the store's guarantees; no call takes longer than ``patience``. Asks nothing yet."""
+def connect(uri: str, patience: timedelta, *, numbered: bool = True) -> AsyncMongoClient[Document]:
+    """A client with the store's guarantees; no call takes longer than ``patience``. Asks nothing yet.
+
+    ``numbered``: the driver retries writes, which not every server takes.
+    """
     milliseconds = patience // timedelta(milliseconds=1)
     try:
         return AsyncMongoClient(
@@ -62,7 +65,7 @@ def connect(uri: str, patience: timedelta) -> AsyncMongoClient[Document]:
             journal=True,
             readConcernLevel="majority",
             read_preference=ReadPreference.PRIMARY,
-            retryWrites=True,
+            retryWrites=numbered,
             retryReads=True,
             tz_aware=True,
             tzinfo=UTC,

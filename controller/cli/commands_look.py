@@ -10,6 +10,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
+from controller.cli import ee2
 from controller.cli.options import BatchName, Config, JobName, Output
 from controller.cli.output import Format, clean_log, note, say, show, stdout
 from controller.cli.reports import report_screen
@@ -48,6 +49,9 @@ def list_batches(
 ) -> None:
     """Batches, the newest first: state, tasks done, active jobs, age."""
     settings = settings_for(config)
+    if quarantined and ee2.holds(settings):
+        go(ee2.quarantined(settings, output))
+        return
     go(_quarantined(settings, output) if quarantined else _list(settings, limit, output))
 
 

@@ -9,9 +9,17 @@ import typer
 from rich.text import Text
 
 from controller import lifecycle, reconcile, requests
+from controller.cli import ee2
 from controller.cli.options import AsAdmin, Config, DryRun, Output, Why
 from controller.cli.output import Format, note, say, show
-from controller.cli.session import application, caller, go, parts_of, settings_for
+from controller.cli.session import (
+    application,
+    caller,
+    ee2_application,
+    go,
+    parts_of,
+    settings_for,
+)
 from controller.cli.tables import styled, table
 from controller.config import Settings, load
 from controller.explaining import view_of
@@ -35,13 +43,15 @@ def controller(
 ) -> None:
     """The daemon: watch the folder of specs, keep the batches going, until it is told to end."""
     if dry_run:
-        go(_rehearse(settings_for(config), output))
+        settings = settings_for(config)
+        go(ee2.rehearse(settings, output) if ee2.holds(settings) else _rehearse(settings, output))
         return
     if output is not Format.TABLE:
         raise typer.BadParameter("goes with --dry-run: a daemon has logs (log.format)", param_hint="--output")
     settings = load(config)
     set_up_logs(settings.log.format, settings.log.level)
-    go(application().run_controller(settings, once=once))
+    app = ee2_application() if ee2.holds(settings) else application()
+    go(app.run_controller(settings, once=once))
 
 
 async def _rehearse(settings: Settings, form: Format) -> int:
@@ -70,7 +80,8 @@ async def _rehearse(settings: Settings, form: Format) -> int:
 
 def repair(dry_run: DryRun = False, config: Config = None, output: Output = Format.TABLE) -> None:
     """Finish retries whose bookkeeping was interrupted; the daemon does so by itself, too."""
-    go(_repair(settings_for(config), dry_run, output))
+    settings = settings_for(config)
+    go((ee2.repair if ee2.holds(settings) else _repair)(settings, dry_run, output))
 
 
 async def _repair(settings: Settings, dry_run: bool, form: Format) -> int:
@@ -93,7 +104,8 @@ async def _repair(settings: Settings, dry_run: bool, form: Format) -> int:
 
 def reap(dry_run: DryRun = False, config: Config = None, output: Output = Format.TABLE) -> None:
     """End jobs that are stuck: too long created or queued (reap.* in the configuration)."""
-    go(_reap(settings_for(config), dry_run, output))
+    settings = settings_for(config)
+    go((ee2.reap if ee2.holds(settings) else _reap)(settings, dry_run, output))
 
 
 async def _reap(settings: Settings, dry_run: bool, form: Format) -> int:

@@ -24,6 +24,7 @@ from controller.this_machine import local_user
 
 if TYPE_CHECKING:
     from controller.app import Parts
+    from controller.ee2.desk import Ee2Desk
 
 
 def go(work: Coroutine[Any, Any, int]) -> None:
@@ -67,6 +68,22 @@ async def parts_of(settings: Settings, *, create: bool = False) -> AsyncIterator
 def _was_here(settings: Settings) -> bool:
     """A command that only looks must not leave a database behind in a folder it was typed in by mistake."""
     return bool(settings.store.uri.get_secret_value()) or settings.state_dir.is_dir()
+
+
+@contextlib.asynccontextmanager
+async def ee2_desk(settings: Settings, *, writes: bool) -> AsyncIterator[Ee2Desk]:
+    """EE2's records for one command; a dry run writes nothing at all. Raises ``BatchkeeperError``."""
+    if not _was_here(settings):
+        raise BatchkeeperError("store.layout is ee2: name EE2's database with store.uri or MONGODB_URI")
+    async with ee2_application().open_desk(settings, writes=writes) as desk:
+        yield desk
+
+
+def ee2_application() -> ModuleType:
+    """``controller.ee2_app``, with the adapters of EE2's records."""
+    from controller import ee2_app
+
+    return ee2_app
 
 
 def application() -> ModuleType:

@@ -82,6 +82,45 @@ class Mongod(Section):
     """Its cache, in MiB. MongoDB accepts no less than 256."""
 
 
+class Ee2Cancel(Section):
+    """How the scheduler of EE2's jobs is asked to cancel one that is stuck, before its record is ended."""
+
+    command: Names = ()
+    """Program and arguments; job id and scheduler id (empty: none) are appended. No shell reads them, and
+    exit code 0 alone is success. Empty: none."""
+    url: str = Field("", pattern=r"^(https?://\S+)?$")
+    """Address that gets a POST with the ids as JSON; a 2xx answer alone is success. Empty: none."""
+    timeout: Duration = timedelta(seconds=30)
+    """How long one request may take."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Ee2Cancel:
+        if self.command and self.url:
+            raise ValueError("give command or url, not both")
+        return self
+
+
+class Ee2(Section):
+    """Records of KBase's execution engine 2, with `store.layout: ee2`; `store.database` is then EE2's."""
+
+    collection: str = Field("ee2_jobs", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,119}$")
+    """EE2's collection of jobs."""
+    own_collection: str = Field("batchkeeper_ee2", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,119}$")
+    """Our own collection beside it: the epoch, claims, evidence, what is quarantined."""
+    repair_after: DurationOrNone = timedelta(minutes=10)
+    """How old an unfinished retry must be: EE2 may still be between the steps of a younger one."""
+    create_indexes: bool = False
+    """Whether to create the two indexes that the passes need. false: a line tells which are missing."""
+    cancel: Ee2Cancel = Ee2Cancel()
+    """The cancel hook. Without one nothing is reaped."""
+
+    @model_validator(mode="after")
+    def _two_collections(self) -> Ee2:
+        if self.collection == self.own_collection:
+            raise ValueError("own_collection must not be EE2's collection")
+        return self
+
+
 class Store(Section):
     """Where the records are kept."""
 
@@ -89,10 +128,14 @@ class Store(Section):
     """MongoDB connection string; a secret, shown nowhere. Empty: a mongod of our own in `state_dir`."""
     database: str = Field("batchkeeper", pattern=r"^[A-Za-z0-9_-]{1,63}$")
     """Name of the database."""
+    layout: Literal["own", "ee2"] = "own"
+    """`own`: Batchkeeper's records; `ee2`: EE2's records are repaired and reaped in place (docs/ee2.md)."""
     timeout: Duration = timedelta(seconds=10)
     """How long one call may take until its outcome counts as unknown."""
     mongod: Mongod = Mongod()
     """The mongod of our own."""
+    ee2: Ee2 = Ee2()
+    """EE2's records, with `layout: ee2`."""
 
 
 class Owner(Section):

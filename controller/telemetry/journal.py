@@ -87,6 +87,10 @@ class TelemetryJournal:
         """The repair pass redid a step of that many lifecycles."""
         self._metrics.repaired(step, n)
 
+    def reaped(self, state: str) -> None:
+        """A job of EE2's that was stuck in this state was ended (``Ee2Journal``)."""
+        self._metrics.reaped(state)
+
     def violated(self, invariant: str, **facts: object) -> None:
         """An invariant was found broken: an alarm."""
         self._metrics.invariant_violated(invariant)
