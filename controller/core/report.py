@@ -8,7 +8,7 @@ decisions, asked again: there is no second logic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,8 +149,18 @@ def _sentence(chain: Sequence[Attempt]) -> str:
         return newest.error or (newest.stop.why if newest.stop else "it was terminated")
     if not newest.status.terminal:
         return f"attempt {newest.attempt} is {'terminating' if newest.terminating else newest.status}"
-    earlier = Counter(attempt.verdict or Verdict.UNKNOWN for attempt in chain[:-1])
-    return "; ".join(["succeeded", *(f"before that {verdict} × {n}" for verdict, n in earlier.items())])
+    return "; ".join(["succeeded", *_before(chain[:-1])])
+
+
+def _before(earlier: Sequence[Attempt]) -> Iterator[str]:
+    """The attempts that failed before, by verdict, and the nodes that they failed on (S7, S10)."""
+    by_verdict: dict[Verdict, list[str]] = {}
+    for attempt in earlier:
+        node = attempt.node or attempt.evidence.node
+        by_verdict.setdefault(attempt.verdict or Verdict.UNKNOWN, []).append(node)
+    for verdict, nodes in by_verdict.items():
+        where = ", ".join(dict.fromkeys(filter(None, nodes)))
+        yield f"before that {verdict} × {len(nodes)}" + (f" on {where}" if where else "")
 
 
 def _seconds(attempt: Attempt) -> float | None:
