@@ -24,6 +24,7 @@ from controller.api import (
     routes_jobs,
     routes_operate,
     routes_specs,
+    rpc,
 )
 from controller.api.auth import Chain
 from controller.api.auth_session import Sessions, router_of
@@ -79,6 +80,7 @@ class Api:
             app.include_router(router_of(sessions))
         for router in (*ROUTERS, *extra):
             app.include_router(router, dependencies=[Depends(known_query)])
+        app.include_router(rpc.router)
         app.openapi = lambda: documented.document(app)  # type: ignore[method-assign]
         _log.info("api on", known_by=[*known, *(["session"] if sessions else [])])
 

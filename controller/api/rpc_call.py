@@ -38,10 +38,17 @@ class Fault(Exception):
     ``status`` is HTTP's: 500 is the only one whose body the generated clients read.
     """
 
-    def __init__(self, kind: tuple[str, int], message: str, status: int = 500) -> None:
+    def __init__(
+        self,
+        kind: tuple[str, int],
+        message: str,
+        status: int = 500,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.name, self.code = kind
         self.status = status
+        self.headers = dict(headers or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from controller import requests
 from controller.api import rpc_params as read
+from controller.api.context import Asker
 from controller.api.rpc_call import METHOD_NOT_FOUND, SERVER_ERROR, Call, Fault
 from controller.api.rpc_shapes import State, batch_state, job_state, unreadable
 from controller.core.model import Attempt, Batch
@@ -25,25 +25,6 @@ MAX_CHILDREN = 10_000
 WHY = "asked over JSON-RPC"
 
 _audit = get_logger("audit")
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Whom a token belongs to. ``admin``: may act as one; ``sees_all``: reading is open to everybody."""
-
-    user: str
-    admin: bool = False
-    sees_all: bool = False
-
-    def caller(self, as_admin: bool) -> Caller:
-        """Who acts. Raises ``Fault`` for somebody who wants to act as an admin and is none."""
-        if as_admin and not self.admin:
-            raise Fault(SERVER_ERROR, f"Access Denied: {self.user} is not an administrator")
-        return Caller(self.user, as_admin)
-
-    def sees(self, owner: str) -> bool:
-        """Whether what belongs to this owner is shown."""
-        return self.sees_all or self.admin or self.user == owner
 
 
 Method = Callable[[People, Asker, Mapping[str, Any]], Awaitable[list[Any]]]
@@ -66,7 +47,13 @@ async def run(method: Method, people: People, asker: Asker, call: Call) -> list[
     """
     if method not in WRITING:
         return await method(people, asker, call.params)
-    audit = _audit.bind(who=asker.user, what=call.method, ids=len(_named(call.params)))
+    audit = _audit.bind(
+        who=asker.user,
+        how=asker.identity.how,
+        what=call.method,
+        ids=len(_named(call.params)),
+        request=asker.request_id,
+    )
     try:
         results = await method(people, asker, call.params)
     except (Refused, NotAllowed, NotFound) as error:
@@ -80,6 +67,14 @@ async def run(method: Method, people: People, asker: Asker, call: Call) -> list[
     return results
 
 
+def _acting(asker: Asker, params: Mapping[str, Any]) -> Caller:
+    """As whom they act. Raises ``Fault`` for somebody who wants to act as an admin and is none."""
+    as_admin = read.flag(params, "as_admin")
+    if as_admin and not asker.operator:
+        raise Fault(SERVER_ERROR, f"Access Denied: {asker.user} is not an administrator")
+    return asker.caller(as_admin)
+
+
 def _named(params: Mapping[str, Any]) -> Sequence[Any]:
     found = params.get("job_ids", [params.get("job_id")])
     return found if isinstance(found, list) else []
@@ -90,8 +85,8 @@ def _named(params: Mapping[str, Any]) -> Sequence[Any]:
 
 async def retry_job(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
     """Record one retry, or fail."""
-    job_id, caller = read.job_id(params), asker.caller(read.flag(params, "as_admin"))
-    answer = (await requests.retry(people, caller, [job_id]))[0]
+    job_id, caller = read.job_id(params), _acting(asker, params)
+    answer = (await requests.retry(people, caller, [job_id], request_id=asker.request_id))[0]
     if answer.error:
         raise Fault(SERVER_ERROR, answer.error)
     return [_retried(answer)]
@@ -100,8 +95,9 @@ async def retry_job(people: People, asker: Asker, params: Mapping[str, Any]) -> 
 async def retry_jobs(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
     """Record many; each id has its own result or its own error, in the order of the ids."""
     job_ids = read.job_ids(params, "No job_ids provided to retry")
-    caller = asker.caller(read.flag(params, "as_admin"))
-    return [[_retried(answer) for answer in await requests.retry(people, caller, job_ids)]]
+    caller = _acting(asker, params)
+    answers = await requests.retry(people, caller, job_ids, request_id=asker.request_id)
+    return [[_retried(answer) for answer in answers]]
 
 
 def _retried(answer: Answer) -> State:
@@ -116,7 +112,7 @@ def _retried(answer: Answer) -> State:
 
 async def cancel_job(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
     """Cancel an attempt, or all of a batch; what has ended already is no error. Gives nothing back."""
-    job_id, caller = read.job_id(params), asker.caller(read.flag(params, "as_admin"))
+    job_id, caller = read.job_id(params), _acting(asker, params)
     read.terminated_code(params)  # checked, and not believed: the record says who it really was
     batch = await people.store.batch(job_id)
     if batch:
@@ -153,7 +149,7 @@ async def check_job(people: People, asker: Asker, params: Mapping[str, Any]) -> 
 async def check_jobs(people: People, asker: Asker, params: Mapping[str, Any]) -> list[Any]:
     """Many, as a list by default, else by their ids; an empty list stands for what is not there."""
     job_ids = read.job_ids(params, "Please provide a non empty list of job ids")
-    asker.caller(read.flag(params, "as_admin"))
+    _acting(asker, params)
     as_list = read.flag(params, "return_list", True)
     found = await _states(people, asker, job_ids, read.excluded(params))
     states: dict[str, Any] = {job_id: found.get(job_id, []) for job_id in job_ids}
@@ -176,7 +172,7 @@ async def check_job_batch(people: People, asker: Asker, params: Mapping[str, Any
 
 
 async def _one(people: People, asker: Asker, job_id: str, params: Mapping[str, Any]) -> State:
-    asker.caller(read.flag(params, "as_admin"))
+    _acting(asker, params)
     found = await _states(people, asker, [job_id], read.excluded(params))
     state = found.get(job_id)
     if state is None:

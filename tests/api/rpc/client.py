@@ -43,8 +43,13 @@ class Raw:
     """What came back over the wire."""
 
     status: int
-    content_type: str | None
+    headers: dict[str, str]
     body: bytes
+
+    @property
+    def content_type(self) -> str | None:
+        """As it is told, letter for letter."""
+        return self.headers.get("content-type")
 
     @property
     def document(self) -> Any:
@@ -52,15 +57,15 @@ class Raw:
         return json.loads(self.body)
 
 
-def post(url: str, body: bytes, token: str | None = None, method: str = "POST") -> Raw:
+def post(url: str, body: bytes, headers: dict[str, str], verb: str = "POST") -> Raw:
     """One request over a connection of its own."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
     try:
-        headers = {} if token is None else {"AUTHORIZATION": token}
-        connection.request(method, parts.path, body, headers)
+        connection.request(verb, f"{parts.path}?{parts.query}" if parts.query else parts.path, body, headers)
         answer = connection.getresponse()
-        return Raw(answer.status, answer.getheader("content-type"), answer.read())
+        told = {name.lower(): value for name, value in answer.getheaders()}
+        return Raw(answer.status, told, answer.read())
     finally:
         connection.close()
 
@@ -82,7 +87,8 @@ class Ee2Client:
         }
         if context:
             asked["context"] = context
-        answer = post(self.url, json.dumps(asked).encode(), self.token)
+        headers = {} if self.token is None else {"AUTHORIZATION": self.token}
+        answer = post(self.url, json.dumps(asked).encode(), headers)
         if answer.status == 500:
             if answer.content_type != "application/json" or "error" not in answer.document:
                 raise ServerError("Unknown", 0, answer.body.decode())

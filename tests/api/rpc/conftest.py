@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pymongo
@@ -21,7 +22,7 @@ def rpc_database(mongo_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def rpc(mongo_uri: str, rpc_database: str) -> AsyncIterator[RpcWorld]:
+async def rpc(tmp_path: Path, mongo_uri: str, rpc_database: str) -> AsyncIterator[RpcWorld]:
     """A server of /rpc with ada's batch."""
-    async with open_world(mongo_uri, rpc_database) as world:
+    async with open_world(tmp_path, mongo_uri, rpc_database) as world:
         yield world

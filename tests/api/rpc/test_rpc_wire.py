@@ -1,13 +1,17 @@
 """What goes over the wire at /rpc: statuses, headers, tokens, limits, and what is told when all is down."""
 
-import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from controller.api.auth import Identity
+from controller.api.auth_session import COOKIE, Sessions
+from controller.people import People
 from controller.ports import Store, Unavailable
-from tests.api.rpc.client import Ee2Client, Raw, ServerError
-from tests.api.rpc.world import ADA, RpcWorld, serving
+from tests.api.rpc.client import Raw
+from tests.api.rpc.world import ADA, RpcWorld, open_world
 
 
 def call(method: str, params: dict[str, Any], call_id: Any = "7") -> dict[str, Any]:
@@ -90,6 +94,55 @@ async def test_a_broken_body_has_no_id(rpc: RpcWorld) -> None:
     assert (answer.status, answer.document["id"], block(answer)["code"]) == (500, None, -32700)
 
 
+async def test_a_parameter_in_the_url_is_nothing(rpc: RpcWorld) -> None:
+    """It is not read, and no other protocol's refusal comes back."""
+    job = await rpc.failed()
+    asked = call("execution_engine2.check_job", {"job_id": job.id})
+    answer = await rpc.send(asked, query="?as_admin=1")
+    assert answer.document["result"][0]["job_id"] == job.id
+
+
+async def test_a_cookie_is_nobody(tmp_path: Path, mongo_uri: str, rpc_database: str) -> None:
+    """What a browser sends by itself lets nobody in here, though it does at /api/v1."""
+    sessions = Sessions("ada", lambda: 0.0)
+    async with open_world(tmp_path, mongo_uri, rpc_database, sessions=sessions) as rpc:
+        job = await rpc.failed()
+        cookie = {"Cookie": f"{COOKIE}={sessions.enter(sessions.token)}"}
+        asked = call("execution_engine2.check_job", {"job_id": job.id})
+        assert "no authentication" in block(await rpc.send(asked, None, headers=cookie))["message"]
+
+
+async def test_whoever_asks_too_fast(tmp_path: Path, mongo_uri: str, rpc_database: str) -> None:
+    """The pace of /api/v1 holds here too, told in a block, with the time after which to ask again."""
+    slow = {"rate": 0.001, "burst": 2}
+    async with open_world(tmp_path, mongo_uri, rpc_database, api=slow) as rpc:
+        job = await rpc.failed()
+        asked = call("execution_engine2.check_job", {"job_id": job.id})
+        answers = [await rpc.send(asked) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 500]
+        assert "requests a second" in block(answers[2])["message"]
+        assert int(answers[2].headers["retry-after"]) > 0
+
+
+class Unsure:
+    """Knows nobody, for it can't ask."""
+
+    name = "unsure"
+
+    async def identify(self, token: str) -> Identity | None:
+        """Never tells."""
+        raise Unavailable("issuer.internal does not answer")
+
+
+async def test_when_nobody_can_be_told_apart(tmp_path: Path, mongo_uri: str, rpc_database: str) -> None:
+    """Nothing is done, and the client reads that it may ask again; nothing of what could not be asked."""
+    async with open_world(tmp_path, mongo_uri, rpc_database, authenticators=[Unsure()]) as rpc:
+        job = await rpc.failed()
+        message = await rpc.refusal("retry_job", {"job_id": job.id})
+    assert "ask again" in message
+    assert "internal" not in message
+
+
 class Away:
     """A store that can't be reached, in words that are for the log only."""
 
@@ -101,9 +154,14 @@ class Away:
 
 
 @pytest.mark.parametrize("method", ["retry_jobs", "check_jobs"])
-async def test_while_the_database_is_away(method: str) -> None:
-    """The client gets an error block that says when to ask again, and nothing of where the database is."""
-    async with serving(cast("Store", Away())) as url:
-        with pytest.raises(ServerError, match="ask again") as caught:
-            await asyncio.to_thread(Ee2Client(url, ADA).call, method, {"job_ids": ["0" * 24]})
-    assert "internal" not in str(caught.value)
+@pytest.mark.parametrize("ever", [True, False])
+async def test_while_the_database_is_away(rpc: RpcWorld, method: str, ever: bool) -> None:
+    """The client gets an error block that says to ask again, and nothing of where the database is; also
+    before it was there for the first time."""
+    context = rpc.here.api.context
+    assert context.world is not None
+    away = People(cast("Store", Away()), context.world.people.clock)
+    context.world = replace(context.world, people=away) if ever else None
+    message = await rpc.refusal(method, {"job_ids": ["0" * 24]})
+    assert "ask again" in message
+    assert "internal" not in message

@@ -5,30 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from bson import json_util
-from fastapi import FastAPI
 from pymongo import MongoClient
 
-from controller.adapters.mongo import MongoStore, open_store
-from controller.adapters.system_clock import SystemClock
-from controller.api.rpc import Rpc, add_rpc
-from controller.api.rpc_call import SERVER_ERROR, Fault
-from controller.api.rpc_methods import Asker
 from controller.core.model import Attempt, Status, Verdict
-from controller.http import HttpServer
-from controller.people import People
-from controller.ports import Store
+from tests.api.place import ADA, BOB, ROOT, Place, place
 from tests.api.rpc.client import Ee2Client, Raw, ServerError, post
 from tests.contract.store_world import StoreWorld
 
-ADA, BOB, ROOT = "token-of-ada-0123", "token-of-bob-0123", "token-of-root-0123"
-USERS = {ADA: Asker("ada"), BOB: Asker("bob"), ROOT: Asker("root", admin=True)}
+__all__ = ["ADA", "BOB", "ROOT", "RpcWorld", "open_world"]
+
 REFUSALS = {("Server error", -32000), ("Invalid params", -32602)}
+
+
+T = TypeVar("T")
+_CLIENTS = ThreadPoolExecutor(16, "client")
+"""The clients wait in threads of their own, not in those that the server in this process works with."""
+
+
+async def _elsewhere(call: Callable[..., T], *args: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_CLIENTS, call, *args)
 
 
 @dataclass
@@ -36,13 +39,13 @@ class RpcWorld:
     """A server with its database: ada's batch is in it, bob is another user, root an administrator."""
 
     url: str
-    store: MongoStore
+    here: Place
     records: StoreWorld
     database: Any
 
     async def call(self, method: str, *params: Any, token: str | None = ADA) -> Any:
         """What the method gives to a client with this token."""
-        return await asyncio.to_thread(Ee2Client(self.url, token).call, method, *params)
+        return await _elsewhere(Ee2Client(self.url, token).call, method, *params)
 
     async def refusal(self, method: str, *params: Any, token: str | None = ADA) -> str:
         """The message of the error that the client gets; nothing was written."""
@@ -53,10 +56,14 @@ class RpcWorld:
         assert (caught.value.name, caught.value.code) in REFUSALS
         return caught.value.message
 
-    async def send(self, body: bytes | Mapping[str, Any], token: str | None = ADA, verb: str = "POST") -> Raw:
-        """What comes back for a body as it is."""
+    async def send(
+        self, body: bytes | Mapping[str, Any], token: str | None = ADA, verb: str = "POST", **more: Any
+    ) -> Raw:
+        """What comes back for a body as it is; ``more``: ``query`` of the URL, more ``headers``."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await asyncio.to_thread(post, self.url, content, token, verb)
+        headers = {} if token is None else {"Authorization": token}
+        url = self.url + more.get("query", "")
+        return await _elsewhere(post, url, content, {**headers, **more.get("headers", {})}, verb)
 
     async def failed(self, **fields: Any) -> Attempt:
         """A job of ada's that ended with an error."""
@@ -68,38 +75,13 @@ class RpcWorld:
         return json_util.dumps(found, sort_keys=True)
 
 
-async def know(token: str) -> Asker:
-    """Whose a token is."""
-    if token not in USERS:
-        raise Fault(SERVER_ERROR, "Token validation failed: it is nobody's")
-    return USERS[token]
-
-
 @contextlib.asynccontextmanager
-async def serving(store: Store) -> AsyncIterator[str]:
-    """The URL of the endpoint of a server over this store."""
-    app = FastAPI()
-    people = People(store, SystemClock())
-    add_rpc(app, Rpc(lambda: people, know))
-    server = HttpServer(app, "127.0.0.1", 0)
-    await server.start()
-    try:
-        yield f"{server.url}/rpc"
-    finally:
-        await server.stop()
-
-
-@contextlib.asynccontextmanager
-async def open_world(mongo_uri: str, name: str) -> AsyncIterator[RpcWorld]:
+async def open_world(folder: Path, mongo_uri: str, name: str, **sections: Any) -> AsyncIterator[RpcWorld]:
     """Server, store and one batch of ada's, in a database that holds nothing else and is emptied again."""
-    store = await open_store(mongo_uri, name)
-    try:
-        records = StoreWorld(store, lambda: asyncio.sleep(0.006), await store.now())
+    async with place(folder, mongo_uri, name, **sections) as here:
+        records = StoreWorld(here.store, lambda: asyncio.sleep(0.006), await here.store.now())
         await records.add_batch()
         with MongoClient[dict[str, Any]](mongo_uri) as client:
-            async with serving(store) as url:
-                yield RpcWorld(url, store, records, client[name])
+            yield RpcWorld(f"{here.url}/rpc", here, records, client[name])
             for collection in ("jobs", "gates"):
                 client[name][collection].delete_many({})
-    finally:
-        await store.close()
