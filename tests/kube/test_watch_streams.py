@@ -154,13 +154,15 @@ def watching(client: KubeClient, told: list[tuple[str, str]]) -> Watching:
 
 async def until(hints: AsyncIterator[Hint], so: Callable[[Hint], bool]) -> Hint:
     """The first hint that is so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         async for hint in hints:
             if so(hint):
                 return hint
     raise AssertionError("the hints ended")
 
 
+PATIENCE = 20
+"""Seconds for a hint to come."""
 GONE_EVENT = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})
 
 
@@ -224,7 +226,7 @@ async def test_a_watch_that_ends_at_once_is_no_busy_loop(server: Loopback, clien
     hints = Watching(client, ONE, sleep=pause).hints()
     await anext(hints)
     listening = asyncio.ensure_future(anext(hints))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await enough.wait()
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
