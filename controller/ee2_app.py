@@ -19,6 +19,7 @@ from controller.adapters.mongo_ee2 import MongoEe2, open_ee2
 from controller.adapters.mongod import database_uri
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
+from controller.api import rpc
 from controller.clusters import LOCAL, open_ground
 from controller.config import Settings
 from controller.core.reaping import Reaper
@@ -34,6 +35,8 @@ from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
 from controller.timetable import Pass, PassEnd, Timetable
 
+NO_RPC = "store.layout is ee2: this daemon only keeps EE2's records; call EE2 itself"
+"""What clients of EE2 are told that come here."""
 AGAIN = 5.0
 """Seconds between two tries to reach a store that is away at the start."""
 ONCE_PATIENCE = 2.0
@@ -130,6 +133,7 @@ async def run_controller(settings: Settings, *, once: bool = False, stop: asynci
             stack.callback(lock.release)
         if settings.http.enabled and not once:
             app = make_http_app(health, metrics, clock.monotonic)
+            rpc.refuse(app, NO_RPC)
             http = HttpServer(app, settings.http.host, settings.http.port)
             await http.start()
             stack.push_async_callback(http.stop)

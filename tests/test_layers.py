@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "adapters",
         "clusters",
         "health",
+        "api",
         "http",
         "timetable",
         ENGINE,

@@ -74,6 +74,7 @@ class Api:
         sessions, known = self.context.sessions, self.context.chain.names
         if not known and sessions is None:
             _log.warning("api off", why=NOBODY)
+            rpc.refuse(app, NOBODY)
             app.add_api_route("/api/{rest:path}", _off, methods=_METHODS, include_in_schema=False)
             return
         if sessions is not None:

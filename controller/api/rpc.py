@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from controller.api.context import Asker, context_of
 from controller.api.problems import Problem
@@ -66,6 +66,15 @@ async def other(request: Request) -> Response:
     """Another verb than POST."""
     fault = Fault(INVALID_REQUEST, f"{request.method} is not for /rpc: send a call by POST")
     return _response(NOT_ALLOWED, fault_text(None, fault), {"Allow": "POST"})
+
+
+def refuse(app: FastAPI, why: str) -> None:
+    """Answer every call with this sentence, on an application where there is nothing to call."""
+
+    async def refused() -> Response:
+        return _response(500, fault_text(None, Fault(SERVER_ERROR, why)))
+
+    app.add_api_route("/rpc", refused, methods=["POST", *OTHERS], include_in_schema=False)
 
 
 async def _results(request: Request, document: Any) -> list[Any]:

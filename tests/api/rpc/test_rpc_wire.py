@@ -124,6 +124,14 @@ async def test_whoever_asks_too_fast(tmp_path: Path, mongo_uri: str, rpc_databas
         assert int(answers[2].headers["retry-after"]) > 0
 
 
+async def test_where_it_is_off(tmp_path: Path, mongo_uri: str, rpc_database: str) -> None:
+    """Where nobody could be told from anybody, every call is refused in one line that says what to set."""
+    async with open_world(tmp_path, mongo_uri, rpc_database, authenticators=[]) as rpc:
+        job = await rpc.failed()
+        assert "auth.static.file" in await rpc.refusal("retry_job", {"job_id": job.id})
+        assert block(await rpc.send(b"", None, "GET"))["name"] == "Server error"
+
+
 class Unsure:
     """Knows nobody, for it can't ask."""
 
