@@ -36,7 +36,7 @@ class CancelUrl:
                 aiohttp.ClientSession(timeout=self._timeout) as session,
                 session.post(self._url, json=asked, allow_redirects=False) as answer,
             ):
-                note = " ".join((await answer.content.read(NOTE_BYTES)).decode("utf-8", "replace").split())
+                note = await _whole(answer)
         except TimeoutError:
             raise Unavailable(f"the cancel hook did not answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -45,3 +45,11 @@ class CancelUrl:
             kind = Rejected if 400 <= answer.status < 500 else Unavailable
             raise kind(f"the cancel hook answered {answer.status}: {note}")
         return note
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> str:
+    """The beginning of an answer, on one line; read to its end: half an answer is none."""
+    kept = b""
+    async for some in answer.content.iter_chunked(65536):
+        kept = (kept + some)[:NOTE_BYTES]
+    return " ".join(kept.decode("utf-8", "replace").split())

@@ -89,6 +89,9 @@ class Oracle:
         since = record.get("queued") if status == "queued" else _made(job)
         if (fields["status"], fields["terminated_code"]) != ("terminated", 2):
             self._wrong(job, f"ended as {fields}")
+        if not isinstance(fields["finished"], float):
+            self._wrong(job, f"finished is {fields['finished']!r}, no seconds")
+            return
         if status not in LIMITS or record.get("batch_job"):
             self._wrong(job, f"ended while {status}, batch_job {record.get('batch_job')}")
         elif not isinstance(since, float) or fields["finished"] - since <= LIMITS[status]:
