@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 
 from controller.api.context import Asker, context_of
 from controller.api.problems import Problem
 from controller.api.rpc_call import (
     INVALID_REQUEST,
+    PARSE_ERROR,
     SERVER_ERROR,
     Fault,
     Id,
@@ -109,9 +111,11 @@ def token_of(header: str | None) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """The body. Raises ``Fault`` when it is longer than the guard lets through."""
+    """The body. Raises ``Fault`` when it is longer than the guard lets through, and when its sender left."""
     try:
         return await request.body()
+    except ClientDisconnect:
+        raise Fault(PARSE_ERROR, "the connection ended before the body did") from None
     except Problem as problem:
         raise Fault(INVALID_REQUEST, problem.detail, TOO_LARGE, problem.headers) from problem
 

@@ -1,13 +1,16 @@
 """What goes over the wire at /rpc: statuses, headers, tokens, limits, and what is told when all is down."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from fastapi import Request
 
 from controller.api.auth import Identity
 from controller.api.auth_session import COOKIE, Sessions
+from controller.api.rpc import call as endpoint
 from controller.people import People
 from controller.ports import Store, Unavailable
 from tests.api.rpc.client import Raw
@@ -130,6 +133,17 @@ async def test_where_it_is_off(tmp_path: Path, mongo_uri: str, rpc_database: str
         job = await rpc.failed()
         assert "auth.static.file" in await rpc.refusal("retry_job", {"job_id": job.id})
         assert block(await rpc.send(b"", None, "GET"))["name"] == "Server error"
+
+
+async def test_a_sender_who_leaves() -> None:
+    """A connection that ends within its body is no bug of ours with a traceback in the log."""
+
+    async def left() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": "/rpc", "headers": [], "query_string": b""}
+    answer = await endpoint(Request(scope, left))
+    assert json.loads(bytes(answer.body))["error"]["code"] == -32700
 
 
 class Unsure:
