@@ -32,7 +32,7 @@ from controller.parts import open_parts as open_parts
 from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.reading import reader_of
-from controller.serving import api_of, world_of
+from controller.serving import LaterReviewer, api_of, world_of
 from controller.spec_pass import SpecPass
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
@@ -82,14 +82,15 @@ async def run_controller(
             lock = StateLock(settings.state_dir)
             lock.acquire()
             stack.callback(lock.release)
-        api, url = None, ""
+        api, url, reviewer = None, "", LaterReviewer()
         if settings.http.enabled and not once:
-            api, url = await _serve(settings, health, metrics, clock, stack)
+            api, url = await _serve(settings, health, metrics, clock, reviewer, stack)
         parts = await _patient_parts(settings, metrics, health, stop, stack)
         if parts is None:
             return 0
         running = _assemble(parts, url)
         if api is not None:
+            reviewer.found = parts.reviewer
             api.open(world_of(parts))
             running = replace(running, page=api.page(url))
         if once:
@@ -109,11 +110,12 @@ async def _serve(
     health: Health,
     metrics: Metrics,
     clock: Clock,
+    reviewer: LaterReviewer,
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Api, str]:
     """The port is served before the store is there: /readyz tells what is waited for."""
     app = make_http_app(health, metrics, clock.monotonic)
-    api = api_of(settings, clock)
+    api = api_of(settings, clock, reviewer)
     api.install(app)
     limits = ServerLimits(connections=settings.api.connections)
     http = HttpServer(app, settings.http.host, settings.http.port, limits=limits)

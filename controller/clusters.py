@@ -18,7 +18,7 @@ from controller.adapters.state_lock import LockElector
 from controller.adapters.system_clock import SystemClock
 from controller.config import Settings
 from controller.config.policy import policy_of
-from controller.ports import Cluster, Elector
+from controller.ports import Cluster, Elector, TokenReviewer
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.timed import timed_cluster
 
@@ -37,6 +37,8 @@ class Ground:
 
     cluster: Cluster
     elector: Elector
+    reviewer: TokenReviewer | None = None
+    """Who can say whose a token of the cluster is; None: this machine has no such tokens."""
 
 
 def identity() -> str:
@@ -67,6 +69,7 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
     from controller.adapters.kube_access import check_access
     from controller.adapters.kube_client import KubeClient
     from controller.adapters.kube_cluster import KubeCluster
+    from controller.adapters.kube_tokens import KubeTokens
 
     told = kube_settings(settings)
     client = KubeClient(told.access, metrics.cluster_requested if metrics else None)
@@ -81,7 +84,7 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
         raise
     restarted = metrics.watch_restarted if metrics else None
     cluster = KubeCluster(client, told, SystemClock(), restarted)
-    return Ground(cluster, _lease(settings, told, client, namespace))
+    return Ground(cluster, _lease(settings, told, client, namespace), KubeTokens(client))
 
 
 def _lease(settings: Settings, told: KubeSettings, client: KubeClient, namespace: str) -> Elector:

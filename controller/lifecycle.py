@@ -11,7 +11,8 @@ any two leaves work that the next repair finds by the toggle.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from controller.core.model import Attempt, BatchStatus
 from controller.engine import Engine
@@ -21,8 +22,17 @@ REPAIR_AT_ONCE = 1000
 """Children per round trip of the repair pass; what is left is found by the next one."""
 
 
-async def complete(store: Store, children: Sequence[Attempt]) -> int:
-    """Steps 2–4 for these children; returns how many toggles this call set.
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What steps 2–4 came to. ``listed``: children that were read in both lists, each with its root's."""
+
+    toggled: int
+    """Toggles that this call set."""
+    listed: Mapping[str, tuple[str, ...]]
+
+
+async def complete(store: Store, children: Sequence[Attempt]) -> Completed:
+    """Steps 2–4 for these children.
 
     The batch is reopened before the toggle: while the toggle is false, repair knows that something is
     left to do, so a crash anywhere in between loses nothing.
@@ -38,7 +48,7 @@ async def complete(store: Store, children: Sequence[Attempt]) -> int:
     for batch_id in by_batch:
         await reopen(store, batch_id)
     listed = await store.listed(children)
-    return await store.toggle(sorted(listed)) if listed else 0
+    return Completed(await store.toggle(sorted(listed)) if listed else 0, listed)
 
 
 async def reopen(store: Store, batch_id: str) -> bool:
@@ -74,7 +84,7 @@ async def repair(engine: Engine, *, dry_run: bool = False) -> Sequence[Attempt]:
     engine.journal.gauge("retry_lifecycle_incomplete", len(children))
     engine.journal.gauge("oldest_incomplete_retry_seconds", oldest)
     if children and not dry_run:
-        done = await complete(engine.store, children)
+        done = (await complete(engine.store, children)).toggled
         engine.journal.repaired("toggle", done)
         for child in children:
             engine.journal.said("repaired", batch=child.batch_id, task=child.task_id, attempt=child.attempt)

@@ -24,7 +24,16 @@ from controller.core.sharing import Limits
 from controller.core.view import UNLIMITED, View
 from controller.engine import Engine, EngineSettings
 from controller.looking import look
-from controller.ports import BatchkeeperError, Clock, Cluster, Desk, Elector, Journal, Store
+from controller.ports import (
+    BatchkeeperError,
+    Clock,
+    Cluster,
+    Desk,
+    Elector,
+    Journal,
+    Store,
+    TokenReviewer,
+)
 from controller.requests import People
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
@@ -51,6 +60,8 @@ class Parts:
     elector: Elector
     desk: Desk | None = None
     """The store as the API sees it; None: it is not asked so."""
+    reviewer: TokenReviewer | None = None
+    """Who can say whose a token of the cluster is."""
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -135,7 +146,9 @@ def _parts(
         new_token=lambda: secrets.token_hex(8),
     )
     people = People(store, clock, settings.max_retries)
-    return Parts(settings, store, ground.cluster, clock, engine, journal, people, ground.elector, desk)
+    return Parts(
+        settings, store, ground.cluster, clock, engine, journal, people, ground.elector, desk, ground.reviewer
+    )
 
 
 async def cheap_view(parts: Parts, batch: Batch, gate: Gate) -> View:

@@ -79,9 +79,11 @@ class _Scene:
 
 async def _scene(people: People, job_ids: Sequence[str]) -> _Scene:
     store = people.store
-    jobs = {job.id: job for job in await store.jobs(job_ids)}
-    parents = await store.batches_with(job_id for job_id in job_ids if job_id not in jobs)
-    chains = await store.chains(sorted({job.root_id for job in jobs.values()})) if jobs else {}
+    roots = await store.roots_of(job_ids)
+    parents = await store.batches_with(job_id for job_id in job_ids if job_id not in roots)
+    chains = await store.chains(sorted(set(roots.values()))) if roots else {}
+    read = {job.id: job for chain in chains.values() for job in chain}
+    jobs = {job_id: read[job_id] for job_id in roots if job_id in read}
     batch_ids = sorted({job.batch_id for job in jobs.values()})
     gates = await store.gates(batch_ids) if jobs else {}
     batches = await store.batches_with(batch_ids)
@@ -174,26 +176,24 @@ async def _record(
             error = f"another retry of this task was recorded at the same moment: {name} is in line"
             planned[job_id] = (Answer(job_id, answer.name, error=error, stage="record"), None)
     if recorded:
-        await lifecycle.complete(people.store, list(recorded.values()))
+        done = await lifecycle.complete(people.store, list(recorded.values()))
         await count(people.store, [(None, child) for child in fresh])
-        await _answer(people, planned, recorded)
+        _answer(planned, recorded, done.listed)
 
 
-async def _answer(
-    people: People, planned: dict[str, tuple[Answer, Attempt | None]], recorded: Mapping[str, Attempt]
+def _answer(
+    planned: dict[str, tuple[Answer, Attempt | None]],
+    recorded: Mapping[str, Attempt],
+    listed: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Answer with both lists and the toggle as they are read back from the store (E7b)."""
-    children = list(recorded.values())
-    listed = await people.store.listed(children)
-    ids = {*(child.root_id for child in children), *(child.id for child in children)}
-    found = {job.id: job for job in await people.store.jobs(sorted(ids))}
+    """Answer with both lists as they were read back from the store, and the toggle that followed (E7b)."""
     for job_id, child in recorded.items():
-        before, _ = planned[job_id]
-        root, now = found.get(child.root_id), found.get(child.id, child)
+        before, there = planned[job_id][0], child.id in listed
+        now = replace(child, retry_toggle=True) if there else child
         answer = replace(
             _recorded(job_id, before.name, now, before.warning),
-            retry_ids=root.retry_ids if root else (),
-            child_jobs=(child.id,) if child.id in listed else (),
+            retry_ids=listed.get(child.id, ()),
+            child_jobs=(child.id,) if there else (),
         )
         planned[job_id] = (answer, now)
 

@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from controller.adapters.mongo_changes import guarded_update
 from controller.adapters.mongo_documents import attempt_document
-from controller.adapters.mongo_edge import DUPLICATE_KEY, PAGE, MongoPart, edge
+from controller.adapters.mongo_edge import DUPLICATE_KEY, MANY, PAGE, MongoPart, bounded, edge
 from controller.adapters.mongo_schema import ATTEMPTS, FAILED, HOLDING
 from controller.adapters.mongo_shapes import Document, id_or_none, object_id
 from controller.core.change import Change
@@ -24,6 +25,10 @@ from controller.core.model import Attempt, Origin, Status, When
 
 def _in_line(batch_id: str) -> Document:
     return {"batch_id": object_id(batch_id), "status": Status.WAITING.value}
+
+
+AT_ONCE = 3
+"""Pages under way at one time: the server works on one while this process makes or reads another."""
 
 
 class MongoAttempts(MongoPart):
@@ -50,12 +55,12 @@ class MongoAttempts(MongoPart):
     @edge
     async def add_jobs(self, jobs: Sequence[Attempt]) -> Sequence[bool]:
         """Insert records, unordered; False for each that hit a unique key."""
-        added: list[bool] = []
-        for first in range(0, len(jobs), PAGE):
-            added += await self._add([attempt_document(job) for job in jobs[first : first + PAGE]])
-        return added
+        pages = [jobs[first : first + PAGE] for first in range(0, len(jobs), PAGE)]
+        added = await bounded(map(self._add, pages), AT_ONCE)
+        return [one for page in added for one in page]
 
-    async def _add(self, documents: list[Document]) -> list[bool]:
+    async def _add(self, jobs: Sequence[Attempt]) -> list[bool]:
+        documents = [attempt_document(job) for job in jobs]
         added = [True] * len(documents)
         try:
             await self._jobs.insert_many(documents, ordered=False)
@@ -189,11 +194,26 @@ class MongoAttempts(MongoPart):
         return await self._attempts(self._jobs.find(query).sort("attempt").hint("attempt"))
 
     @edge
+    async def roots_of(self, job_ids: Iterable[str]) -> Mapping[str, str]:
+        """The root of each of these attempts that exists, by its id; two fields are sent over."""
+        wanted = [job for job in map(id_or_none, job_ids) if job]
+        query = {"_id": {"$in": wanted}, **ATTEMPTS}
+        found = await self._jobs.find(query, {"retry_parent": 1}).batch_size(MANY).to_list()
+        return {str(job["_id"]): str(job.get("retry_parent") or job["_id"]) for job in found}
+
+    @edge
     async def chains(self, root_ids: Iterable[str]) -> Mapping[str, Sequence[Attempt]]:
-        """The same for many tasks, by root id, in one round trip; unknown roots are left out."""
+        """The same for many tasks, by root id, a thousand in a round trip; unknown roots are left out."""
         wanted = [object_id(root) for root in root_ids]
-        query = {"$or": [{"_id": {"$in": wanted}, **ATTEMPTS}, {"retry_parent": {"$in": wanted}}]}
+        pages = [wanted[first : first + MANY] for first in range(0, len(wanted), MANY)]
+        read = bounded(map(self._chains, pages), AT_ONCE)
         found: dict[str, list[Attempt]] = {}
-        for attempt in await self._attempts(self._jobs.find(query)):
-            found.setdefault(attempt.root_id, []).append(attempt)
+        for attempts in await read:
+            for attempt in attempts:
+                found.setdefault(attempt.root_id, []).append(attempt)
         return {root: sorted(chain, key=lambda job: job.attempt) for root, chain in found.items()}
+
+    async def _chains(self, roots: Sequence[ObjectId]) -> list[Attempt]:
+        wanted = {"$in": list(roots)}
+        query = {"$or": [{"_id": wanted, **ATTEMPTS}, {"retry_parent": wanted}]}
+        return await self._attempts(self._jobs.find(query))

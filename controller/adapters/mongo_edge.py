@@ -12,8 +12,9 @@ documents are not numbered; those of this adapter are idempotent. What is left o
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -45,6 +46,26 @@ _REFUSALS = frozenset({2, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
 
 PAGE = 200
 """Documents per round trip of a long list: each page leaves the event loop free again."""
+MANY = 1000
+"""Documents of a round trip in which the server has most of the work."""
+
+
+async def bounded(work: Iterable[Coroutine[Any, Any, R]], at_once: int) -> list[R]:
+    """The results in order, so many under way at one time; the first error ends the rest."""
+    free = asyncio.Semaphore(at_once)
+
+    async def one(coroutine: Coroutine[Any, Any, R]) -> R:
+        async with free:
+            return await coroutine
+
+    tasks = [asyncio.create_task(one(coroutine)) for coroutine in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 
 from controller.adapters.mongo_changes import union
-from controller.adapters.mongo_edge import PAGE, MongoPart, edge
+from controller.adapters.mongo_edge import MANY, MongoPart, edge
 from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.model import Attempt
 
@@ -21,6 +21,28 @@ from controller.core.model import Attempt
 def _new_in(name: str, ids: list[ObjectId]) -> Document:
     """Whether one of these ids is not in the list yet."""
     return {"$expr": {"$not": {"$setIsSubset": [{"$literal": ids}, {"$ifNull": [f"${name}", []]}]}}}
+
+
+_LISTED = {"$ifNull": ["$retry_ids", []]}
+_MISSING = {"$filter": {"input": "$$new.new", "cond": {"$not": {"$in": ["$$this", _LISTED]}}}}
+_NOTHING_NEW = {"$or": [{"$eq": ["$batch_job", True]}, {"$eq": [_MISSING, []]}]}
+_MERGED: list[Document] = [
+    {
+        "$set": {
+            "retry_ids": {
+                "$cond": [
+                    _NOTHING_NEW,
+                    {"$ifNull": ["$retry_ids", "$$REMOVE"]},
+                    {"$concatArrays": [_LISTED, _MISSING]},
+                ]
+            },
+            "updated": {"$cond": [_NOTHING_NEW, "$updated", "$$NOW"]},
+        }
+    }
+]
+"""What a root becomes by ids that may be new to it: nothing where none is."""
+FEW = 20
+"""Roots for which plain updates are quicker."""
 
 
 def _linking(root: str, ids: Iterable[str]) -> UpdateOne:
@@ -46,13 +68,26 @@ class MongoLineage(MongoPart):
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
         """Step 3, in bulk, each as a set: ``retry_ids`` of these roots (the machine's ``linked``)."""
         roots = [(root, new) for root, ids in by_root.items() if (new := list(ids))]
-        for first in range(0, len(roots), PAGE):
-            page = [_linking(root, ids) for root, ids in roots[first : first + PAGE]]
-            await self._jobs.bulk_write(page, ordered=False)
+        if len(roots) <= FEW:
+            if page := [_linking(root, ids) for root, ids in roots]:
+                await self._jobs.bulk_write(page, ordered=False)
+            return
+        for first in range(0, len(roots), MANY):
+            await self._link_many(roots[first : first + MANY])
+
+    async def _link_many(self, roots: Sequence[tuple[str, list[str]]]) -> None:
+        """The same by the server alone, which takes a tenth of the time for thousands."""
+        documents = [
+            {"_id": object_id(root), "new": [object_id(job) for job in dict.fromkeys(ids)]}
+            for root, ids in roots
+        ]
+        merge = {"into": "jobs", "whenMatched": _MERGED, "whenNotMatched": "discard"}
+        steps: list[Document] = [{"$documents": documents}, {"$merge": merge}]
+        await (await self._db.aggregate(steps)).to_list()
 
     @edge
-    async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:
-        """Ids of those children that both their batch parent and their root are *read* to list."""
+    async def listed(self, children: Sequence[Attempt]) -> Mapping[str, tuple[str, ...]]:
+        """Those children that both their batch parent and their root are *read* to list, by id."""
         of_batch: dict[str, list[str]] = defaultdict(list)
         of_root: dict[str, list[str]] = defaultdict(list)
         for child in children:
@@ -60,7 +95,13 @@ class MongoLineage(MongoPart):
             if child.retry_parent:
                 of_root[child.retry_parent].append(child.id)
         in_batches = [await self._found(batch, "child_jobs", ids) for batch, ids in of_batch.items()]
-        return frozenset().union(*in_batches) & await self._found_in_roots(of_root)
+        in_batch, lists = frozenset[str]().union(*in_batches), await self._lists(of_root)
+        return {
+            child: lists[root]
+            for root, ids in of_root.items()
+            for child in ids
+            if child in in_batch and child in lists.get(root, ())
+        }
 
     async def _found(self, parent: str, name: str, ids: list[str]) -> frozenset[str]:
         """Which of these ids are in the parent's list; a list of 100,000 is not sent over for it."""
@@ -69,13 +110,11 @@ class MongoLineage(MongoPart):
         document = await self._jobs.find_one({"_id": object_id(parent)}, {"_id": 0, "found": found})
         return frozenset(map(str, document["found"])) if document else frozenset()
 
-    async def _found_in_roots(self, of_root: dict[str, list[str]]) -> frozenset[str]:
+    async def _lists(self, of_root: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+        """The lists of these roots; nothing else of them is sent over."""
         roots = [object_id(root) for root in of_root]
-        lists = await self._jobs.find({"_id": {"$in": roots}}, {"retry_ids": 1}).to_list()
-        listed = {str(root["_id"]): set(map(str, root.get("retry_ids", ()))) for root in lists}
-        return frozenset(
-            job for root, ids in of_root.items() for job in ids if job in listed.get(root, set())
-        )
+        found = await self._jobs.find({"_id": {"$in": roots}}, {"retry_ids": 1}).batch_size(MANY).to_list()
+        return {str(root["_id"]): tuple(map(str, root.get("retry_ids", ()))) for root in found}
 
     @edge
     async def toggle(self, ids: Iterable[str]) -> int:
@@ -87,7 +126,7 @@ class MongoLineage(MongoPart):
                 "retry_parent": {"$type": "objectId"},
                 "retry_toggle": False,
             },
-            [{"$set": {"retry_toggle": True, "updated": "$$NOW"}}],
+            {"$set": {"retry_toggle": True}, "$currentDate": {"updated": True}},
         )
         return result.modified_count
 

@@ -61,7 +61,7 @@ class Oidc(Section):
 class TokenReview(Section):
     """Tokens of the Kubernetes cluster, which the API server is asked about."""
 
-    enabled: Literal["auto", "on", "off"] = "auto"
+    enabled: Literal["auto", "off"] = "auto"
     """`auto`: with every `cluster.kind` that is a Kubernetes."""
     audiences: Names = ()
     """Audiences of which a token must have one. Empty: the API server's own."""

@@ -255,6 +255,10 @@ class Store(Protocol):
         """All attempts of one task, by attempt number."""
         ...
 
+    async def roots_of(self, job_ids: Iterable[str]) -> Mapping[str, str]:
+        """The root of each of these attempts that exists, by its id; no record is read for it."""
+        ...
+
     async def chains(self, root_ids: Iterable[str]) -> Mapping[str, Sequence[Attempt]]:
         """The same for many tasks, by root id, in one round trip."""
         ...
@@ -272,8 +276,11 @@ class Store(Protocol):
         """Step 3, in bulk, each as a set: ``retry_ids`` of these roots."""
         ...
 
-    async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:
-        """Ids of those children that both their batch parent and their root are *read* to list."""
+    async def listed(self, children: Sequence[Attempt]) -> Mapping[str, tuple[str, ...]]:
+        """Those children that both their batch parent and their root are *read* to list, by id.
+
+        Each with its root's whole list, oldest first.
+        """
         ...
 
     async def toggle(self, ids: Iterable[str]) -> int:

@@ -24,17 +24,17 @@ class LineageSuite:
         root = await world.put(Status.ERROR)
         child = await world.put_retry(root)
         other = await world.put_retry(await world.put(Status.ERROR))
-        assert await world.store.listed([child, other]) == frozenset()
+        assert await world.store.listed([child, other]) == {}
         await world.store.list_children(batch.id, [child.id, other.id])
-        assert await world.store.listed([child, other]) == frozenset()
+        assert await world.store.listed([child, other]) == {}
         await world.store.list_retries({root.id: [child.id]})
-        assert await world.store.listed([child, other]) == {child.id}
+        assert await world.store.listed([child, other]) == {child.id: (child.id,)}
         assert await world.store.toggle([child.id, root.id, world.store.new_id()]) == 1
         assert await world.store.toggle([child.id]) == 0
         toggled = await world.read(child.id)
         assert toggled.retry_toggle is True
         assert (await world.read(root.id)).retry_toggle is None
-        assert await world.store.listed([]) == frozenset()
+        assert await world.store.listed([]) == {}
 
     async def test_only_the_batch_or_only_the_root(self, world: StoreWorld) -> None:
         """A child that the root lists and the batch does not is not listed."""
@@ -42,7 +42,7 @@ class LineageSuite:
         root = await world.put(Status.ERROR)
         child = await world.put_retry(root)
         await world.store.list_retries({root.id: [child.id]})
-        assert await world.store.listed([child]) == frozenset()
+        assert await world.store.listed([child]) == {}
 
     async def test_lists_are_sets(self, world: StoreWorld) -> None:
         """Whoever repeats a step, in whatever order and at the same time, each child stands once."""
@@ -81,7 +81,7 @@ class LineageSuite:
         await world.store.list_children(batch.id, ids)
         await world.store.list_children(batch.id, [*ids[:5000], child.id])
         await world.store.list_retries({root.id: [child.id]})
-        assert await world.store.listed([child]) == {child.id}
+        assert await world.store.listed([child]) == {child.id: (child.id,)}
 
     async def test_nobody_there(self, world: StoreWorld) -> None:
         """Parents that don't exist take no list, and nothing is invented for them."""
@@ -91,7 +91,7 @@ class LineageSuite:
         await world.store.list_retries({nobody: [nobody]})
         assert await world.store.job(nobody) is None
         assert await world.store.batch(nobody) is None
-        assert await world.store.listed([world.attempt(attempt=1, retry_parent=nobody)]) == frozenset()
+        assert await world.store.listed([world.attempt(attempt=1, retry_parent=nobody)]) == {}
 
     async def test_unfinished_lifecycles(self, world: StoreWorld) -> None:
         """Old children with the toggle false, oldest first; a terminal child's lifecycle counts as well."""

@@ -135,6 +135,10 @@ class MemoryStore(MemoryBatches):
         """All attempts of one task, by attempt number."""
         return self._attempts.chain(batch_id, task_id)
 
+    async def roots_of(self, job_ids: Iterable[str]) -> Mapping[str, str]:
+        """The root of each of these attempts that exists, by its id."""
+        return {job.id: job.root_id for job in await self.jobs(job_ids)}
+
     async def chains(self, root_ids: Iterable[str]) -> Mapping[str, Sequence[Attempt]]:
         """The same for many tasks, by root id."""
         roots = await self.jobs(root_ids)
@@ -177,15 +181,15 @@ class MemoryStore(MemoryBatches):
             if root and merged != root.retry_ids:
                 self._put(self._touched(root, retry_ids=merged))
 
-    async def listed(self, children: Sequence[Attempt]) -> frozenset[str]:
-        """Ids of those children that both their batch parent and their root are read to list."""
-        return frozenset(
-            child.id
+    async def listed(self, children: Sequence[Attempt]) -> Mapping[str, tuple[str, ...]]:
+        """Those children that both their batch parent and their root are read to list, by id."""
+        return {
+            child.id: root.retry_ids
             for child in children
             if child.id in self._children.get(child.batch_id, {})
             and (root := self._attempts.by_id.get(child.retry_parent or ""))
             and child.id in root.retry_ids
-        )
+        }
 
     async def toggle(self, ids: Iterable[str]) -> int:
         """Step 4; returns how many toggles it set."""

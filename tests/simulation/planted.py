@@ -113,7 +113,7 @@ def toggle_before_parents(patch: Patch) -> None:
     """The toggle is set before anybody was told."""
     original = lifecycle.complete
 
-    async def complete(store: Any, children: Any) -> int:
+    async def complete(store: Any, children: Any) -> lifecycle.Completed:
         await store.toggle([child.id for child in children])
         return await original(store, children)
 

@@ -1,0 +1,144 @@
+"""Tokens of an OpenID Connect provider: signed by one of its keys, for us, and not over.
+
+Keys come by discovery and are kept; a token with an unknown key makes them be asked for anew, at most once
+in a while. Only RS256 and ES256 are believed, each with a key of its own kind: never ``none``, and never a
+secret that both sides know, for which the provider's public key could be passed off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from controller.api.auth import Identity
+from controller.ports import KeySource, Unavailable
+
+ALGORITHMS: Mapping[str, tuple[str, str | None]] = {"RS256": ("RSA", None), "ES256": ("EC", "P-256")}
+"""By algorithm: the type and the curve that its key must have."""
+FRESH = 3600.0
+"""Seconds after which keys are asked for again; while the provider is away, the old ones hold on."""
+NOT_AGAIN = 30.0
+"""Seconds for which an unknown key does not make them be asked for again."""
+LEEWAY = 30
+"""Seconds that our clock and the provider's may disagree."""
+LONGEST = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a token must say to be believed, and where it says who it is about."""
+
+    issuer: str
+    audience: str
+    user_claim: str = "sub"
+    groups_claim: str = "groups"
+    prefix: str = ""
+
+
+class OidcTokens:
+    """Tokens of one issuer."""
+
+    name = "oidc"
+
+    def __init__(self, expected: Expected, source: KeySource, monotonic: Callable[[], float]) -> None:
+        self._expected = expected
+        self._source = source
+        self._monotonic = monotonic
+        self._keys: dict[str, Mapping[str, Any]] = {}
+        self._read_at: float | None = None
+        self._tried_at: float | None = None
+        self._reading = asyncio.Lock()
+
+    async def identify(self, token: str) -> Identity | None:
+        """Whose it is; None: not of this issuer, or not valid. Raises ``Unavailable`` without its keys."""
+        header = _header(token)
+        if header is None or not self._may_be_ours(token):
+            return None
+        key = await self._key(str(header.get("kid", "")), header["alg"])
+        return None if key is None else self._verified(token, key, header["alg"])
+
+    def _may_be_ours(self, token: str) -> bool:
+        """Whether it claims to be of this issuer: nobody is asked about a token that does not."""
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            return False
+        return claims.get("iss") == self._expected.issuer
+
+    def _verified(self, token: str, key: Any, algorithm: str) -> Identity | None:
+        expected = self._expected
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                issuer=expected.issuer,
+                audience=expected.audience,
+                leeway=LEEWAY,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return None
+        user = claims.get(expected.user_claim)
+        if not isinstance(user, str) or not user:
+            return None
+        if expected.user_claim == "email" and claims.get("email_verified") is False:
+            return None
+        groups = claims.get(expected.groups_claim, ())
+        named = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+        return Identity(
+            expected.prefix + user,
+            frozenset(expected.prefix + group for group in named if isinstance(group, str)),
+            "oidc",
+        )
+
+    # -------------------------------------------------------------------------------------------- keys
+
+    async def _key(self, kid: str, algorithm: str) -> Any:
+        """The key that a token names, of the kind that its algorithm needs; None: there is none."""
+        now = self._monotonic()
+        stale = self._read_at is None or now - self._read_at > FRESH
+        if stale or kid not in self._keys:
+            await self._read(now)
+        data = self._keys.get(kid)
+        kind, curve = ALGORITHMS[algorithm]
+        if data is None or data.get("kty") != kind or (curve and data.get("crv") != curve):
+            return None
+        if data.get("use", "sig") != "sig" or data.get("alg", algorithm) != algorithm:
+            return None
+        try:
+            return jwt.PyJWK(dict(data), algorithm=algorithm)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return None
+
+    async def _read(self, now: float) -> None:
+        """Ask for the keys, unless that was done just now. Raises ``Unavailable`` when there are none yet."""
+        async with self._reading:
+            if self._tried_at is not None and now - self._tried_at < NOT_AGAIN:
+                if self._read_at is None:
+                    raise Unavailable(f"the keys of {self._expected.issuer} could not be read just now")
+                return
+            self._tried_at = now
+            try:
+                found = await self._source.keys()
+            except Unavailable:
+                if self._read_at is None:
+                    raise
+                return
+            self._keys = {str(key.get("kid", "")): key for key in found}
+            self._read_at = now
+
+
+def _header(token: str) -> Mapping[str, Any] | None:
+    """The header of a token that is signed in one of our ways; None: it is no such token."""
+    if len(token) > LONGEST or token.count(".") != 2:
+        return None
+    try:
+        header: Mapping[str, Any] = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    return header if header.get("alg") in ALGORITHMS else None
