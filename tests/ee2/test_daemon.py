@@ -142,8 +142,8 @@ def _metrics(daemon: Daemon, line: str) -> str:
 def test_a_daemon_that_is_killed_leaves_the_rest_to_the_next(
     ee2: Ee2, office: Office, oracle: Oracle, scheduler: Scheduler
 ) -> None:
-    """``kill -9`` among twenty jobs: in the end each is ended."""
-    jobs = [ee2.run_job(2 * HOUR) for _ in range(20)]
+    """``kill -9`` among eight jobs: in the end each is ended."""
+    jobs = [ee2.run_job(2 * HOUR) for _ in range(8)]
     scheduler.agreed += jobs
     with oracle.watching():
         daemon = office.start()
