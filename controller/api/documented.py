@@ -6,6 +6,7 @@ Routes name the schema of their answer; the schemas are here, beside those of th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from controller.api import bodies, problems
 from controller.api.schemas import ANSWERS
+from controller.specfile import json_schema
 
 REFS = "#/components/schemas/{model}"
 JSON = "application/json"
@@ -63,12 +65,24 @@ def document(app: FastAPI) -> dict[str, Any]:
             [(model, "validation") for model in (*bodies.ALL, *ANSWERS)], ref_template=REFS
         )
         components = made.setdefault("components", {}).setdefault("schemas", {})
-        components.clear()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            components.pop(unused, None)
         components.update(schemas["$defs"])
+        components.update(_spec())
         for operation in _operations(made):
             _add_errors(operation)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _spec() -> dict[str, Any]:
+    """The schema of a spec, its parts beside it under names of their own."""
+    whole = json.dumps(json_schema()).replace('"#/$defs/', '"#/components/schemas/Spec')
+    spec: dict[str, Any] = json.loads(whole)
+    spec.pop("$schema", None)
+    spec.pop("$id", None)
+    parts = spec.pop("$defs", {})
+    return {"Spec": spec, **{f"Spec{name}": part for name, part in parts.items()}}
 
 
 _DESCRIPTION = (
