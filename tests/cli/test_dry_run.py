@@ -15,8 +15,8 @@ from tests.cli.place import SPEC, Place, Shell
 
 READS = frozenset(
     "new_id quarantined now epoch halts blind_gaps batch batch_named batches batches_with"
-    " batches_with_live_jobs gates job jobs job_named waiting waiting_for_end next_due has waiting_ids active roots chain chains find_jobs"
-    " listed roots_of unfinished_lifecycles last_failures quarantine"
+    " batches_with_live_jobs gates job jobs job_named waiting waiting_for_end next_due has waiting_ids active"
+    " roots roots_of chain chains find_jobs listed unfinished_lifecycles last_failures quarantine"
     " requests close".split()
 )
 """The methods of the port that change nothing; every other one is a write."""
