@@ -92,6 +92,7 @@ class Api:
 
     async def close(self) -> None:
         """End what would go on for ever, before the server stops."""
+        await self.context.charting.close()
         if self.context.live is not None:
             await self.context.live.close()
 

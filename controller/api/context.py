@@ -7,16 +7,16 @@ rest. Routes ask for ``Here`` (the parts) and ``Who`` (the caller), and for noth
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from controller.api.auth import Chain, Identity
 from controller.api.auth_session import COOKIE, Sessions, must_be_same_origin
+from controller.api.charting import Charting
 from controller.api.live import Live
 from controller.api.pace import Pace
 from controller.api.problems import Problem, unavailable
@@ -89,8 +89,7 @@ class Context:
         self.pace = Pace(settings.api.rate, settings.api.burst, monotonic)
         self.world: World | None = None
         self.live: Live | None = None
-        self.charts: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
-        """Answers of ``routes_charts``, by batch, with the instant at which they were made."""
+        self.charting = Charting(monotonic)
 
     async def ask(self, request: Request, token: str) -> Asker:
         """Who sends this token. Raises ``Problem``: 401, 429, or 503 when that can't be told."""

@@ -181,4 +181,5 @@ CHARTS: Example = {
     "median_seconds": 17.448,
     "eta_seconds": 45.0,
     "failures": {"mount-failure": 3},
+    "why": "all 50 places are taken: the next job starts when one ends",
 }

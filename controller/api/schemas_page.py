@@ -52,3 +52,5 @@ class Charts(Answer_):
     """About so long until all is done; null: that can't be told, or nothing starts."""
     failures: dict[Verdict, int]
     """Attempts that ended without success, by verdict."""
+    why: str
+    """One sentence: what it waits for, or what became of it."""

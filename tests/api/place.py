@@ -184,6 +184,7 @@ async def place(
     authenticators: Sequence[Authenticator] | None = None,
     cluster: Cluster | None = None,
     sessions: Sessions | None = None,
+    port: int = 0,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Place]:
     """A server on a free port; ``sections``: settings that differ from the defaults."""
@@ -211,7 +212,7 @@ async def place(
     api = Api(settings, Chain(authenticators), clock.monotonic, sessions)
     app = make_http_app(Health(), Metrics(), clock.monotonic)
     api.install(app, *extra)
-    server = HttpServer(app, "127.0.0.1", 0)
+    server = HttpServer(app, "127.0.0.1", port)
     await server.start()
     people = People(store, clock, settings.max_retries)
     api.open(World(settings, people, engine, store, reading))

@@ -54,11 +54,12 @@ function drawn({ batch, charts }, view) {
 
 function orders(batch, view) {
   if (CLOSED.includes(batch.state)) return null;
-  const button = (label, act, kind = null) => h("button", { type: "button", class: kind, "data-key": label, onclick: () => act(batch, view) }, label);
+  const button = (label, act, kind = null, key = label) => h("button", { type: "button", class: kind, "data-key": key, onclick: () => act(batch, view) }, label);
   const adopt = (batch.reason ?? "").startsWith("adoption-needed");
   const stopped = ["paused", "held"].includes(batch.state);
   return h("div", { class: "buttons" },
-    adopt ? button("Take over", adoptBatch, "primary") : stopped ? button("Resume", resumeBatch, "primary") : button("Pause", pauseBatch),
+    adopt ? button("Take over", adoptBatch, "primary", "go")
+      : stopped ? button("Resume", resumeBatch, "primary", "go") : button("Pause", pauseBatch, null, "go"),
     button("Change the maximum", scaleBatch),
     button("Cancel the batch", cancelBatch, "danger"));
 }

@@ -61,16 +61,21 @@ export function order(path, body, { dryRun = false, key = undefined } = {}) {
   });
 }
 
-/** Call `changed(batchId)` for what changes (empty: anything may have), `up(bool)` as the stream comes and goes. */
-export function follow(changed, up) {
-  let stopped = false;
-  let pause = 1000;
-  const abort = new AbortController();
+const SHORTEST = 1000;
+const LONGEST = 15000;
+
+/**
+ * Call `changed(batchId)` for what changes (empty: anything may have), `up(bool)` as the stream comes and goes.
+ * Nothing is asked for before `may()`. What it gives back asks again at once.
+ */
+export function follow(changed, up, may) {
+  let pause = SHORTEST;
+  let wake = () => {};
   const once = async () => {
-    const response = await fetch(new URL("events", BASE), { headers: authorised(), signal: abort.signal, cache: "no-store" });
+    const response = await fetch(new URL("events", BASE), { headers: authorised(), cache: "no-store" });
     if (!response.ok || !response.body) throw new Trouble("no stream", response.status);
     up(true);
-    pause = 1000;
+    pause = SHORTEST;
     changed("");
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -84,22 +89,23 @@ export function follow(changed, up) {
     }
   };
   const forever = async () => {
-    while (!stopped) {
+    for (;;) {
+      const begun = Date.now();
       try {
-        await once();
-      } catch {
-        // Said by `up`: the page asks again, and looks at everything when it is back.
+        if (may()) await once();
+        if (may() && Date.now() - begun > SHORTEST) continue; // a stream ends now and then: the next one begins
+      } catch (error) {
+        if (error.status === 401) changed(""); // which asks who looks
       }
-      if (stopped) return;
-      up(false);
-      await new Promise((wake) => setTimeout(wake, pause * (0.5 + Math.random() / 2)));
-      pause = Math.min(15000, pause * 2);
+      if (may()) up(false);
+      await new Promise((done) => { wake = done; setTimeout(done, pause * (0.5 + Math.random() / 2)); });
+      pause = Math.min(LONGEST, pause * 2);
     }
   };
   forever();
   return () => {
-    stopped = true;
-    abort.abort();
+    pause = SHORTEST;
+    wake();
   };
 }
 

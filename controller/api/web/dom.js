@@ -18,9 +18,23 @@ export function h(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Make `shown` look like `wanted`: elements of one tag and `id` or `data-key` are kept and mended. */
+/**
+ * Make `shown` look like `wanted`: elements of one tag and `id` or `data-key` are kept and mended. Focus stays
+ * where it is; when what had it is gone, it goes to the nearest heading that takes it.
+ */
 export function show(shown, wanted) {
+  const focused = shown.contains(document.activeElement) ? document.activeElement : null;
+  const around = [];
+  for (let one = focused?.parentElement; one && shown.contains(one); one = one.parentElement) around.push(one);
   mendChildren(shown, [].concat(wanted).flat(Infinity).filter(Boolean));
+  if (!focused) return;
+  if (!focused.isConnected || focused.disabled) settle(around.filter((one) => one.isConnected));
+  else if (document.activeElement !== focused) focused.focus({ preventScroll: true });
+}
+
+function settle(around) {
+  const heading = around.map((one) => one.querySelector("[tabindex='-1']")).find(Boolean);
+  (heading ?? document.getElementById("main")).focus({ preventScroll: true });
 }
 
 const LISTENERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown", "onclose", "ontoggle"];
@@ -32,7 +46,12 @@ const alike = (one, other) =>
 
 function mendChildren(shown, wanted) {
   const keyed = new Map();
-  for (const child of shown.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);
+  const kept = new Set(wanted.map((want) => (typeof want === "string" ? "" : keyOf(want))));
+  for (const child of [...shown.childNodes]) {
+    if (!keyOf(child)) continue;
+    if (kept.has(keyOf(child))) keyed.set(keyOf(child), child);
+    else child.remove();
+  }
   let next = shown.firstChild;
   for (const want of wanted) {
     const found = keyed.get(keyOf(want));
@@ -60,6 +79,7 @@ function mend(shown, want) {
     if (shown.data !== want.data) shown.data = want.data;
     return;
   }
+  const told = shown.getAttribute("value");
   for (const { name } of [...shown.attributes]) {
     if (!want.hasAttribute(name) && !(shown.nodeName === "DETAILS" && name === "open")) shown.removeAttribute(name);
   }
@@ -69,8 +89,8 @@ function mend(shown, want) {
     if (shown.type === "checkbox") {
       shown.checked = want.checked;
       shown.indeterminate = want.indeterminate;
-    } else if (shown !== document.activeElement) shown.value = want.value;
-    return;
+    } else if (shown !== document.activeElement && want.getAttribute("value") !== told) shown.value = want.value;
+    return; // what somebody has typed stays, unless the view itself wants another value than before
   }
   mendChildren(shown, [...want.childNodes]);
   if (shown.nodeName === "SELECT" && shown !== document.activeElement) shown.value = want.value;

@@ -14,6 +14,10 @@ const EVERY = 15000;
 let view = null;
 let drawn = 0;
 let soon = null;
+let loading = false;
+let missed = false;
+let signing = false;
+let again = () => {};
 
 const ROUTES = [
   [/^#?\/?$/, () => overviewView()],
@@ -25,12 +29,13 @@ const ROUTES = [
 async function go() {
   const [, make, found] = match(location.hash);
   view?.leave?.();
+  document.getElementById("dialog").close();
   view = make(...found.slice(1));
   view.redraw = draw;
   drawn += 1;
-  show(main, [h("p", { class: "soft" }, "Loading …")]);
+  if (!signing) show(main, [h("p", { class: "soft" }, "Loading …")]);
   await load();
-  (main.querySelector("h1") ?? main).focus({ preventScroll: true });
+  if (!signing) (main.querySelector("h1") ?? main).focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }
 
@@ -58,25 +63,53 @@ async function load() {
     mine.trouble = null;
   } catch (error) {
     if (error.name === "AbortError") return;
+    if (error.status === 401) return ask();
     mine.trouble = error;
-    if (error.status === 401 && number === drawn) return signIn(load);
   }
   if (number === drawn) draw();
 }
 
-function draw() {
-  document.title = view.title ? `${view.title} · Batchkeeper` : "Batchkeeper";
-  const trouble = view.trouble;
-  const notice = trouble && h("p", { class: "notice", role: "alert", "data-key": "trouble" },
-    trouble instanceof Trouble ? trouble.message : `This page has a bug: ${trouble.message}`);
-  if (trouble && !(trouble instanceof Trouble)) console.error(trouble);
-  show(main, [notice, ...(view.ready === false ? [] : [view.draw()].flat(Infinity))]);
+/** Ask who looks, once however much was refused; then go on where they were. */
+function ask() {
+  if (signing) return;
+  signing = true;
+  me.user = "";
+  document.getElementById("dialog").close();
+  signIn(async () => {
+    signing = false;
+    await load();
+    if (signing) return;
+    again();
+    (main.querySelector("h1") ?? main).focus({ preventScroll: true });
+  });
 }
 
-/** Something changed: look once it is quiet, and not at every one of a thousand changes. */
+function draw() {
+  if (signing) return;
+  document.title = view.title ? `${view.title} · Batchkeeper` : "Batchkeeper";
+  const trouble = view.trouble;
+  if (trouble && !(trouble instanceof Trouble)) console.error(trouble);
+  const notice = trouble && h("p", { class: "notice", role: "alert", "data-key": "trouble" },
+    trouble instanceof Trouble ? trouble.message : `This page has a bug: ${trouble.message}`);
+  if (view.ready !== false) show(main, [notice, view.draw()]);
+  else if (notice) show(main, [h("h1", { tabindex: -1 }, trouble.status === 404 ? "Not found" : view.title), notice,
+    h("p", { "data-key": "back" }, h("a", { href: "#/" }, "All batches"))]);
+}
+
+/** Something changed: look once it is quiet, once for a thousand changes, and never twice at a time. */
 function changed(batchId) {
-  if (batchId && view?.concerns && !view.concerns(batchId)) return;
-  if (soon === null && !document.hidden) soon = setTimeout(() => { soon = null; load(); }, QUIET);
+  if (signing || document.hidden || (batchId && view?.concerns && !view.concerns(batchId))) return;
+  if (loading) missed = true;
+  else soon ??= setTimeout(look, QUIET);
+}
+
+async function look() {
+  soon = null;
+  loading = true;
+  await load();
+  loading = false;
+  if (missed) changed("");
+  missed = false;
 }
 
 function live(up) {
@@ -90,4 +123,4 @@ document.addEventListener("visibilitychange", () => changed(""));
 setInterval(() => changed(""), EVERY);
 setInterval(() => view && !document.hidden && view.ready !== false && drawn && draw(), 1000);
 await go();
-follow(changed, live);
+again = follow(changed, live, () => !signing);

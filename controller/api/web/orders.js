@@ -21,19 +21,25 @@ export function toast(text, bad = false) {
  * `fields(refresh)` are the order's own inputs, `body(form)` what is sent of them.
  */
 function question({ title, verb, danger = false, fields = () => [], body = () => ({}), rehearse, act }) {
-  const state = { lines: null, trouble: "", busy: false, token: 0 };
+  const state = { lines: null, trouble: "", busy: false, token: 0, admin: false };
   const form = () => dialog.querySelector("form");
-  const read = () => ({ ...body(form()), ...(form()?.elements.as_admin?.checked ? { as_admin: true } : {}) });
+  const read = () => ({ ...body(form()), ...(state.admin ? { as_admin: true } : {}) });
   const draw = () => show(dialog, [h("form", { method: "dialog", novalidate: true, onsubmit: submit },
-    h("h2", { id: "dialog-title" }, title), fields(rehearsed),
+    h("h2", { id: "dialog-title", tabindex: -1 }, title), fields(rehearsed),
     h("div", { "aria-live": "polite" }, state.trouble ? h("p", { class: "notice" }, state.trouble)
       : state.lines === null ? h("p", { class: "soft" }, "Looking at what it would do …")
         : h("ul", { class: "what" }, state.lines.map((line) => h("li", {}, line)))),
     me.operator && h("label", { class: "check small" },
-      h("input", { type: "checkbox", name: "as_admin", id: "as-admin", onchange: rehearsed }), "act as an admin, on what belongs to others"),
+      asAdmin(), "act as an admin, on what belongs to others"),
     h("div", { class: "buttons" },
       h("button", { type: "submit", class: danger ? "danger" : "primary", disabled: state.busy || state.lines === null }, verb),
       h("button", { type: "button", onclick: () => dialog.close() }, "Leave it")))]);
+  function asAdmin() {
+    const box = h("input", { type: "checkbox", name: "as_admin", id: "as-admin",
+      onchange: (event) => { state.admin = event.target.checked; rehearsed(); } });
+    box.checked = state.admin;
+    return box;
+  }
   async function rehearsed() {
     const token = ++state.token;
     state.lines = null;
@@ -62,7 +68,11 @@ function question({ title, verb, danger = false, fields = () => [], body = () =>
     if (dialog.open) draw();
   }
   const before = document.activeElement;
-  dialog.onclose = () => { show(dialog, []); before?.isConnected && before.focus(); };
+  dialog.onclose = () => {
+    state.token += 1;
+    show(dialog, []);
+    (before?.isConnected ? before : document.getElementById("main")).focus({ preventScroll: true });
+  };
   draw();
   dialog.showModal();
   return rehearsed();
@@ -77,7 +87,7 @@ function told(answers, would) {
   const done = answers.filter((one) => one.done);
   const refused = new Map();
   for (const one of answers.filter((each) => !each.done)) {
-    const reason = one.error.replace(one.name, "it");
+    const reason = one.name ? one.error.replace(one.name, "it") : one.error;
     refused.set(reason, [...(refused.get(reason) ?? []), one.name || one.job_id]);
   }
   const warnings = new Set(answers.map((one) => one.warning).filter(Boolean));

@@ -2,14 +2,16 @@
 
 import { ask } from "./client.js";
 import { h } from "./dom.js";
-import { ago, number, percent, plural } from "./words.js";
+import { ago, number, percent, plural, span } from "./words.js";
 
 const OPEN = ["expanding", "running", "paused", "held"];
 const CLOSED = ["finished", "cancelled"];
+const FRESH = 15000;
+const MOST_TOLD = 20;
 const CHOICES = [["open", "Open", OPEN], ["closed", "Ended", CLOSED], ["all", "All", []]];
 
 export function overviewView() {
-  const state = { choice: "all", name: "", page: null, cursors: [""] };
+  const state = { choice: "all", name: "", page: null, cursors: [""], told: new Map(), telling: false };
   const view = {
     title: "Batches",
     ready: false,
@@ -17,10 +19,25 @@ export function overviewView() {
       const [, , status] = CHOICES.find(([key]) => key === state.choice);
       state.page = await ask("batches", { status, name: state.name, cursor: state.cursors.at(-1), limit: 50 });
       view.ready = true;
+      tell(state, view);
     },
     draw: () => [heading(state, view), list(state), pager(state, view)],
   };
   return view;
+}
+
+/** Why each open batch waits and when it will be done: asked one after the other, and seldom, beside the list. */
+async function tell(state, view) {
+  if (state.telling) return;
+  state.telling = true;
+  const open = state.page.items.filter((batch) => OPEN.includes(batch.state)).slice(0, MOST_TOLD);
+  for (const { batchId } of open) {
+    if (Date.now() - (state.told.get(batchId)?.at ?? 0) < FRESH) continue;
+    const charts = await ask(`batches/${batchId}/charts`).catch(() => null); // the list itself says what is wrong
+    state.told.set(batchId, { at: Date.now(), charts: charts ?? state.told.get(batchId)?.charts });
+    view.redraw();
+  }
+  state.telling = false;
 }
 
 async function again(view) {
@@ -50,7 +67,7 @@ const heading = (state, view) => h("div", { class: "head", "data-key": "head" },
 function list(state) {
   const { items } = state.page;
   if (!items.length) return nothing(state);
-  return h("ul", { class: "cards", "data-key": "list" }, items.map(card));
+  return h("ul", { class: "cards", "data-key": "list" }, items.map((batch) => card(batch, state.told.get(batch.batchId)?.charts)));
 }
 
 const nothing = (state) => h("div", { class: "card empty", "data-key": "list" },
@@ -59,21 +76,22 @@ const nothing = (state) => h("div", { class: "card empty", "data-key": "list" },
     ? "Choose All and clear the name to see every batch that you may see."
     : "Drop a spec file into the watched folder, or send one with 'batchkeeper submit'."));
 
-function card(batch) {
+function card(batch, charts) {
+  const open = OPEN.includes(batch.state);
+  const why = open ? charts?.why || batch.reason : batch.reason;
   const shown = batch.result ? `${batch.state} (${batch.result})` : batch.state;
   return h("li", { class: "card", "data-key": batch.batchId },
     h("div", { class: "head" },
       h("h2", { class: "title" }, h("a", { href: `#/batches/${batch.batchId}` }, batch.batch.split("/").at(-1)),
         h("span", { class: `state ${batch.result ?? batch.state}` }, shown)),
       h("span", { class: "soft small" }, `${batch.owner} · ${batch.batch.split("/")[0]} · ${ago(batch.accepted)}`)),
-    progress(batch),
-    failures(batch),
-    (batch.waits ?? []).length ? h("p", { class: "small soft" }, batch.waits[0])
-      : batch.reason && h("p", { class: "small soft" }, batch.reason));
+    progress(batch, open ? charts?.eta_seconds : null),
+    failures(batch, charts),
+    why && h("p", { class: "small soft", "data-key": "why" }, why));
 }
 
 /** Progress by where tasks stand, as a bar and in words: no colour tells anything alone. */
-export function progress(batch) {
+export function progress(batch, eta = null) {
   const { total, completed, endedWithoutSuccess: failed, active, waiting } = batch.tasks;
   const parts = [["completed", completed], ["failed", failed], ["active", active], ["waiting", waiting]];
   const most = batch.settings?.maxConcurrent?.value;
@@ -84,16 +102,19 @@ export function progress(batch) {
       parts.filter(([, n]) => n).map(([key, n]) => h("i", { class: key, style: { width: `${(100 * n) / total}%` } }))),
     h("ul", { class: "legend" },
       h("li", {}, h("strong", {}, `${number(completed + failed)} of ${number(total)} done`)),
+      eta ? h("li", { "data-key": "eta" }, `done in about ${span(eta)}`) : null,
       parts.filter(([key, n]) => n || key === "active").map(([key, n]) =>
         h("li", {}, h("span", { class: `key ${key}` }), `${number(n)} ${words[key]}`)),
       batch.foreign ? h("li", { class: "soft" }, `${plural(batch.foreign, "job")} of others under its names count too`) : null));
 }
 
-export function failures(batch) {
-  const failed = Object.entries(batch.firstAttempts ?? {}).filter(([verdict]) => verdict !== "succeeded");
-  if (!failed.length) return null;
-  return h("p", { class: "small" }, h("span", { class: "soft" }, "First attempts that failed: "),
-    failed.map(([verdict, n]) => `${number(n)} ${verdict}`).join(", "));
+/** Attempts by verdict, once they have been counted; until then first attempts, which the list itself tells. */
+function failures(batch, charts) {
+  const found = Object.entries(charts?.failures ?? batch.firstAttempts ?? {}).filter(([verdict]) => verdict !== "succeeded");
+  if (!found.length) return null;
+  found.sort(([one, n], [other, m]) => m - n || one.localeCompare(other));
+  return h("p", { class: "small", "data-key": "failures" }, h("span", { class: "soft" }, "Failed: "),
+    found.map(([verdict, n]) => `${number(n)} ${verdict}`).join(", "));
 }
 
 function pager(state, view) {

@@ -57,7 +57,7 @@ export function only(table, filters) {
 function drawn(table) {
   if (!table.page) return null;
   return h("section", { class: "card", "data-key": "tasks", "aria-labelledby": "tasks" },
-    h("div", { class: "head" }, h("h2", { id: "tasks" }, "Jobs"), filters(table)),
+    h("div", { class: "head" }, h("h2", { id: "tasks", tabindex: -1 }, "Jobs"), filters(table)),
     table.page.items.length ? rows(table) : h("p", { class: "empty" }, "No job is like that."),
     pager(table),
     table.chosen.size > 0 && chosenBar(table));
@@ -83,7 +83,8 @@ const filters = (table) => h("div", { class: "filters", role: "search" },
       typing = setTimeout(() => only(table, { ...table.filters, task }), 200);
     },
   })),
-  h("button", { type: "button", onclick: () => chooseAll(table) }, `Choose all ${number(Math.min(table.page.total ?? 0, MOST))}`));
+  h("button", { type: "button", disabled: !table.page.total, onclick: () => chooseAll(table) },
+    table.page.total > MOST ? `Choose the first ${number(MOST)}` : `Choose all ${number(table.page.total)}`));
 
 /** Every job that the filters show, on all pages: up to what one request may name. */
 async function chooseAll(table) {
