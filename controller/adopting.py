@@ -110,8 +110,11 @@ async def take_over(engine: Engine, view: View) -> bool:
 async def _bind(engine: Engine, batch: Batch, gate: Gate, bound: Sequence[Binding]) -> bool:
     """Places first, then the records, the batch's tally, and the hold last."""
     taking = places(gate, bound)
-    if taking and not await engine.store.take_over(batch.id, taking, gate.hold, engine.epoch):
-        return True  # the gate moved on since it was read: look again
+    if taking:
+        async with engine.claims:  # a claim of another batch that has counted all places comes first
+            given = await engine.store.take_over(batch.id, taking, gate.hold, engine.epoch)
+        if not given:
+            return True  # the gate moved on since it was read: look again
     slots = {holder.job: holder.slot for holder in (*gate.holders, *taking)}
     limit = asyncio.Semaphore(engine.settings.concurrency)
 

@@ -136,3 +136,23 @@ def test_an_outage_judges_nothing() -> None:
         assert stage.job("scan-t0").status is Status.COMPLETED
 
     perform(trace)
+
+
+def test_places_are_taken_over_between_two_claims() -> None:
+    """A claim of another batch counts them: an operator's limit over all batches is arithmetic over gates."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        leave(stage, "scan-t0", End(0.0, 40.0))
+        await stage.drop(1, 1)
+        await daemon.full_pass()
+        await adopt(stage)
+        async with daemon.engine.claims:  # as by a claim of another batch that has counted all places
+            taking_over = asyncio.ensure_future(daemon.full_pass())
+            await asyncio.sleep(5)
+            assert not stage.gate.holders
+        await taking_over
+        assert len(stage.gate.holders) == 1
+        await stage.until_over(daemon)
+
+    perform(trace)

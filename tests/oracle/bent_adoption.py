@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.core.model import Foreign, Holder, Origin, Status, Verdict
-from tests.oracle.histories import Tale
+from tests.oracle.histories import CANCEL, Tale
 from tests.oracle.history import Deed
 from tests.oracle.invariants import Invariant
 
@@ -63,6 +63,51 @@ def taken_over_as_ended_while_it_lives(tale: Tale) -> None:
     tale.change("a", **adopted, **success)
 
 
+def opened_beside_others(tale: Tale) -> None:
+    """The gate is opened, and a task's name was somebody else's before the batch came in."""
+    tale.foreign(Deed.CREATED, "scan-a", "theirs")
+    tale.begin("a")
+
+
+def opened_half_done(tale: Tale) -> None:
+    """The gate is opened while a place that was taken over has no record yet."""
+    tale.begin("a")
+    tale.foreign(Deed.CREATED, "scan-a", "theirs")
+    tale.regate(hold="adopting: asked for")
+    tale.regate(holders=(Holder("a", 0, "theirs", "Job"),))
+    tale.regate(hold="")
+
+
+def born_open(tale: Tale) -> None:
+    """A gate comes in without a hold."""
+    tale.regate(hold="")
+
+
+def placed_twice(tale: Tale) -> None:
+    """Two leaders give the same object a place each."""
+    tale.begin("a")
+    tale.others("a")
+    tale.take_over("a")
+    tale.regate(holders=(*tale.gate.holders, Holder("a", 1, "theirs", "Job")))
+
+
+def taken_over_and_ordered_to_stop(tale: Tale) -> None:
+    """A cancel stops an attempt that was taken over."""
+    tale.begin("a")
+    tale.others("a")
+    tale.take_over("a")
+    tale.change("a", stop=CANCEL)
+
+
+def taken_over_and_lost_in_sight(tale: Tale) -> None:
+    """It ended well and is still there, and its record says that it is lost."""
+    tale.begin("a")
+    tale.others("a")
+    tale.take_over("a")
+    tale.foreign(Deed.ENDED, "scan-a", "theirs", success=True)
+    tale.change("a", **ENDED, finished=tale.now)
+
+
 def taken_over_and_deleted(tale: Tale) -> None:
     """A cancel reaches an object that was taken over."""
     tale.begin("a")
@@ -96,4 +141,10 @@ BENT_ADOPTIONS: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (taken_over_and_deleted, Invariant.STRANGER),
     (taken_over_and_made_to_expire, Invariant.STRANGER),
     (claimed_before_others_were_looked_for, Invariant.GATE_SHUT),
+    (opened_beside_others, Invariant.ADOPTION),
+    (opened_half_done, Invariant.ADOPTION),
+    (born_open, Invariant.ADOPTION),
+    (placed_twice, Invariant.SLOT),
+    (taken_over_and_ordered_to_stop, Invariant.STRANGER),
+    (taken_over_and_lost_in_sight, Invariant.TRUTH),
 )

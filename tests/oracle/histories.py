@@ -57,9 +57,10 @@ class Tale:
     def begin(self, *task_ids: str) -> None:
         """A batch with its gate and one waiting root per task."""
         self.write(self.parent)
-        self.write(self.gate)
+        self.regate(hold="looking: what runs already")
         for task in task_ids:
             self.insert(attempt(task))
+        self.regate(hold="")
         self.parent = Parent(replace(self.parent.batch, tasks=len(task_ids)), tuple(self.jobs))
         self.write(self.parent)
 

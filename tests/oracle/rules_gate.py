@@ -10,13 +10,19 @@ from tests.oracle.history import Side, Written
 from tests.oracle.invariants import Broken, Invariant
 from tests.oracle.state import State
 
+ABOUT_OTHERS = ("looking", "adoption-needed", "adopting")
+"""The holds under which what others run under a batch's names is looked at and taken over."""
+
 
 def judge_gate(state: State, entry: Written) -> Iterator[Broken]:
     """One revision of a gate, before it is taken in."""
     after = entry.after
     assert isinstance(after, Gate)
+    yield from _each_once(after)
     before = state.gates.get(after.batch_id)
     if before is None:
+        if not after.hold.startswith("looking"):
+            yield Invariant.ADOPTION, f"a gate is born with hold {after.hold!r}: nothing was looked for"
         return
     held = {holder.job for holder in before.holders}
     stay = {holder.job for holder in after.holders}
@@ -30,11 +36,30 @@ def judge_gate(state: State, entry: Written) -> Iterator[Broken]:
             name = state.jobs[gone].name if gone in state.jobs else gone
             yield Invariant.PLACES, f"{name} left the gate before it was recorded terminal"
     yield from _dropped(state, before, after)
+    yield from _opened(state, before, after)
     if after.epoch < before.epoch:
         yield Invariant.EPOCH, f"a gate's epoch went from {before.epoch} to {after.epoch}"
     if before.cancel and not after.cancel and state.active[after.batch_id]:
         names = sorted(state.jobs[job].name for job in state.active[after.batch_id])
         yield Invariant.CANCEL_LOST, f"the cancel was lifted while {names} were active"
+
+
+def _each_once(after: Gate) -> Iterator[Broken]:
+    slots = [holder.slot for holder in after.holders]
+    jobs = [holder.job for holder in after.holders]
+    if len(set(slots)) < len(slots) or len(set(jobs)) < len(jobs):
+        yield Invariant.SLOT, f"a job or slot is in the gate twice: {after.holders}"
+
+
+def _opened(state: State, before: Gate, after: Gate) -> Iterator[Broken]:
+    """The look at what others run comes to its end: what was there before the gate is bound, and recorded."""
+    if not before.hold.startswith(ABOUT_OTHERS) or after.hold.startswith(ABOUT_OTHERS) or after.cancel:
+        return
+    if names := state.taken_names(after.batch_id):
+        yield Invariant.ADOPTION, f"the hold {before.hold!r} was lifted, and others have {names}"
+    places = [state.jobs[one.job] for one in after.holders if one.uid and one.job in state.jobs]
+    if half := [job.name for job in places if job.status is Status.WAITING]:
+        yield Invariant.ADOPTION, f"the hold {before.hold!r} was lifted, and {half} only have their places"
 
 
 def _taken_over(state: State, before: Gate, new: Sequence[Holder]) -> Iterator[Broken]:
@@ -58,10 +83,6 @@ def _claimed(
     if before.paused or before.hold or before.cancel:
         shut = f"paused={before.paused} hold={before.hold!r} cancel={before.cancel}"
         yield Invariant.GATE_SHUT, f"{names} took places although {shut}"
-    slots = [holder.slot for holder in after.holders]
-    jobs = [holder.job for holder in after.holders]
-    if len(set(slots)) < len(slots) or len(set(jobs)) < len(jobs):
-        yield Invariant.SLOT, f"a job or slot is in the gate twice: {after.holders}"
     if entry.writer is not None and entry.writer < before.epoch:
         yield Invariant.EPOCH, f"epoch {entry.writer} took places in a gate stamped {before.epoch}"
     yield from _by_the_leader(state, after, names, new, entry.at)

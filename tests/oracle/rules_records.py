@@ -52,6 +52,9 @@ def judge_record(state: State, entry: Written) -> Iterator[Broken]:
         yield from _claimed(state, before, after, entry.at)
     if not before.status.terminal and after.status.terminal and before.status is not _W:
         yield from _ended(state, before, after, entry.at)
+        yield from _followed(state, after)
+    if "stop" in changed and after.stop and after.kind:
+        yield Invariant.STRANGER, f"{after.name} is not ours, and {after.stop.by} ordered it to stop"
     if "stop" in changed and after.stop and after.stop.code is TerminatedCode.AUTOMATION:
         yield from _reaped(state, before, entry.at)
 
@@ -137,8 +140,6 @@ def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Itera
     still_open = [token for token in before.open_creates if at - token.at < state.facts.hold]
     occupant = state.names.get((after.namespace, after.name))
     taken_away = any(thing.touched for thing in things)  # by a third party: nothing could help
-    if after.kind and after.stop:
-        yield Invariant.STRANGER, f"{after.name} is not ours, and was stopped by {after.stop.by}"
     if still_open and not taken_away and (occupant is None or occupant.job_id != after.id):
         taken = "is free" if occupant is None else "is somebody else's"
         yield Invariant.NAME_FREE, f"{after.name} ended with {len(still_open)} open creates; its name {taken}"
@@ -146,6 +147,16 @@ def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Itera
     since = state.out.get(Side.CLUSTER)
     if since is not None and at - since > state.facts.patience:
         yield Invariant.OUTAGE, f"{after.name} was judged {at - since} into an outage of the cluster"
+
+
+def _followed(state: State, after: Attempt) -> Iterator[Broken]:
+    """What was taken over is recorded as it ended, for as long as it is there to be asked."""
+    thing = state.names.get((after.namespace, after.name)) if after.kind else None
+    if thing is None or thing.uid != after.scheduler_id or not thing.ended:
+        return
+    if after.verdict is Verdict.LOST or (after.status is _ERROR and thing.success):
+        what = f"{after.name} is {after.status} ({after.verdict}), and {thing.uid} shows how it ended"
+        yield Invariant.TRUTH, what
 
 
 def _truth(before: Attempt, after: Attempt, succeeded: bool) -> Iterator[Broken]:

@@ -99,6 +99,8 @@ class State:
     facts: Facts
     jobs: dict[str, Attempt] = field(default_factory=dict)
     gates: dict[str, Gate] = field(default_factory=dict)
+    born: dict[str, datetime] = field(default_factory=dict)
+    """By batch id: when its gate was written first."""
     parents: dict[str, Parent] = field(default_factory=dict)
     halts: Halts = field(default_factory=Halts)
     halted: dict[str, datetime] = field(default_factory=dict)
@@ -155,6 +157,13 @@ class State:
             if owners and max(owners, key=len) == mine.name:
                 yield thing
 
+    def taken_names(self, batch_id: str) -> list[str]:
+        """Names of its waiting first attempts under which others had an object when its gate came in."""
+        waiting = [job for job in self.jobs.values() if job.batch_id == batch_id and not job.attempt]
+        names = {(job.namespace, job.name) for job in waiting if job.status is Status.WAITING}
+        things = [thing for name in sorted(names) if (thing := self.names.get(name))]
+        return [one.name for one in things if not one.job_id and one.created < self.born[batch_id]]
+
     def unseen(self, since: datetime, until: datetime) -> timedelta:
         """How much of that stretch lay in long outages; where two overlap it counts once."""
         total, reached = timedelta(), since
@@ -190,6 +199,7 @@ class State:
                 self._record(job, entry.at)
             case Gate() as gate:
                 self.gates[gate.batch_id] = gate
+                self.born.setdefault(gate.batch_id, entry.at)
                 if gate.cancel:
                     self.cancelled.add(gate.batch_id)
             case Parent() as parent:

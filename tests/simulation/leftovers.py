@@ -67,8 +67,9 @@ class Leftovers:
 
     async def _hands(self) -> None:
         """Somebody removes one of the leftovers, or puts another under its name."""
-        for _ in range(self.rng.randint(0, 3)):
-            await self.process.sleep(self.rng.uniform(1, 80))
+        hands = self.world.scenario.hands
+        for _ in range(self.rng.randint(0, hands)):
+            await self.process.sleep(self.rng.uniform(1, 240 / hands))
             theirs = [name for _, name, job in self.world.objects() if not job]
             if theirs and not self.world.faults.healed:
                 name = self.rng.choice(theirs)

@@ -38,7 +38,7 @@ class Bug:
     """Where the hunt begins: a rare one is not looked for from 0 on every run."""
 
 
-def _without(patch: Patch, event: Event, *guards: Guard) -> None:
+def without_guards(patch: Patch, event: Event, *guards: Guard) -> None:
     """Take guards out of a row of the table."""
     row = TABLE[event]
     patch.setitem(TABLE, event, replace(row, guards=row.guards - frozenset(guards)))
@@ -74,7 +74,7 @@ def freed_on_404(patch: Patch) -> None:
     """A stopped attempt ends as soon as its name answers 404, whatever is under way."""
     patch.setattr(decide, "_settled", lambda job, now, life: True)
     for event in (Event.NEVER_CREATED, Event.VANISHED):
-        _without(patch, event, Guard.CREATES_SETTLED)
+        without_guards(patch, event, Guard.CREATES_SETTLED)
 
 
 def no_uid_precondition(patch: Patch) -> None:
@@ -161,7 +161,7 @@ def counter_without_memory(patch: Patch) -> None:
 
 def reaper_without_entry(patch: Patch) -> None:
     """The reaper stops without comparing what it read, and by its own wrong clock."""
-    _without(patch, Event.OVERDUE, Guard.SAME_ENTRY, Guard.PAST_LIMIT)
+    without_guards(patch, Event.OVERDUE, Guard.SAME_ENTRY, Guard.PAST_LIMIT)
     original = reaping.overdue
 
     def overdue(job: Any, now: datetime, reaper: Any) -> Any:

@@ -67,6 +67,8 @@ class Scenario:
     explain_every: int = 61
     leftovers: bool = False
     """Whether others have left objects under the batches' names."""
+    hands: int = 3
+    """How many of those are removed or replaced by hand, at most; the more, the faster one after another."""
 
 
 LEFTOVERS = 0.25

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.planted import BUGS, Bug, planted
+from tests.simulation.planted_adoption import ADOPTION_BUGS
 from tests.simulation.play import Played, play
 from tests.simulation.scenario import draw
 
@@ -25,7 +26,7 @@ def _hunt(bug: Bug) -> Played | None:
     return None
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*BUGS, *ADOPTION_BUGS], ids=lambda bug: bug.name)
 def test_a_planted_bug_is_caught(bug: Bug, record_property: Callable[[str, object], None]) -> None:
     """The oracle catches it, and the very same schedule is good without it."""
     caught = _hunt(bug)
