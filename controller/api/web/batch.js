@@ -80,7 +80,7 @@ function facts(batch, charts) {
 function failed(batch, charts, view) {
   const found = Object.entries(charts.failures ?? {});
   if (!found.length) return null;
-  return h("div", {}, h("h3", { class: "small soft" }, "Attempts that failed, by verdict"),
+  return h("div", {}, h("h2", { class: "label" }, "Attempts that failed, by verdict"),
     h("ul", { class: "chips" }, found.map(([verdict, n]) => h("li", { "data-key": verdict },
       h("button", {
         type: "button", class: "chip", "aria-pressed": String(view.table.filters.verdict === verdict),

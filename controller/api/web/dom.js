@@ -81,9 +81,13 @@ function mend(shown, want) {
   }
   const told = shown.getAttribute("value");
   for (const { name } of [...shown.attributes]) {
-    if (!want.hasAttribute(name) && !(shown.nodeName === "DETAILS" && name === "open")) shown.removeAttribute(name);
+    if (name !== "style" && !want.hasAttribute(name) && !(shown.nodeName === "DETAILS" && name === "open")) shown.removeAttribute(name);
   }
-  for (const { name, value } of want.attributes) if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  for (const { name, value } of want.attributes) {
+    if (name !== "style" && shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  }
+  // A style is set by its properties: as an attribute it would be refused by the content policy.
+  if (want.style && shown.style.cssText !== want.style.cssText) shown.style.cssText = want.style.cssText;
   for (const name of LISTENERS) if (shown[name] !== want[name]) shown[name] = want[name];
   if (shown.nodeName === "INPUT") {
     if (shown.type === "checkbox") {

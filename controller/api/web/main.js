@@ -118,6 +118,7 @@ function live(up) {
   told.textContent = up ? "live" : "not live: reconnecting …";
 }
 
+document.querySelector(".skip").onclick = (event) => { event.preventDefault(); main.focus(); };
 window.addEventListener("hashchange", go);
 document.addEventListener("visibilitychange", () => changed(""));
 setInterval(() => changed(""), EVERY);

@@ -29,5 +29,7 @@ export function signIn(goOn) {
     h("form", { class: "filters", onsubmit: submit },
       h("label", {}, "Token", h("input", { type: "password", name: "token", id: "token", size: 40, required: true, autocomplete: "off" })),
       h("button", { type: "submit", class: "primary" }, "Go on")))]);
-  document.getElementById("token").focus();
+  const field = document.getElementById("token");
+  field.value = "";
+  field.focus();
 }

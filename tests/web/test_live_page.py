@@ -1,0 +1,118 @@
+"""What changes is shown without reloading; who looks is asked, and asked again when that is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from controller.api.auth_session import Sessions
+from tests.api.place import ADA, BOB, Place, place
+from tests.web.browser import Visitor, visitor
+from tests.web.conftest import Comes
+from tests.web.world import put, under_way
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_change_is_shown_and_the_focus_stays(here: Place, ada: Visitor) -> None:
+    """A record that changes in the database is on the page soon; rows that go take no focus with them."""
+    batch, jobs = await under_way(here)
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+    await expect(page.locator("#live")).to_have_text("live")
+    await page.get_by_label("Status").select_option("waiting")
+    await expect(page.locator("tbody tr")).to_have_count(2)
+    last = page.get_by_label("Choose sweep-12", exact=True)
+    await last.focus()
+    now = datetime.now(UTC)
+    await put(here, jobs[10], status="running", slot=3, created=now, queued=now, running=now)
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(last).to_be_focused()
+    await put(here, jobs[11], status="completed", verdict="succeeded", finished=now, running=now)
+    await here.store.recount(batch.id)
+    await expect(page.get_by_text("No job is like that.")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_focused()
+    await expect(page.get_by_text("5 completed")).to_be_visible()
+    width = await page.locator(".bar i.completed").evaluate("one => one.style.width")
+    assert width.startswith("41.66"), "bars move too"
+
+
+async def test_a_server_that_restarts(
+    browser: Browser, tmp_path: Path, mongo_uri: str, mongo_database: str
+) -> None:
+    """While it is away the page says so and keeps what it shows; then it is live again, and up to date."""
+    async with contextlib.AsyncExitStack() as first:
+        one = await first.enter_async_context(place(tmp_path, mongo_uri, mongo_database))
+        batch, jobs = await under_way(one)
+        port = int(one.url.rpartition(":")[2])
+        ada = await visitor(browser, one.url, ADA)
+        page = await ada.open(f"#/batches/{batch.id}", "sweep")
+        await expect(page.locator("#live")).to_have_text("live")
+        await page.get_by_label("Choose sweep-2", exact=True).check()
+    await expect(page.locator("#live")).to_contain_text("not live")
+    await expect(page.locator("tbody tr")).to_have_count(12)
+    async with place(tmp_path, mongo_uri, mongo_database, port=port) as again:
+        await put(again, jobs[10], status="error", verdict="lost", finished=datetime.now(UTC), error="gone")
+        await expect(page.locator("#live")).to_have_text("live")
+        await expect(page.locator("tbody tr").nth(10)).to_contain_text("gone")
+        await expect(page.get_by_text("1 job chosen")).to_be_visible()
+        await expect(page.locator(".notice")).to_have_count(0)
+        await page.context.close()
+    assert ada.complaints == []
+
+
+async def test_signing_in(here: Place, come: Comes) -> None:
+    """Asked for a token, told when it is wrong, let in with a good one, and live at once."""
+    await under_way(here)
+    nobody = await come("")
+    page = await nobody.open(heading="Who are you?")
+    await expect(page.get_by_label("Token")).to_be_focused()
+    await page.keyboard.type("wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_have_text("That token was not accepted.")
+    await expect(page.locator("#live")).to_have_text("")
+    await page.keyboard.type(ADA)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Batches")).to_be_focused()
+    await expect(page.locator("#live")).to_have_text("live")
+    await page.reload()
+    await expect(page.get_by_role("link", name="sweep")).to_be_visible()
+
+
+async def test_a_token_that_is_taken_away(here: Place, ada: Visitor) -> None:
+    """Who is no longer known is asked, and the question stays until it is answered; then they go on there."""
+    batch, jobs = await under_way(here)
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+    await page.evaluate("sessionStorage.setItem('token', 'of-nobody-any-more-0123456789')")
+    await put(here, jobs[10], error="something changed")
+    await expect(page.get_by_role("heading", name="Who are you?")).to_be_visible()
+    await page.keyboard.type(ADA[:5])
+    await asyncio.sleep(2.5)  # the page draws itself anew each second
+    await expect(page.get_by_label("Token")).to_have_value(ADA[:5])
+    await page.keyboard.type(ADA[5:])
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("sweep")
+
+
+async def test_the_printed_url(browser: Browser, tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:
+    """On one machine the printed URL lets in, and what is ordered from the page is done."""
+    sessions = Sessions("local:ada", lambda: 0.0)
+    async with place(tmp_path, mongo_uri, mongo_database, authenticators=[], sessions=sessions) as here:
+        batch, _ = await here.failed(user="local:ada")
+        someone = await visitor(browser, here.url)
+        page = someone.page
+        await page.goto(here.api.page(here.url))
+        await page.get_by_role("link", name="sweep").click()
+        await page.get_by_label("Choose sweep-1", exact=True).check()
+        await someone.button("Retry", page.locator(".chosen-bar")).click()
+        await someone.button("Retry", someone.dialog).click()
+        await expect(page.get_by_text("1 retry recorded")).to_be_visible()
+        await expect(page.locator("#live")).to_have_text("live")
+        await page.context.close()
+        assert len([job for job in await here.jobs(batch) if job.attempt]) == 1
+    assert someone.complaints == []
+    assert BOB not in page.url
