@@ -71,7 +71,8 @@ function question({ title, verb, danger = false, fields = () => [], body = () =>
   dialog.onclose = () => {
     state.token += 1;
     show(dialog, []);
-    (before?.isConnected ? before : document.getElementById("main")).focus({ preventScroll: true });
+    if (before?.isConnected) before.focus({ preventScroll: true });
+    else if (document.activeElement === document.body) document.getElementById("main").focus({ preventScroll: true });
   };
   draw();
   dialog.showModal();
