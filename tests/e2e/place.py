@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from controller.adapters import local_proc
 from controller.adapters.local_history import CREATE, Entry
 from tests.e2e.history import history
-from tests.e2e.process import Daemon, Ran, run
+from tests.e2e.process import PROGRAM, Daemon, Ran, run
 from tests.e2e.specs import budgets
 from tests.e2e.waiting import wait_for
 from tests.oracle.history import Side, Weather
@@ -57,6 +57,8 @@ class Place:
         self.database = database
         self.config = root / "config.yaml"
         self.strangers: set[str] = set()
+        self.program: tuple[str, ...] = PROGRAM
+        """What its daemons run."""
         self.weather: list[Weather] = []
         self.left_open = ""
         """Why not everything has come to its end when the test is over; empty: it must have."""
@@ -80,7 +82,7 @@ class Place:
     def start(self, *arguments: str, wait: bool = True) -> Daemon:
         """A daemon here; with ``wait`` it leads when this returns."""
         log = self.root / f"daemon-{len(self._daemons)}.log"
-        daemon = Daemon(self.root, log, "--config", str(self.config), *arguments)
+        daemon = Daemon(self.root, log, "--config", str(self.config), *arguments, program=self.program)
         self._daemons.append(daemon)
         if wait:
             daemon.says("leading")

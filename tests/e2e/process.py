@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from tests.e2e.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = ("controller",)
 
 
 def environment() -> dict[str, str]:
@@ -28,9 +29,9 @@ def environment() -> dict[str, str]:
     return {**mine, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
 
 
-def command(*arguments: str) -> list[str]:
+def command(*arguments: str, program: Sequence[str] = PROGRAM) -> list[str]:
     """The command line of the program itself."""
-    return [sys.executable, "-m", "controller", *arguments]
+    return [sys.executable, "-m", *program, *arguments]
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ def run(folder: Path, *arguments: str, timeout: float = 120) -> Ran:
 class Daemon:
     """One ``batchkeeper controller``. Its log is a file, one JSON object a line."""
 
-    def __init__(self, folder: Path, log: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, log: Path, *arguments: str, program: Sequence[str] = PROGRAM) -> None:
+        """``program``: the module that is run, and what it is told before the command."""
         self.log = log
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                command("controller", *arguments),
+                command("controller", *arguments, program=program),
                 cwd=folder,
                 env=environment(),
                 stdin=subprocess.DEVNULL,

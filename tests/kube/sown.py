@@ -1,0 +1,40 @@
+"""The program with a bug sown, unknown to the product: ``python -m tests.kube.sown <bug> controller …``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controller.adapters import kube_cluster
+from controller.adapters.kube_render import render_job
+from controller.cli import main
+from tests.kube.planted import only_running_counts, pods_go_with_their_job
+
+Patch = pytest.MonkeyPatch
+HOUR = round(timedelta(hours=1).total_seconds())
+
+
+def born_to_expire(patch: Patch) -> None:
+    """Each Job is made with a time to live, so that it may go before its end is recorded."""
+
+    def rendered(job: Any, rendering: Any) -> dict[str, Any]:
+        body = render_job(job, rendering)
+        body["spec"]["ttlSecondsAfterFinished"] = HOUR
+        return body
+
+    patch.setattr(kube_cluster, "render_job", rendered)
+
+
+SOWN: Mapping[str, Callable[[Patch], None]] = {
+    "born to expire": born_to_expire,
+    "only running foreign counts": only_running_counts,
+    "pods that outlive their Job": pods_go_with_their_job,
+}
+
+if __name__ == "__main__":
+    SOWN[sys.argv[1]](pytest.MonkeyPatch())
+    sys.exit(main(sys.argv[2:]))
