@@ -18,10 +18,12 @@ from controller.ports import BatchkeeperError, Clock, Store
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. ``admin``: asked to act as one, and was found to be one."""
+    """Who asks. ``admin``: asked to act as one, and was found to be one. ``blind``: what belongs to others is
+    answered like what is not there."""
 
     user: str
     admin: bool = False
+    blind: bool = False
 
     def may(self, owner: str) -> bool:
         """Whether this caller may change what belongs to this owner (E9)."""
@@ -72,6 +74,18 @@ class Refused(BatchkeeperError):
 def not_yours(caller: Caller, name: str, owner: str) -> str:
     """Why this caller may not, and whom to ask (E9)."""
     return f"{name} belongs to {owner}, and you are {caller.user}: ask its owner, or an admin with --as-admin"
+
+
+def not_there(job_id: str) -> Answer:
+    """There is no such job, or none that this caller may know of."""
+    return Answer(job_id, error=f"there is no job with id {job_id}", stage="preflight")
+
+
+def not_theirs(caller: Caller, job: Attempt) -> Answer:
+    """The job is somebody else's: says so to whoever may see it."""
+    if caller.blind:
+        return not_there(job.id)
+    return Answer(job.id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight")
 
 
 async def count(store: Store, moves: Sequence[tuple[Attempt | None, Attempt]]) -> None:

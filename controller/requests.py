@@ -32,6 +32,8 @@ from controller.people import (
     People,
     Refused,
     count,
+    not_theirs,
+    not_there,
     not_yours,
 )
 from controller.retrying import hurry, retry
@@ -66,11 +68,9 @@ async def cancel_jobs(
     for job_id in dict.fromkeys(job_ids):
         job = found.get(job_id)
         if job is None:
-            answers.append(Answer(job_id, error=f"there is no job with id {job_id}", stage="preflight"))
+            answers.append(not_there(job_id))
         elif not caller.may(job.user):
-            answers.append(
-                Answer(job_id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight")
-            )
+            answers.append(not_theirs(caller, job))
         else:
             answers.append(await _cancel(people, caller, job, why, dry_run))
     return answers

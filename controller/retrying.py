@@ -24,7 +24,7 @@ from controller.core.model import (
     Status,
 )
 from controller.core.retry import ManualDecision, decide_manual, new_child
-from controller.people import Answer, Caller, People, Refused, count, not_yours
+from controller.people import Answer, Caller, People, Refused, count, not_theirs, not_there
 
 AT_ONCE = 200
 """Ids that are judged before the event loop gets its turn."""
@@ -74,7 +74,7 @@ class _Scene:
     chains: Mapping[str, Sequence[Attempt]]
     gates: Mapping[str, Gate]
     batches: Mapping[str, Batch]
-    parents: frozenset[str]
+    parents: Mapping[str, Batch]
 
 
 async def _scene(people: People, job_ids: Sequence[str]) -> _Scene:
@@ -87,7 +87,7 @@ async def _scene(people: People, job_ids: Sequence[str]) -> _Scene:
     batch_ids = sorted({job.batch_id for job in jobs.values()})
     gates = await store.gates(batch_ids) if jobs else {}
     batches = await store.batches_with(batch_ids)
-    return _Scene(await store.now(), jobs, chains, gates, batches, frozenset(parents))
+    return _Scene(await store.now(), jobs, chains, gates, batches, parents)
 
 
 def _preflight(
@@ -101,10 +101,12 @@ def _preflight(
 ) -> tuple[Answer, Attempt | None]:
     job = scene.jobs.get(job_id)
     if job is None:
-        error = NO_PARENTS if job_id in scene.parents else f"there is no job with id {job_id}"
-        return Answer(job_id, error=error, stage="preflight"), None
+        parent = scene.parents.get(job_id)
+        if parent is None or (caller.blind and not caller.may(parent.user)):
+            return not_there(job_id), None
+        return Answer(job_id, error=NO_PARENTS, stage="preflight"), None
     if not caller.may(job.user):
-        return Answer(job_id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight"), None
+        return not_theirs(caller, job), None
     chain = scene.chains.get(job.root_id, ())
     if not any(attempt.id == job.root_id for attempt in chain):
         error = (
@@ -212,9 +214,7 @@ async def hurry(
         chain = await people.store.chain(job.batch_id, job.task_id)
         newest = chain[-1]
         if not caller.may(job.user):
-            answers.append(
-                Answer(job.id, job.name, error=not_yours(caller, job.name, job.user), stage="preflight")
-            )
+            answers.append(not_theirs(caller, job))
         elif newest.status is not Status.WAITING or newest.not_before is None:
             error = f"{newest.name} is {newest.status} and waits for no time: there is nothing to hurry"
             answers.append(Answer(job.id, job.name, error=error, stage="preflight"))

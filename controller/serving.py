@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.adapters.oidc_keys import OidcKeys
-from controller.api.application import Api, is_loopback
+from controller.api.application import Api
 from controller.api.auth import Authenticator, Chain
 from controller.api.auth_oidc import Expected, OidcTokens
 from controller.api.auth_review import ReviewedTokens
-from controller.api.auth_session import Sessions
+from controller.api.auth_session import Sessions, is_loopback
 from controller.api.auth_static import StaticTokens
 from controller.api.context import World
 from controller.clusters import LOCAL

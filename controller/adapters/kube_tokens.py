@@ -8,7 +8,7 @@ from typing import Any
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.ports import Reviewed, Unavailable
 
-PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
+PATH = "apis/authentication.k8s.io/v1/tokenreviews"
 
 
 class KubeTokens:

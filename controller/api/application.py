@@ -7,7 +7,6 @@ health and metrics go on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -125,13 +124,3 @@ def known_query(request: Request) -> None:
             "invalid",
             f"{', '.join(unknown)[:200]}: no such parameter; known here: {listed}; nothing was done",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

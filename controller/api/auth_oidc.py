@@ -8,6 +8,7 @@ secret that both sides know, for which the provider's public key could be passed
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ NOT_AGAIN = 30.0
 LEEWAY = 30
 """Seconds that our clock and the provider's may disagree."""
 LONGEST = 16 * 1024
+LONGEST_NAME = 256
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""A name with one of these could pass for several lines of a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class OidcTokens:
             claims = jwt.decode(token, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, RecursionError):
             return False
-        return claims.get("iss") == self._expected.issuer
+        return bool(claims.get("iss") == self._expected.issuer)
 
     def _verified(self, token: str, key: Any, algorithm: str) -> Identity | None:
         expected = self._expected
@@ -81,10 +85,10 @@ class OidcTokens:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             return None
         user = claims.get(expected.user_claim)
-        if not isinstance(user, str) or not user:
+        if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or _CONTROL.search(user):
             return None
         if expected.user_claim == "email" and claims.get("email_verified") is False:
             return None
@@ -141,4 +145,5 @@ def _header(token: str) -> Mapping[str, Any] | None:
         header: Mapping[str, Any] = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
         return None
-    return header if header.get("alg") in ALGORITHMS else None
+    algorithm = header.get("alg")
+    return header if isinstance(algorithm, str) and algorithm in ALGORITHMS else None

@@ -13,13 +13,19 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from controller.api.auth import Identity
-from controller.ports import Reviewed, TokenReviewer
+from controller.api.pace import Pace
+from controller.ports import Reviewed, TokenReviewer, Unavailable
 
 MOST = 10_000
 NOBODY = timedelta(seconds=10)
 """For how long a token that is nobody's is not asked about again."""
 LONGEST = 16 * 1024
 """Characters of a token that is asked about."""
+
+
+RATE, BURST = 2.0, 20
+"""Questions a second in the long run, and at once: a flood of made-up tokens must not take from the jobs' own
+requests to the API server."""
 
 
 class ReviewedTokens:
@@ -40,6 +46,7 @@ class ReviewedTokens:
         self._cache = cache.total_seconds()
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[float, Identity | None]] = OrderedDict()
+        self._pace = Pace(RATE, BURST, monotonic)
         self._free = asyncio.Semaphore(at_once)
 
     async def identify(self, token: str) -> Identity | None:
@@ -51,6 +58,11 @@ class ReviewedTokens:
         if until > self._monotonic():
             return identity
         async with self._free:
+            until, identity = self._known.get(key, (0.0, None))
+            if until > self._monotonic():
+                return identity  # somebody else has asked meanwhile
+            if self._pace.take(""):
+                raise Unavailable("more tokens that nobody has seen than the API server is asked about")
             asked = self._monotonic()
             found = await self._reviewer.review(token, self._audiences)
         identity = _identity(found)

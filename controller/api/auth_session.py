@@ -1,7 +1,9 @@
 """Whoever started this process on this machine: a one-time token in the printed URL becomes a cookie.
 
 For loopback addresses only. The cookie is out of scripts' reach and is sent from our own pages only; a
-write with it must also come from our own origin, since other ports of this machine count as the same site.
+write with it must also come from our own origin, since other ports of this machine count as the same site,
+and under a name of this machine. What else listens on this machine and is opened in the same browser is sent
+the cookie all the same, as browsers have it: where others have accounts, use tokens (``auth.local: false``).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -75,6 +79,28 @@ def must_be_same_origin(request: Request) -> None:
         raise Problem(403, "other-origin", "a session writes from its own page only: send a token instead")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on, or a name in a URL, is of this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def must_be_this_machine(request: Request) -> None:
+    """Raises ``Problem`` 403 unless the URL names this machine: others may give our address a name."""
+    try:
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        name = ""
+    if not is_loopback(name):
+        raise Problem(
+            403, "other-host", "a session is for localhost and 127.0.0.1 only: send a token instead"
+        )
+
+
 def router_of(sessions: Sessions) -> APIRouter:
     """``/enter``: from the printed URL to the page."""
     router = APIRouter(include_in_schema=False)
@@ -82,6 +108,7 @@ def router_of(sessions: Sessions) -> APIRouter:
     @router.get("/enter")
     async def enter(request: Request, token: str = Query(max_length=100)) -> Response:
         """Give a cookie, once."""
+        must_be_this_machine(request)
         cookie = sessions.enter(token)
         if cookie is None:
             raise Problem(

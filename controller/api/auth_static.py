@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ class StaticTokens:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._known: Mapping[str, Identity] = {}
         self._trouble = ""
 
@@ -47,12 +48,14 @@ class StaticTokens:
 
     def _look(self) -> None:
         try:
-            found = self._path.stat()
-            seen = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
-            if seen == self._seen:
-                return
-            _must_be_private(self._path, found.st_mode)
-            self._known, self._trouble = parsed(self._path.read_text(encoding="utf-8"), self._path), ""
+            # Opened once: what was looked at is what is read. A pipe would be waited for.
+            with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:
+                found = os.fstat(file.fileno())
+                seen = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid)
+                if seen == self._seen:
+                    return
+                _must_be_private(self._path, found)
+                self._known, self._trouble = parsed(file.read(), self._path), ""
             self._seen = seen
             _log.info("tokens read", file=str(self._path), count=len(self._known))
         except (OSError, UnicodeDecodeError, BadTokenFile) as error:
@@ -63,10 +66,12 @@ class StaticTokens:
             self._known, self._seen, self._trouble = {}, None, trouble
 
 
-def _must_be_private(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
+def _must_be_private(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
         raise BadTokenFile("it is no file")
-    if mode & 0o077:
+    if found.st_uid not in (0, os.geteuid()):
+        raise BadTokenFile(f"user {found.st_uid} owns it, and could let anybody in: make it your own")
+    if found.st_mode & 0o077:
         raise BadTokenFile(f"others may read it: chmod 600 {path}")
 
 

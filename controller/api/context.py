@@ -14,8 +14,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from controller.api.audit import entry_of
 from controller.api.auth import Chain, Identity
-from controller.api.auth_session import COOKIE, Sessions, must_be_same_origin
+from controller.api.auth_session import COOKIE, Sessions, must_be_same_origin, must_be_this_machine
 from controller.api.charting import Charting
 from controller.api.live import Live
 from controller.api.pace import Pace
@@ -25,6 +26,7 @@ from controller.engine import Engine
 from controller.people import Caller, People
 from controller.ports import Desk, Store, Unavailable
 from controller.spec_pass import Reading
+from controller.telemetry import get_logger
 
 SpecText = Callable[[bytes, str, str], Awaitable[Reading]]
 """Reads a spec that was sent: its bytes, a name that ends as its format does, whose it would be."""
@@ -70,7 +72,12 @@ class Asker:
             raise Problem(
                 403, "no-admin", f"{self.user} is in no group of auth.admin_groups: ask without as_admin"
             )
-        return Caller(self.user, admin=as_admin)
+        return Caller(self.user, admin=as_admin, blind=not self.sees_all)
+
+
+NOT_TOLD = "whose the token is can't be told just now (the log has why)"
+"""What the unknown read: hosts and files that are asked are none of their business."""
+_log = get_logger(__name__)
 
 
 class Context:
@@ -93,14 +100,17 @@ class Context:
 
     async def ask(self, request: Request, token: str) -> Asker:
         """Who sends this token. Raises ``Problem``: 401, 429, or 503 when that can't be told."""
-        where = f"from {request.client.host if request.client else 'nowhere'}"
+        where = _where(request)
+        entry_of(request).note(who=f"unknown, {where}")
         if not token:
+            self.slow_down(where)
             raise _unknown("no token was sent: send one as 'Authorization: Bearer …'")
         try:
             identity = await self.chain.identify(token)
         except Unavailable as error:
             self.slow_down(where)
-            raise unavailable(error) from error
+            _log.warning("caller not told", error=str(error))
+            raise unavailable(Unavailable(NOT_TOLD)) from error
         if identity is None:
             self.slow_down(where)
             raise _unknown("the token is not valid, or no longer: get a new one")
@@ -108,15 +118,19 @@ class Context:
 
     def ask_with_cookie(self, request: Request, cookie: str) -> Asker:
         """Whose session this is. Raises ``Problem``: 401, 403 from another origin, 429."""
+        entry_of(request).note(who=f"unknown, {_where(request)}")
+        must_be_this_machine(request)
         identity = self.sessions.identify(cookie) if self.sessions else None
         if identity is None:
+            self.slow_down(_where(request))
             raise _unknown("the session is over: open the URL that the log names under 'open the page'")
         must_be_same_origin(request)
         return self.admit(request, identity)
 
     def admit(self, request: Request, identity: Identity) -> Asker:
         """Let somebody known in, at their pace. Raises ``Problem`` 429."""
-        self.slow_down(identity.user)
+        entry_of(request).note(who=identity.user, how=identity.how)
+        self.slow_down(f"user {identity.user}")
         operator = identity.local or not identity.groups.isdisjoint(self.settings.auth.admin_groups)
         sees_all = operator or self.settings.auth.read == "all"
         return Asker(identity, operator, sees_all, request.state.request_id)
@@ -131,6 +145,11 @@ class Context:
                 f"more than {self.settings.api.rate:g} requests a second: ask again in {seconds} s",
                 headers={"Retry-After": str(seconds)},
             )
+
+
+def _where(request: Request) -> str:
+    """The address that somebody unknown is at; what a header says of it is not believed."""
+    return f"from {request.client.host if request.client else 'nowhere'}"
 
 
 def _unknown(detail: str) -> Problem:

@@ -23,7 +23,8 @@ async def batch_named(world: World, who: Asker, text: str) -> Batch:
     batch = await world.store.batch(text)
     if batch is not None and who.sees(batch.user):
         return batch
-    found = await world.desk.batch_page(BatchQuery(name=text), None, 50)
+    query = BatchQuery(name=text, user="" if who.sees_all else who.user)
+    found = await world.desk.batch_page(query, None, 50)
     shown = [one for one in found.batches if who.sees(one.user)]
     if not shown:
         raise hidden("batch", text)

@@ -1,4 +1,4 @@
-"""Around every request: an id for the logs, the limit of its body, headers that keep browsers careful.
+"""Around every request: an id for the logs, its audit line, the limit of its body, headers for browsers.
 
 Pure ASGI, so that a stream stays a stream. Put on the application by ``application``.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from controller.api.audit import KEY, Entry
 from controller.api.problems import MEDIA_TYPE, Problem
 
 HEADERS = {
@@ -43,12 +44,17 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request_id = secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id)
+        entry = Entry(scope, request_id)
+        scope.setdefault("state", {}).update({"request_id": request_id, KEY: entry})
+        answer = _Answer(send, request_id, entry)
         if _told_length(scope) > self._max and scope["path"] not in OWN_WORDS:
             await _refuse(scope, answer, self._too_large(), request_id)
             return
-        await self._app(scope, self._bounded(receive), answer)
+        try:
+            await self._app(scope, self._bounded(receive), answer)
+        except BaseException as error:
+            entry.tell(type(error).__name__)
+            raise
 
     def _bounded(self, receive: Receive) -> Receive:
         """The body as it comes; more of it than is allowed is an error where it is read."""
@@ -74,15 +80,17 @@ class Guard:
 
 
 class _Answer:
-    """``send`` with the headers of every answer."""
+    """``send`` with the headers of every answer; an order is in the audit log before it is answered."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, entry: Entry) -> None:
         self._send = send
         self._request_id = request_id
+        self._entry = entry
 
     async def __call__(self, message: Message) -> None:
         """One message of the answer."""
         if message["type"] == "http.response.start":
+            self._entry.tell()
             present = {name.lower() for name, _ in message.get("headers", ())}
             more = {**HEADERS, "x-request-id": self._request_id}
             added = [(n.encode(), v.encode()) for n, v in more.items() if n.encode() not in present]

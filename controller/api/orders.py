@@ -1,4 +1,4 @@
-"""How every order is carried out: once per idempotency key, and never without its audit line.
+"""How every order is carried out: once per idempotency key, with what its audit line says.
 
 Called by every route that writes. A repeated key gives the first answer again; while the first has none
 (it is under way, or its process died), the order is carried out again under the first one's request id, by
@@ -17,14 +17,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Query, Request
 from fastapi.responses import Response
 
+from controller.api.audit import entry_of
 from controller.api.context import Asker, World
 from controller.api.problems import Problem, of_error
 from controller.people import Answer
 from controller.ports import BatchkeeperError, Kept
 from controller.shapes import answer_document
-from controller.telemetry import get_logger
 
-_log = get_logger("audit")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 DONE, CREATED = 200, 201
 
@@ -52,32 +51,20 @@ class Order:
     key: str
 
     async def carry_out(self, world: World, asker: Asker, what: str, act: Act, *, ids: int = 1) -> Response:
-        """Do it, once; tell the audit log what came of it. Raises ``Problem``."""
+        """Do it, once; the audit log is told what came of it. Raises ``Problem``."""
+        entry = entry_of(self.request)
+        entry.note(what=what, of=self.request.path_params.get("id", ""), ids=ids, dry_run=self.dry_run)
         kept = await self._begin(world, asker)
+        if kept:
+            entry.note(request=kept.request_id)
         if kept and kept.status:
+            entry.note(replayed=True)
             return _json(kept.answer, kept.status, replayed=True)
-        request_id = kept.request_id if kept else asker.request_id
-        audit = _log.bind(
-            who=asker.user,
-            how=asker.identity.how,
-            what=what,
-            ids=ids,
-            request=request_id,
-            dry_run=self.dry_run,
-        )
         try:
-            done = await act(request_id)
+            done = await act(kept.request_id if kept else asker.request_id)
         except BatchkeeperError as error:
-            problem = of_error(error)
-            audit.info("order", outcome=problem.kind)
-            raise problem from error
-        except Problem as problem:
-            audit.info("order", outcome=problem.kind)
-            raise
-        except BaseException as error:
-            audit.info("order", outcome=type(error).__name__)
-            raise
-        audit.info("order", outcome="done", done=done.done, refused=done.refused)
+            raise of_error(error) from error
+        entry.note(done=done.done, refused=done.refused)
         content = json.dumps(done.document, separators=(",", ":")).encode()
         if kept:
             await world.desk.end_request(self._id(asker), kept.request_id, done.status, content)

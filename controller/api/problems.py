@@ -14,7 +14,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from controller.api.audit import entry_of
 from controller.finding import Ambiguous
 from controller.people import NotAllowed, NotFound, Refused
 from controller.ports import BatchkeeperError, Conflict, Rejected, Unavailable
@@ -64,7 +66,8 @@ def document(problem: Problem, request: Request) -> dict[str, Any]:
 
 
 def answer(problem: Problem, request: Request) -> Response:
-    """The problem as a response."""
+    """The problem as a response; an order's audit line has its kind."""
+    entry_of(request).refused(problem.kind)
     return JSONResponse(
         document(problem, request), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )
@@ -145,6 +148,10 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return answer(of_http(error, request), request)
 
+    async def left(request: Request, error: Exception) -> Response:
+        """Nobody reads this answer: its sender left within the body, and nothing was done."""
+        return answer(Problem(400, "left", "the connection ended before the body did"), request)
+
     async def bug(request: Request, error: Exception) -> Response:
         """uvicorn logs its traceback; the client gets where to look."""
         request_id = getattr(request.state, "request_id", "")
@@ -156,4 +163,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(ValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(Exception, bug)

@@ -179,7 +179,7 @@ async def retry_one(request: Request, world: Here, who: Who, order: Ordered, job
     caller = who.caller(asked.as_admin)
 
     async def act(request_id: str) -> Done:
-        await _must_be_theirs(world, caller, job_id)
+        await _must_be_theirs(world, who, caller, job_id)
         (found,) = await _retried(world, caller, [job_id], asked.resources, request_id, order.dry_run)
         return one_answer(found, order)
 
@@ -200,12 +200,15 @@ async def _retried(
     )
 
 
-async def _must_be_theirs(world: World, caller: Caller, job_id: str) -> None:
-    """Raises ``Problem``: 404 for what is no job, 403 for somebody else's, 409 for a batch parent."""
+async def _must_be_theirs(world: World, who: Asker, caller: Caller, job_id: str) -> None:
+    """Raises ``Problem``: 404 for what they may not see, 403 for somebody else's, 409 for a batch parent."""
     found = await world.store.job(job_id)
     if found is None:
-        if await world.store.batch(job_id):
+        parent = await world.store.batch(job_id)
+        if parent and who.sees(parent.user):
             raise Problem(409, "refused", f"{NO_PARENTS}: list the jobs of the batch, and retry those")
+        raise hidden("job", job_id)
+    if not who.sees(found.user):
         raise hidden("job", job_id)
     if not caller.may(found.user):
         raise Problem(403, "not-allowed", not_yours(caller, found.name, found.user))
@@ -245,7 +248,7 @@ async def cancel_one(request: Request, world: Here, who: Who, order: Ordered, jo
     caller = who.caller(asked.as_admin)
 
     async def act(_: str) -> Done:
-        await _must_be_theirs(world, caller, job_id)
+        await _must_be_theirs(world, who, caller, job_id)
         (found,) = await requests.cancel_jobs(
             world.people, caller, [job_id], asked.why, dry_run=order.dry_run
         )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from controller.api import bodies, examples
+from controller.api.audit import entry_of
 from controller.api.context import Asker, Here, Who, World
 from controller.api.documented import answered
 from controller.api.orders import CREATED, DONE, Done, Ordered
@@ -52,6 +53,7 @@ async def submit(
 ) -> Response:
     """Makes a batch (201), or brings the batch of its name up to it (200). It may name no csv file: there
     is nothing beside a spec that is sent."""
+    entry_of(request).note(what="submit", dry_run=plan or order.dry_run)
     spec, warnings = await _read(request, world, who)
     if plan:
         return JSONResponse({**plan_document(world.settings.cluster.kind, spec), "warnings": warnings})

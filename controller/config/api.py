@@ -35,11 +35,15 @@ class StaticTokens(Section):
     """The file; nobody but its owner may read it (0600). Read again when it changes. null: none."""
 
 
+_ISSUER = r"^(https://[^\s?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?)?$"
+
+
 class Oidc(Section):
     """Tokens of an OpenID Connect provider."""
 
-    issuer: str = Field("", pattern=r"^(https?://[^\s?#]+)?$")
-    """Its URL, as in the tokens' `iss`; its keys are found from there. Empty: none."""
+    issuer: str = Field("", pattern=_ISSUER)
+    """Its URL, as in the tokens' `iss`; its keys are found from there. Empty: none. `http` on this machine
+    only: whoever is between could put their own keys in."""
     audience: str = ""
     """What must be among the tokens' `aud`. Demanded with an issuer."""
     user_claim: str = Field("sub", min_length=1)

@@ -233,6 +233,12 @@ def _forged_hs() -> str:
     return b".".join((head, body, signed)).decode()
 
 
+def _with_header(header: str) -> str:
+    """A good token's claims and signature under another header."""
+    _, rest = token().split(".", 1)
+    return jwt.utils.base64url_encode(header.encode()).decode() + "." + rest
+
+
 PAST = int(time.time()) - 3600
 BAD = {
     "another issuer": token(iss="https://other.example"),
@@ -249,6 +255,12 @@ BAD = {
     "unsigned": jwt.encode({"iss": ISSUER, "aud": AUDIENCE, "sub": "ada"}, "", algorithm="none"),
     "a shared secret": _forged_hs(),
     "another algorithm": token(RSA, "PS256"),
+    "an algorithm that is no text": _with_header('{"alg":["RS256"],"kid":"r1"}'),
+    "a number for a key": _with_header('{"alg":"RS256","kid":1}'),
+    "a user of two lines": token(sub="ada\nroot"),
+    "a user of a terminal's words": token(sub="\x1b[2Jada"),
+    "a very long user": token(sub="a" * 300),
+    "a list for a user": token(sub=None, name=["ada"]),
     "cut short": token()[:-4],
     "no token": "not.a.token",
     "empty": "",
