@@ -137,7 +137,7 @@ function row(table, job, at) {
   box.checked = table.chosen.has(job.id);
   return h("tr", { "data-key": job.id, class: box.checked ? "chosen" : null },
     h("td", {}, h("span", { class: "pick" }, box)),
-    h("td", { class: "tight" }, h("a", { href: `#/jobs/${job.id}` }, job.name)),
+    h("td", { class: "tight name" }, h("a", { href: `#/jobs/${job.id}` }, job.name)),
     h("td", {}, stateOf(job)), h("td", { class: "tight" }, job.verdict ?? ""),
     h("td", { class: "number wide" }, job.exit_code ?? ""), h("td", { class: "number tight" }, took(job)),
     h("td", { class: "wide tight" }, job.node ?? ""), h("td", { class: "wide tight" }, ago(job.finished)),
