@@ -39,7 +39,10 @@ class MongoDesk(MongoBatches):
     @edge
     async def job_page(self, query: JobQuery, after: Place | None, limit: int) -> JobPage:
         """The jobs after that place, in the query's order."""
-        found = await self._places(jobs_asked(query), _SORTS[query.sort], query.descending, after, limit)
+        if query.batch_id and query.sort is JobSort.ORDER and (after is None or None not in after.keys):
+            found = await self._in_order(query, after, limit)
+        else:
+            found = await self._places(jobs_asked(query), _SORTS[query.sort], query.descending, after, limit)
         shown = {job.id: job for job in await self._attempts(self._jobs.find(_these(found[:limit])))}
         jobs = [shown[place.id] for place in found[:limit] if place.id in shown]
         return JobPage(jobs, found[limit - 1] if len(found) > limit else None)
@@ -62,6 +65,20 @@ class MongoDesk(MongoBatches):
     async def count_batches(self, query: BatchQuery, most: int) -> int:
         """How many there are, counted no further than ``most``."""
         return await self._jobs.count_documents(batches_asked(query), limit=most)
+
+    async def _in_order(self, query: JobQuery, after: Place | None, limit: int) -> list[Place]:
+        """The same of one batch in the order of its spec: read along the index, and no further."""
+        asked: Document = jobs_asked(query)
+        if after is not None:
+            asked = {"$and": [asked, _further(after, query.descending)]}
+        direction = -1 if query.descending else 1
+        keys = [(name, direction) for name in ("index", "attempt", "_id")]
+        shown = {"batch_id": 1, "index": 1, "attempt": 1}
+        found = await self._jobs.find(asked, shown).sort(keys).limit(limit + 1).to_list()
+        return [
+            Place((str(one["batch_id"]), one.get("index"), one.get("attempt")), str(one["_id"]))
+            for one in found
+        ]
 
     async def _places(
         self,
@@ -97,6 +114,19 @@ def _beyond(names: list[str], after: Place, descending: bool) -> Document:
         same = [{"$eq": [f"${before}", {"$literal": key}]} for before, key in pairs[:n]]
         branches.append({"$and": [*same, {operator: [f"${name}", {"$literal": value}]}]})
     return {"$or": branches}
+
+
+def _further(after: Place, descending: bool) -> Document:
+    """What comes after a place in a batch's order, in terms that an index answers."""
+    operator = "$lt" if descending else "$gt"
+    _, index, attempt = after.keys
+    return {
+        "$or": [
+            {"index": {operator: index}},
+            {"index": index, "attempt": {operator: attempt}},
+            {"index": index, "attempt": attempt, "_id": {operator: object_id(after.id)}},
+        ]
+    }
 
 
 def _these(places: Iterable[Place]) -> Document:

@@ -40,3 +40,19 @@ async def test_openapi(here: Place) -> None:
     """The document is there."""
     document = (await here.ada.get("/openapi.json")).body
     assert "/api/v1/jobs/retry" in document["paths"]
+
+
+async def test_pages_of_a_batch_in_order(here: Place) -> None:
+    """Two at a time, there and back: every attempt once, in the order of the spec and of the attempts."""
+    batch, jobs = await here.failed()
+    await here.failed("other")
+    await here.ada.post("/api/v1/jobs/retry", {"job_ids": [job.id for job in jobs[1:3]]})
+    wanted = ["sweep-1", "sweep-2", "sweep-2-r1", "sweep-3", "sweep-3-r1", "sweep-4", "sweep-5"]
+    for descending in ("false", "true"):
+        found, cursor = [], ""
+        while cursor is not None:
+            query = {"batch": batch.id, "limit": "2", "descending": descending, "cursor": cursor}
+            page = await here.ada.get("/api/v1/jobs", params=query)
+            found += [one["name"] for one in page.items]
+            cursor = page.body["next"]
+        assert found == (wanted if descending == "false" else wanted[::-1])

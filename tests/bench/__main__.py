@@ -13,6 +13,7 @@ from tests.bench import cluster
 from tests.bench.cluster_place import control_plane
 from tests.bench.figures import Figure, table
 from tests.bench.large import idle, passes
+from tests.bench.page import page
 from tests.bench.place import Place, place
 from tests.bench.records import acceptance, hostile, retries
 from tests.bench.refill import refill, submission, utilisation
@@ -35,6 +36,7 @@ ROWS: Mapping[str, Row] = {
     "hostile": hostile,
     "passes": passes,
     "idle": idle,
+    "page": page,
     **ON_A_CLUSTER,
 }
 
