@@ -109,7 +109,10 @@ def pods_of(uid: str, jobs: Iterable[Json], pods: Iterable[Json]) -> list[Json]:
 
 
 class Others:
-    """Asks the API server for objects of others. Every call raises ``Unavailable`` when it can't see all."""
+    """Asks the API server for objects of others.
+
+    ``find`` and ``find_uid`` raise ``Unavailable`` when they can't see all.
+    """
 
     def __init__(self, client: KubeClient, kinds: Sequence[Kind], instance: str) -> None:
         self._client = client
@@ -144,7 +147,7 @@ class Others:
             raise Unavailable(f"{kind} {namespace}/{name} was taken over, and its kind is counted no more")
         try:
             thing = await self._get(known, namespace, name)
-            pods = await self._pods(namespace, known, uid)
+            pods = await self.pods(namespace, known, uid)
         except Refused as error:
             raise Unavailable(str(error)) from None
         if thing is not None and text(meta(thing), "uid") == uid:
@@ -159,12 +162,17 @@ class Others:
         try:
             return await self._client.request("GET", path, resource=kind.resource)
         except Refused as error:
-            if error.code == NOT_FOUND:
-                return None
-            raise
+            if error.code != NOT_FOUND:
+                raise
+            if not error.reason:  # a path that nobody serves: it may live on as another version
+                raise Unavailable(
+                    f"{kind.kind} {namespace}/{name} was taken over, and {kind.api} is not served: "
+                    "what became of it can't be seen"
+                ) from None
+            return None
 
-    async def _pods(self, namespace: str, kind: Kind, uid: str) -> list[Json]:
-        """The object's pods: of a Job by its label, else by their owners."""
+    async def pods(self, namespace: str, kind: Kind, uid: str) -> list[Json]:
+        """The object's own pods: of a Job by its label, else by their owners. Raises ``Refused``, too."""
         if kind == POD:
             return []
         if kind == JOB:

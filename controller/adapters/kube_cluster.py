@@ -24,7 +24,7 @@ from controller.adapters.kube_listing import (
     needs_events,
     our_jobs,
 )
-from controller.adapters.kube_logs import CONTROLLER_UID, Logs
+from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_reading import event_lines, is_ours, items, labels_of, meta, pod_ended, text
 from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
@@ -132,18 +132,15 @@ class KubeCluster:
             return False
         try:
             thing = await self._find(known, namespace, name)
-            if thing is None or text(meta(thing), "uid") != uid:
-                return known == JOB and await self._pods_remain(namespace, uid)
-            pods: list[Any] = []
-            if known == JOB:
-                pods, _ = await list_all(self._client, POD, namespace, f"{CONTROLLER_UID}={uid}")
+            there = thing if thing is not None and text(meta(thing), "uid") == uid else None
+            if there is not None and known != JOB and active(known, there):
+                return True
+            # It may have gone in the background, or say that it is over: its pods may run all the same.
+            pods = await self._others.pods(namespace, known, uid)
         except Refused as error:
             raise Unavailable(str(error)) from None
-        return active(known, thing, pods)
-
-    async def _pods_remain(self, namespace: str, uid: str) -> bool:
-        """Whether pods of a Job that is gone still run: it went in the background."""
-        pods, _ = await list_all(self._client, POD, namespace, f"{CONTROLLER_UID}={uid}")
+        if there is not None and active(known, there, pods):
+            return True
         return any(not pod_ended(pod) for pod in pods)
 
     async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:

@@ -22,7 +22,7 @@ from controller.core.moves import Lifecycle as Lifecycle
 from controller.core.moves import Move as Move
 from controller.core.moves import Reason as Reason
 from controller.core.moves import Sight as Sight
-from controller.core.reaping import entered, overdue
+from controller.core.reaping import entered, overdue, waits_on_node_since
 from controller.core.sight import ClusterJob
 from controller.core.verdict import (
     Admission,
@@ -118,11 +118,12 @@ def _started(job: Attempt, found: ClusterJob) -> Change:
 
 def _too_late(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
     """Start deadline and reaper: both ask live before they order anything."""
+    since = waits_on_node_since(job, found)
     past_start = (
         job.status is Status.QUEUED
         and life.reaper.trusted
-        and found.scheduled_at is not None
-        and now - found.scheduled_at > job.job_input.start_deadline
+        and since is not None
+        and now - since > job.job_input.start_deadline
     )
     limit = overdue(job, now, life.reaper)
     if not past_start and limit is None:

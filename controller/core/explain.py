@@ -16,7 +16,7 @@ from controller.core.decide import Lifecycle, open_creates
 from controller.core.durations import format_duration
 from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When
 from controller.core.plan import Block, block, forbidden_retry, room
-from controller.core.reaping import blind_time, entered
+from controller.core.reaping import blind_time, entered, waits_on_node_since
 from controller.core.retry import decide_retry
 from controller.core.sight import ClusterJob
 from controller.core.view import View
@@ -191,7 +191,7 @@ def _active_job(view: View, job: Attempt) -> Explanation:
     if found and (disturbed := _disturbed(job, found)):
         return disturbed
     if job.status is Status.QUEUED:
-        begun = found.scheduled_at if found else None
+        begun = waits_on_node_since(job, found) if found else None
         if begun is not None:
             until = begun + job.job_input.start_deadline
             why = f"{job.name} is on its node but has not started ({ago}); given up {_in(until, view.now)}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controller.core.model import Attempt, Status
+from controller.core.sight import ClusterJob
 
 Gap = tuple[datetime, datetime]
 
@@ -70,3 +71,15 @@ def overdue(job: Attempt, now: datetime, reaper: Reaper) -> timedelta | None:
         return None
     limit += blind_time(reaper.gaps, since, now)
     return limit if now - since > limit else None
+
+
+def waits_on_node_since(job: Attempt, found: ClusterJob) -> datetime | None:
+    """Since when its pod is on a node and has not started, by the store's clock, rather late than early.
+
+    The cluster's clocks may be behind: so long after its creation as they say, counted from where the
+    store knew that it was accepted, it was not scheduled yet.
+    """
+    since = found.scheduled_at
+    if since is None or found.created_at is None or job.queued is None:
+        return since
+    return max(since, job.queued + (since - found.created_at))

@@ -29,6 +29,11 @@ def refused(code: int) -> Refused:
     return Refused(code, "Because", "", "GET somewhere")
 
 
+def refused_path() -> Refused:
+    """Of a path that nobody serves: plain text, and no Status."""
+    return Refused(404, "", "", "GET somewhere")
+
+
 def page(*things: Json, more: str = "", version: str = "5") -> Json:
     """A page of a list."""
     return {"metadata": {"continue": more, "resourceVersion": version}, "items": list(things)}
@@ -195,7 +200,36 @@ async def test_a_job_that_is_gone_while_its_pods_run(pods: list[Json], remains: 
     assert told.asked[-1][1]["labelSelector"].endswith("controller-uid=u-x")
 
 
+NOT_THERE = Refused(404, "NotFound", 'trainingworkloads.run.ai "trait-2" not found', "GET somewhere")
+"""What an API server says of an object; of an API that it does not serve it says 404, and no more."""
+MADE = job("trait-2-job", owners=[owner("TrainingWorkload", "u-trait-2", "run.ai/v2alpha1")])
+
+
+@pytest.mark.parametrize("phase", ["", "Failed", "Running"])
+@pytest.mark.parametrize("pods_run", [True, False])
+async def test_a_workload_takes_its_place_until_its_pods_have_ended(phase: str, pods_run: bool) -> None:
+    """It was deleted, or its phase says that it is over, while its pods were still being ended (R2)."""
+    run = pod("p", "Running" if pods_run else "Failed", owners=[owner("Job", "u-trait-2-job")])
+    workload = thing("trait-2", status={"phase": phase}) if phase else NOT_THERE
+    told = Told({"trainingworkloads": [workload], "jobs": [page(MADE)], "pods": [page(run, pod("theirs"))]})
+    taken = await told.cluster(TRAINING).get_uid("runai-lab", "trait-2", "TrainingWorkload", "u-trait-2")
+    assert taken is (pods_run or phase == "Running")
+
+
 # -------------------------------------------------------------------------------------- a take-over
+
+
+async def test_what_is_not_served_any_more_is_not_lost() -> None:
+    """A workload that was taken over is gone when the API server says so, and not when it serves its kind
+    no longer: the version is another, or the API is being put in again. Its task would be run twice."""
+    for answer, gone in ((NOT_THERE, True), (refused_path(), False)):
+        others = Others(Told({"trainingworkloads": [answer]}).client, (JOB, POD, TRAINING), "lab")
+        look = others.find_uid("runai-lab", "trait-2", "TrainingWorkload", "u-trait-2")
+        if gone:
+            assert await look is None
+        else:
+            with pytest.raises(Unavailable, match="is not served"):
+                await look
 
 
 async def test_only_roots_under_the_very_prefix_are_found() -> None:
