@@ -89,7 +89,7 @@ class KubeClient:
         self._credentials = Credentials(access.kubeconfig, access.context)
         self._pace = Pace(access.rate, access.burst, self._timeout)
         self._free = asyncio.Semaphore(access.connections)
-        self._renewing = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
         self._options: dict[str, Any] = {}
@@ -106,6 +106,9 @@ class KubeClient:
 
     async def close(self) -> None:
         """Let go of the connections."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         sessions, self._session, self._retired = (self._session, self._retired), None, None
         for session in filter(None, sessions):
             await session.close()
@@ -263,12 +266,26 @@ class KubeClient:
         return await self._credentials.header()
 
     async def _renew(self, refused: str = "") -> None:
-        """Read the credentials again, unless somebody just did. ``refused``: what the server did not take."""
-        async with self._renewing:
-            if self._credentials.just_read or (refused and refused != await self._credentials.header()):
+        """Read the credentials again, unless somebody just did. ``refused``: what the server did not take.
+
+        A plugin may take longer than a request: its answer is not thrown away with whoever asked first.
+        """
+        current = await self._credentials.header() if refused else ""
+        if self._renewal is None:
+            if self._credentials.just_read or refused != current:
                 return
-            if await self._credentials.read():
-                await self._connect()
+            self._renewal = asyncio.create_task(self._read_again(), name="credentials")
+            self._renewal.add_done_callback(self._renewed)
+        await asyncio.shield(self._renewal)
+
+    async def _read_again(self) -> None:
+        if await self._credentials.read():
+            await self._connect()
+
+    def _renewed(self, task: asyncio.Task[None]) -> None:
+        self._renewal = None
+        if not task.cancelled():
+            task.exception()  # whoever waited was told; nobody may have
 
     async def _connect(self) -> None:
         """A new session. The last one may have requests under way: the one before it is closed."""

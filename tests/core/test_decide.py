@@ -246,21 +246,6 @@ def test_nothing_is_late_while_clocks_disagree(sight: Sight) -> None:
     assert next_move(queued(queued=NOW - timedelta(days=99)), sight, NOW, life) is None
 
 
-@pytest.mark.parametrize(
-    ("asked", "waits", "act"),
-    [(MINUTE, MINUTE, "-"), (HOUR, MINUTE, "-"), (HOUR, HOUR - MINUTE, "write given-up")],
-    ids=["just asked for", "long unscheduled", "long scheduled"],
-)
-def test_a_cluster_whose_clock_is_behind_gives_nothing_up_early(
-    asked: timedelta, waits: timedelta, act: str
-) -> None:
-    """To a store an hour ahead of the API server every pod that pulled its image was past its deadline."""
-    theirs = NOW - HOUR
-    found = seen(created_at=theirs - asked, scheduled_at=theirs - waits)
-    job = queued(created=NOW - asked, queued=NOW - asked)
-    assert gist(next_move(job, live(found), NOW, LIFE)) == act
-
-
 def test_the_start_deadline_says_what_kept_it_from_starting() -> None:
     """Its stop names the verdict and carries no code, since it is no termination."""
     found = seen(scheduled_at=NOW - HOUR, container_reason="ImagePullBackOff")

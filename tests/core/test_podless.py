@@ -1,4 +1,4 @@
-"""An object that was accepted and gets no pod: quota, PodSecurity, webhooks, a missing service account."""
+"""An object that was accepted and gets no pod, or one that does not start: quota, PodSecurity, clocks."""
 
 from __future__ import annotations
 
@@ -94,3 +94,21 @@ def test_a_node_that_kept_it_from_starting_is_known_to_its_retry() -> None:
     assert move is not None
     assert move.change is not None
     assert (move.change.event, move.change.fields["node"]) == ("given-up", "node-3")
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits", "act"),
+    [(1, 1, "-"), (60, 1, "-"), (60, 59, "write given-up")],
+    ids=["just asked for", "long unscheduled", "long scheduled"],
+)
+def test_a_cluster_whose_clock_is_behind_gives_nothing_up_early(asked: int, waits: int, act: str) -> None:
+    """To a store an hour ahead of the API server every pod that pulled its image was past its deadline."""
+    asked_at, theirs = NOW - asked * MINUTE, NOW - 60 * MINUTE
+    found = replace(
+        PODLESS,
+        pod_unfinished=True,
+        created_at=theirs - asked * MINUTE,
+        scheduled_at=theirs - waits * MINUTE,
+    )
+    job = queued(created=asked_at, queued=asked_at)
+    assert gist(next_move(job, live(found), NOW, LIFE)) == act

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -202,6 +204,35 @@ async def test_a_renewal_that_fails_keeps_what_there_is(
     token.unlink()
     await client.request("GET", "version", resource="version")
     assert server.requests[0].headers["authorization"] == "Bearer good"
+    await client.close()
+
+
+async def test_a_renewal_may_take_longer_than_a_request(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin slower than a request was cut off with it, each time anew: the daemon was locked out."""
+    ends = datetime.now(UTC) + timedelta(minutes=15)
+    access = Access(
+        str(kubeconfig(tmp_path, server.url, plugin(tmp_path, ends.isoformat()))),
+        timeout=timedelta(seconds=1),
+    )
+    client = KubeClient(access)
+    await client.open()
+    read, ready, begun = client._credentials.read, asyncio.Event(), list[bool]()
+
+    async def slow() -> bool:
+        begun.append(True)
+        await ready.wait()
+        return await read()
+
+    monkeypatch.setattr(client._credentials, "read", slow)
+    client._credentials._due = client._credentials._read_at = -math.inf
+    with pytest.raises(Unavailable, match="no answer within 1 s"):
+        await client.request("GET", "version", resource="version")
+    ready.set()
+    await client.request("GET", "version", resource="version")
+    assert server.requests[-1].headers["authorization"] == "Bearer token-2"
+    assert begun == [True], "it went on when the request that asked for it was given up"
     await client.close()
 
 
