@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube_reading import JOB_ENDS, dig, is_ours, items, meta, pod_ended, text
+from controller.adapters.kube_reading import JOB_ENDS, dig, is_ours, items, may_go_on, meta, pod_ended, text
 from controller.core.sight import ForeignObject
 
 Json = Mapping[str, Any]
@@ -66,7 +66,7 @@ def active(kind: Kind, thing: Json, pods: Sequence[Json] = ()) -> bool:
             text(one, "type") in JOB_ENDS and one.get("status") == "True"
             for one in items(dig(thing, "status"), "conditions")
         )
-        only_pods = bool(pods) and all(map(pod_ended, pods)) and _runs_one_pod(thing)
+        only_pods = bool(pods) and not may_go_on(thing, pods) and _runs_one_pod(thing)
         return any(not pod_ended(pod) for pod in pods) or not (ended or only_pods)
     return text(dig(thing, "status"), "phase") not in kind.ended
 

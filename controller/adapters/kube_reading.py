@@ -46,7 +46,7 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         attempt=_number(marks.get(labels.ATTEMPT)) or 0,
         tombstone=labels.TOMBSTONE in marks,
         deleting="deletionTimestamp" in about,
-        finished=job_done or (has_ended and all(pod_ended(one) for one in pods)),
+        finished=job_done or (has_ended and not may_go_on(job, pods)),
         pod_unfinished=any(not pod_ended(one) for one in pods),
         pod_deleting_since=_deleting_since(pod),
         expiring=dig(job, "spec").get("ttlSecondsAfterFinished") is not None,
@@ -80,6 +80,20 @@ def is_ours(thing: Json, instance: str) -> bool:
 def pod_ended(pod: Json) -> bool:
     """Whether nothing of the pod runs any more; a pod that is being deleted runs until its phase says so."""
     return text(dig(pod, "status"), "phase") in ENDED_PHASES
+
+
+def may_go_on(job: Json | None, pods: Sequence[Json]) -> bool:
+    """Whether a Job whose condition tells no end may run yet, although the pod that is shown has ended.
+
+    A pod that was deleted is no proof: whoever suspends a Job has its pod deleted, and it gets another one
+    when it is resumed. Then the Job's own word is waited for. One that is being deleted gets no other pod.
+    """
+    if not all(map(pod_ended, pods)):
+        return True
+    if job is None or "deletionTimestamp" in meta(job):
+        return False
+    suspended = dig(job, "spec").get("suspend") is True
+    return suspended or any("deletionTimestamp" in meta(pod) for pod in pods)
 
 
 def event_lines(events: Iterable[Json]) -> tuple[str, ...]:

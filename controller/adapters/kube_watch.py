@@ -213,7 +213,7 @@ def _kept(thing: Json) -> Json:
     spec = {
         key: value
         for key, value in dig(thing, "spec").items()
-        if key in ("ttlSecondsAfterFinished", "nodeName")
+        if key in ("ttlSecondsAfterFinished", "suspend", "nodeName")
     }
     about = {key: value for key, value in meta(thing).items() if key in _KEPT}
     return {"metadata": about, "spec": spec, "status": dig(thing, "status")}

@@ -104,7 +104,7 @@ def test_workloads_count_until_they_end(place: RunaiPlace, theirs: Theirs) -> No
     for n, (kind, phase) in enumerate(zip(runai.KINDS, ("Completed", "Failed") * 2, strict=True)):
         theirs.workload(kind, f"sum-e{n}", phase)
     theirs.workload("TrainingWorkload", "else-w")
-    place.drop(spec("sum", {"a": SHORT}, 8))
+    place.drop(spec("sum", {"a": SHORT}, 1))
     place.start()
     active = {f"sum-w{n}": list(runai.KINDS)[n % 4] for n in range(len(TAKES_A_PLACE))}
     place.until("they are counted", lambda: counted(place, "sum") == active)

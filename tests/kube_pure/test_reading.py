@@ -140,6 +140,22 @@ def test_a_job_that_is_over_while_its_pod_lingers() -> None:
     assert (shown.finished, shown.pod_unfinished, shown.active) == (True, True, True)
 
 
+def test_a_pod_that_was_deleted_is_no_end_of_its_job() -> None:
+    """Suspending a Job deletes its pod, and resuming it makes another: the Job's own word is waited for.
+
+    A Job that is being deleted gets no other pod, and one whose condition tells its end has ended.
+    """
+    gone = pod("p", "Failed", ended(143))
+    gone["metadata"]["deletionTimestamp"] = AT
+    suspended = {**mine(), "spec": {"suspend": True}}
+    for of, pods in ((mine(), [gone]), (suspended, [gone]), (suspended, [pod("p", "Failed", ended(143))])):
+        assert (job_of(of, pods).finished, job_of(of, pods).active) == (False, True)
+    going = mine()
+    going["metadata"]["deletionTimestamp"] = AT
+    for of in (going, mine("trait-2", condition("Failed"))):
+        assert job_of(of, [gone]).finished
+
+
 def test_of_several_pods_the_unfinished_one_is_shown() -> None:
     """Somebody edited the Job: nothing runs unseen behind a pod that has ended."""
     pods = [pod("a", "Failed", ended(2)), pod("b", "Running", RUNS), pod("c", "Failed", ended(1))]
