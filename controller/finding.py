@@ -1,6 +1,6 @@
 """Finding what people mean: a batch by name, namespace/name or id; a job by its cluster name or id.
 
-Called by the command line and the API.
+Called by the command line, on the store or on what the API lists.
 
 A name that is not there is answered with the nearest one that is; a name that stands for two things is
 never guessed.
@@ -8,13 +8,13 @@ never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from difflib import get_close_matches
+from typing import Protocol, TypeVar
 
-from controller.core.model import Attempt, Batch
 from controller.core.naming import longest_prefix
 from controller.people import NotFound
-from controller.ports import BatchkeeperError, JobFilter, Store
+from controller.ports import BatchkeeperError, JobFilter
 
 MOST_COMPARED = 5000
 """Job names of one batch that are compared with a misspelled one."""
@@ -24,7 +24,49 @@ class Ambiguous(BatchkeeperError):
     """The name stands for several things."""
 
 
-async def find_batch(store: Store, text: str) -> Batch:
+class Named(Protocol):
+    """A batch or a job, as far as its name goes."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def name(self) -> str:
+        """Its name in its namespace."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+
+
+B = TypeVar("B", bound=Named, covariant=True)
+J = TypeVar("J", bound=Named, covariant=True)
+
+
+class Records(Protocol[B, J]):
+    """Where names are looked up. A ``Store`` is one; the command line has another, behind the API."""
+
+    async def batch(self, batch_id: str) -> B | None:
+        """The batch of this id."""
+
+    async def batch_named(self, namespace: str, name: str) -> B | None:
+        """The batch of this name there."""
+
+    async def batches(self) -> Sequence[B]:
+        """All of them."""
+
+    async def job(self, job_id: str) -> J | None:
+        """The job of this id."""
+
+    async def job_named(self, namespace: str, name: str) -> J | None:
+        """The job of this name there."""
+
+    def find_jobs(self, what: JobFilter, *, limit: int = ...) -> AsyncIterator[J]:
+        """The jobs of a batch."""
+
+
+async def find_batch(store: Records[B, J], text: str) -> B:
     """The batch that is meant. Raises ``NotFound`` with the nearest name, or ``Ambiguous``."""
     found = await _batches(store, text)
     if len(found) > 1:
@@ -34,7 +76,7 @@ async def find_batch(store: Store, text: str) -> Batch:
     return found[0]
 
 
-async def find_job(store: Store, text: str) -> Attempt:
+async def find_job(store: Records[B, J], text: str) -> J:
     """The job that is meant. Raises ``NotFound`` with the nearest name, or ``Ambiguous``."""
     found = await _jobs(store, text)
     if len(found) > 1:
@@ -45,7 +87,7 @@ async def find_job(store: Store, text: str) -> Attempt:
     return found[0]
 
 
-async def find_either(store: Store, text: str) -> Batch | Attempt:
+async def find_either(store: Records[B, J], text: str) -> B | J:
     """The batch or the job that is meant. Raises ``NotFound``, or ``Ambiguous`` when it may be both."""
     batches, jobs = await _batches(store, text), await _jobs(store, text)
     if len(batches) + len(jobs) > 1:
@@ -56,12 +98,12 @@ async def find_either(store: Store, text: str) -> Batch | Attempt:
     return batches[0] if batches else jobs[0]
 
 
-def full_name(batch: Batch) -> str:
+def full_name(batch: Named) -> str:
     """``namespace/name``: unique for ever."""
     return f"{batch.namespace}/{batch.name}"
 
 
-async def _batches(store: Store, text: str) -> Sequence[Batch]:
+async def _batches(store: Records[B, J], text: str) -> Sequence[B]:
     if by_id := await store.batch(text):
         return [by_id]
     namespace, slash, name = text.rpartition("/")
@@ -71,7 +113,7 @@ async def _batches(store: Store, text: str) -> Sequence[Batch]:
     return [batch for batch in await store.batches() if batch.name == text]
 
 
-async def _jobs(store: Store, text: str) -> Sequence[Attempt]:
+async def _jobs(store: Records[B, J], text: str) -> Sequence[J]:
     if by_id := await store.job(text):
         return [by_id]
     namespace, slash, name = text.rpartition("/")
@@ -80,7 +122,7 @@ async def _jobs(store: Store, text: str) -> Sequence[Attempt]:
     return [job for job in found if job]
 
 
-async def _nearest_batch(store: Store, text: str) -> str:
+async def _nearest_batch(store: Records[B, J], text: str) -> str:
     batches = await store.batches()
     names = [batch.name for batch in batches] + [full_name(batch) for batch in batches]
     if not names:
@@ -89,7 +131,7 @@ async def _nearest_batch(store: Store, text: str) -> str:
     return f"; did you mean {near[0]}?" if near else ": 'batchkeeper list' shows what there is"
 
 
-async def _no_job(store: Store, text: str, what: str = "job") -> str:
+async def _no_job(store: Records[B, J], text: str, what: str = "job") -> str:
     """The answer to a name that is none: the nearest batch, or the nearest job of the batch it is under."""
     batches = await store.batches()
     prefix = longest_prefix(text.rpartition("/")[2], [batch.name for batch in batches])

@@ -35,6 +35,8 @@ def plan_document(cluster: str, spec: BatchSpec) -> dict[str, Any]:
         "maxAutoRetries": spec.max_auto_retries,
         "ignoredHere": ignored_here(cluster, spec.document),
         "runsHere": list(spec.job.local.command or spec.job.command),
+        "deadline": format_duration(spec.job.deadline) if spec.job.deadline else None,
+        "paused": spec.paused,
     }
 
 

@@ -36,7 +36,7 @@ from controller.people import (
     not_there,
     not_yours,
 )
-from controller.retrying import hurry, retry
+from controller.retrying import hurry, retry, retry_or_hurry
 
 __all__ = [
     "Answer",
@@ -52,6 +52,7 @@ __all__ = [
     "pause",
     "resume",
     "retry",
+    "retry_or_hurry",
     "scale",
     "unhalt",
 ]

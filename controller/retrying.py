@@ -48,11 +48,7 @@ async def retry(
     ``resources``: what the retries request instead of what each task's newest attempt did.
     Raises ``Refused`` when an id is named twice: then nothing at all was done (E6).
     """
-    if again := [job_id for job_id, n in Counter(job_ids).items() if n > 1]:
-        raise Refused(
-            "Retry of the same id in the same request is not supported. "
-            f"Offending ids: {again}: name each id once"
-        )
+    _must_be_named_once(job_ids)
     planned: dict[str, tuple[Answer, Attempt | None]] = {}
     roots: set[str] = set()
     scene = await _scene(people, job_ids)
@@ -64,6 +60,14 @@ async def retry(
     if not dry_run:
         await _record(people, planned, request_id)
     return [planned[job_id][0] for job_id in job_ids]
+
+
+def _must_be_named_once(job_ids: Sequence[str]) -> None:
+    if again := [job_id for job_id, n in Counter(job_ids).items() if n > 1]:
+        raise Refused(
+            "Retry of the same id in the same request is not supported. "
+            f"Offending ids: {again}: name each id once"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +232,29 @@ async def hurry(
                 )
             )
     return answers
+
+
+async def retry_or_hurry(
+    people: People,
+    caller: Caller,
+    job_ids: Sequence[str],
+    *,
+    resources: Override | None = None,
+    request_id: str | None = None,
+    dry_run: bool = False,
+) -> list[Answer]:
+    """As ``retry``; but where a retry of the task waits out its back-off, ``hurry`` that one."""
+    _must_be_named_once(job_ids)
+    jobs = await people.store.jobs(job_ids)
+    chains = await people.store.chains(sorted({job.root_id for job in jobs})) if jobs else {}
+    waiting = [job.id for job in jobs if waits_out_back_off((chains.get(job.root_id) or (job,))[-1])]
+    rest = [job_id for job_id in job_ids if job_id not in set(waiting)]
+    answers = await retry(people, caller, rest, resources=resources, request_id=request_id, dry_run=dry_run)
+    answers += await hurry(people, caller, waiting, dry_run=dry_run)
+    by_id = {answer.job_id: answer for answer in answers}
+    return [by_id[job_id] for job_id in job_ids if job_id in by_id]
+
+
+def waits_out_back_off(newest: Attempt) -> bool:
+    """Whether a task's newest attempt is a retry that has a time to wait for."""
+    return newest.status is Status.WAITING and newest.not_before is not None

@@ -63,6 +63,8 @@ class Retry(AsAdmin):
 
     resources: Overrides | None = None
     """Other resources than before."""
+    now: bool = False
+    """Where a retry already waits out its back-off, that one starts with the next free place."""
 
 
 class RetryMany(Retry):

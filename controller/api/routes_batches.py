@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,15 +16,13 @@ from controller.api.context import Here, Who, World
 from controller.api.documented import answered, paged
 from controller.api.finding import batch_named
 from controller.api.orders import Done, Ordered
-from controller.core.model import Batch, BatchStatus, Gate, Status
-from controller.core.statusfile import Progress
+from controller.batch_document import listed_batch, whole_batch
+from controller.core.model import Batch, BatchStatus
 from controller.explaining import explanation_of_batch
 from controller.people import Answer, Caller, NotAllowed, not_yours
-from controller.ports import BatchQuery, JobFilter
+from controller.ports import BatchQuery
 from controller.reporting import report_of
-from controller.shapes import answer_document, batch_document, explanation_document, report_document
-from controller.standing import standing, standing_of
-from controller.this_machine import ignored_here
+from controller.shapes import answer_document, explanation_document, report_document
 
 router = APIRouter(prefix="/api/v1/batches", tags=["batches"])
 
@@ -38,7 +36,6 @@ BatchId = Annotated[
         description="The batch's id, or its name where one only has it.",
     ),
 ]
-SHOWN_FAILURES = 10
 
 
 @router.get("", summary="Batches, the newest first", responses=paged("Batch", examples.BATCH))
@@ -60,44 +57,16 @@ async def batches(
         query = replace(query, user=who.user)
     found = await world.desk.batch_page(query, paging.place_of(cursor, "batches", "t"), limit)
     gates = await world.store.gates([batch.id for batch in found.batches])
-    items = [_in_list(batch, gates.get(batch.id)) for batch in found.batches]
+    items = [listed_batch(batch, gates.get(batch.id)) for batch in found.batches]
     total = await world.desk.count_batches(query, paging.MOST_COUNTED)
     return JSONResponse(paging.page(items, paging.cursor_of(found.next, "batches"), total))
-
-
-def _in_list(batch: Batch, gate: Gate | None) -> dict[str, Any]:
-    one = standing(batch, gate)
-    return _with_verdicts(batch, batch_document(batch, one.gate, Progress(one.active, one.waiting)))
-
-
-def _with_verdicts(batch: Batch, document: dict[str, Any]) -> dict[str, Any]:
-    """With first attempts by verdict, as the cached counts have them."""
-    first = {verdict.value: n for verdict, n in batch.counts.first.items() if n > 0}
-    return {**document, "firstAttempts": first}
 
 
 @router.get("/{id}", summary="One batch", responses=answered("Batch", examples.BATCH))
 async def batch(world: Here, who: Who, batch_id: BatchId) -> Response:
     """How it stands now: why it waits, what failed last, its settings and whence they are."""
-    return JSONResponse(await _whole(world, await batch_named(world, who, batch_id)))
-
-
-async def _whole(world: World, found: Batch) -> dict[str, Any]:
-    store = world.store
-    now = await standing_of(store, found.id, world.engine.clock.now())
-    one = now or standing(found, None)
-    active = JobFilter(batch_id=found.id, status=tuple(status for status in Status if status.active))
-    why = await explanation_of_batch(world.engine, one.batch, fresh=False)
-    progress = Progress(
-        active=one.active,
-        waiting=one.waiting,
-        terminating=len([1 async for job in store.find_jobs(active) if job.terminating]),
-        why_waits=[why.sentence],
-        failures=await store.last_failures(found.id, SHOWN_FAILURES),
-    )
-    ignored = ignored_here(world.settings.cluster.kind, one.batch.spec)
-    document = batch_document(one.batch, one.gate, progress)
-    return {**_with_verdicts(one.batch, document), "ignoredHere": ignored}
+    found = await batch_named(world, who, batch_id)
+    return JSONResponse(await whole_batch(world.engine, world.settings.cluster.kind, found, fresh=False))
 
 
 @router.get(

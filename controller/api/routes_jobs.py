@@ -161,7 +161,7 @@ async def retry_many(request: Request, world: Here, who: Who, order: Ordered) ->
     caller = who.caller(asked.as_admin)
 
     async def act(request_id: str) -> Done:
-        found = await _retried(world, caller, asked.job_ids, asked.resources, request_id, order.dry_run)
+        found = await _retried(world, caller, asked.job_ids, asked, request_id, order.dry_run)
         return answers(found, order)
 
     return await order.carry_out(world, who, "retry", act, ids=len(asked.job_ids))
@@ -180,7 +180,7 @@ async def retry_one(request: Request, world: Here, who: Who, order: Ordered, job
 
     async def act(request_id: str) -> Done:
         await _must_be_theirs(world, who, caller, job_id)
-        (found,) = await _retried(world, caller, [job_id], asked.resources, request_id, order.dry_run)
+        (found,) = await _retried(world, caller, [job_id], asked, request_id, order.dry_run)
         return one_answer(found, order)
 
     return await order.carry_out(world, who, "retry", act)
@@ -190,14 +190,13 @@ async def _retried(
     world: World,
     caller: Caller,
     ids: list[str],
-    overrides: bodies.Overrides | None,
+    asked: bodies.Retry,
     request_id: str,
     dry_run: bool,
 ) -> list[Answer]:
-    change = overrides.over if overrides else None
-    return await requests.retry(
-        world.people, caller, ids, resources=change, request_id=request_id, dry_run=dry_run
-    )
+    change = asked.resources.over if asked.resources else None
+    retry = requests.retry_or_hurry if asked.now else requests.retry
+    return await retry(world.people, caller, ids, resources=change, request_id=request_id, dry_run=dry_run)
 
 
 async def _must_be_theirs(world: World, who: Asker, caller: Caller, job_id: str) -> None:

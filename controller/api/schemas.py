@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from controller.api.schemas_page import Answer_, Charts, Me
+from controller.api.schemas_page import Answer_, Charts, Me, Reaped
 from controller.core.model import BatchStatus, Origin, Result, Status, Verdict
 
 
@@ -55,6 +55,15 @@ class JobEvidence(Answer_):
     events: list[str]
 
 
+class StopOrder(Answer_):
+    """An order to end an active attempt."""
+
+    why: str
+    by: str
+    at: str
+    code: int | None
+
+
 class Job(Answer_):
     """One attempt of a task; a key without a value is null."""
 
@@ -69,6 +78,7 @@ class Job(Answer_):
     status: Status
     terminating: bool
     """Active, and being stopped; it keeps its slot until its object is gone."""
+    stop: StopOrder | None
     verdict: Verdict | None
     exit_code: int | None
     error: str
@@ -109,15 +119,6 @@ class JobInput(Answer_):
     local_command: list[str]
 
 
-class StopOrder(Answer_):
-    """An order to end an active attempt."""
-
-    why: str
-    by: str
-    at: str
-    code: int | None
-
-
 class TaskAttempts(Answer_):
     """The task that an attempt belongs to, with all its attempts in order."""
 
@@ -134,7 +135,6 @@ class JobDetails(Job):
     job_input: JobInput
     image_digest: str
     slot: int | None
-    stop: StopOrder | None
     no_retry: bool
     terminated_code: int | None
     request_id: str | None
@@ -223,6 +223,10 @@ class Batch(Answer_):
     source: str | None = None
     firstAttempts: dict[Verdict, int]  # noqa: N815
     """First attempts that ended, by verdict, since the start or the last resume."""
+    cancelling: bool | None = None
+    """True from the order to cancel until everything has ended."""
+    backOff: int | None = None  # noqa: N815
+    """Retries that wait for their time, as far as they were looked for; of one batch only."""
     ignoredHere: list[str] | None = None  # noqa: N815
     """Fields of the spec that have no meaning on this machine; of one batch only."""
 
@@ -341,6 +345,10 @@ class Plan(Answer_):
     maxAutoRetries: int  # noqa: N815
     ignoredHere: list[str]  # noqa: N815
     runsHere: list[str]  # noqa: N815
+    deadline: str | None
+    """Of a running job; null: none."""
+    paused: bool
+    """It would wait for a resume."""
     warnings: list[str]
 
 
@@ -355,24 +363,6 @@ class Repaired(Answer_):
     """Retries whose lifecycle was, or would be, finished."""
 
     repaired: list[Job]
-    dry_run: bool
-
-
-class Overdue(Answer_):
-    """A job that is stuck."""
-
-    job: str
-    job_id: str
-    status: Status
-    since: str
-    so_long: str = Field(alias="for")
-    limit: str | None
-
-
-class Reaped(Answer_):
-    """Jobs that the leader ends in its next pass."""
-
-    overdue: list[Overdue]
     dry_run: bool
 
 

@@ -1,10 +1,10 @@
-"""What the answers look like that only the page asks for; a part of ``schemas``."""
+"""What the answers look like that only the page or an operator asks for; a part of ``schemas``."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from controller.core.model import Verdict
+from controller.core.model import Status, Verdict
 
 
 class Answer_(BaseModel):  # noqa: N801  # never shown: the base of what is
@@ -54,3 +54,21 @@ class Charts(Answer_):
     """Attempts that ended without success, by verdict."""
     why: str
     """One sentence: what it waits for, or what became of it."""
+
+
+class Overdue(Answer_):
+    """A job that is stuck."""
+
+    job: str
+    job_id: str
+    status: Status
+    since: str
+    so_long: str = Field(alias="for")
+    limit: str | None
+
+
+class Reaped(Answer_):
+    """Jobs that the leader ends in its next pass."""
+
+    overdue: list[Overdue]
+    dry_run: bool

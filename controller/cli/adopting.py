@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.text import Text
@@ -10,15 +11,17 @@ from rich.text import Text
 from controller.adopting import Look, ask_to_adopt, look_for_others
 from controller.cli.options import AsAdmin, BatchName, Config, DryRun, Output
 from controller.cli.output import Format, note, show
-from controller.cli.session import caller, go, parts_of, settings_for
+from controller.cli.session import go
 from controller.cli.tables import styled, table
-from controller.config import Settings
+from controller.cli.ways import open_way
 from controller.core.adoption import Binding, about_others
 from controller.core.model import Batch, Status
 from controller.core.sight import Adoptable
-from controller.finding import find_batch
 from controller.requests import Caller
 from controller.surroundings import names_of
+
+if TYPE_CHECKING:
+    from controller.app import Parts
 
 NOTHING = Look((), ())
 
@@ -31,27 +34,28 @@ def adopt(
     output: Output = Format.TABLE,
 ) -> None:
     """Take over jobs that others run under a batch's names; theirs are followed and never touched."""
-    go(_adopt(settings_for(config), caller(as_admin), batch, dry_run, output))
+    go(_adopt(config, as_admin, batch, dry_run, output))
 
 
-async def _adopt(settings: Settings, who: Caller, name: str, dry_run: bool, form: Format) -> int:
-    """The look comes before the order: what is shown is what there was to take over."""
-    async with parts_of(settings) as parts:
-        batch = await find_batch(parts.store, name)
-        gate = (await parts.store.gates([batch.id])).get(batch.id)
-        did, look = await ask_to_adopt(parts.people, who, batch, dry_run=True), NOTHING
-        if gate and about_others(gate):
-            names = names_of(await parts.store.batches(closed=False))
-            look = await look_for_others(
-                parts.engine, batch, gate, names=names.get(batch.namespace, frozenset())
-            )
-        if not dry_run:
-            did = await ask_to_adopt(parts.people, who, batch)
-    document = _document(batch, look, did)
+async def _adopt(config: Path | None, as_admin: bool, name: str, dry_run: bool, form: Format) -> int:
+    async with open_way(config, as_admin=as_admin) as way:
+        document = await way.adopt(name, dry_run=dry_run)
     show(form, document, lambda: _screen(document))
     if dry_run:
         note("dry run: nothing was changed")
     return 0
+
+
+async def adoption(parts: Parts, who: Caller, batch: Batch, dry_run: bool) -> dict[str, Any]:
+    """The order. The look comes before it: what is shown is what there was to take over."""
+    gate = (await parts.store.gates([batch.id])).get(batch.id)
+    did, look = await ask_to_adopt(parts.people, who, batch, dry_run=True), NOTHING
+    if gate and about_others(gate):
+        names = names_of(await parts.store.batches(closed=False))
+        look = await look_for_others(parts.engine, batch, gate, names=names.get(batch.namespace, frozenset()))
+    if not dry_run:
+        did = await ask_to_adopt(parts.people, who, batch)
+    return _document(batch, look, did)
 
 
 def _document(batch: Batch, look: Look, did: str) -> dict[str, Any]:

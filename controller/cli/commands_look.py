@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.live import Live
@@ -12,24 +14,17 @@ from rich.text import Text
 
 from controller.cli import ee2
 from controller.cli.options import BatchName, Config, JobName, Output
-from controller.cli.output import Format, clean_log, note, say, show, stdout
+from controller.cli.output import Format, clean, clean_log, note, say, show, stdout
 from controller.cli.reports import report_screen
 from controller.cli.session import go, parts_of, settings_for
-from controller.cli.status_screen import draw, screen_of
-from controller.cli.tables import batches_table, jobs_table, table
+from controller.cli.status_screen import OVER, draw, why_of
+from controller.cli.tables import batches_table, jobs_table, name_of, state_of, table
+from controller.cli.ways import Way, only_here, open_way
 from controller.config import Settings
-from controller.core.model import Batch, Status, Verdict
+from controller.core.model import Status, Verdict
 from controller.core.quantities import parse_memory
-from controller.core.statusfile import Progress
-from controller.explaining import explanation_of_batch, explanation_of_job, log_of
-from controller.finding import find_batch, find_either, find_job
 from controller.ports import JobFilter
-from controller.reporting import report_of
-from controller.shapes import batch_document, explanation_document, job_document, report_document
-from controller.standing import standing
-
-if TYPE_CHECKING:
-    from controller.app import Parts
+from controller.shapes import Document
 
 WATCH_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
@@ -48,22 +43,18 @@ def list_batches(
     output: Output = Format.TABLE,
 ) -> None:
     """Batches, the newest first: state, tasks done, active jobs, age."""
-    settings = settings_for(config)
-    if quarantined and ee2.holds(settings):
-        go(ee2.quarantined(settings, output))
+    if not quarantined:
+        go(_list(config, limit, output))
         return
-    go(_quarantined(settings, output) if quarantined else _list(settings, limit, output))
+    only_here("the API does not tell what is quarantined", "and ask beside the controller")
+    settings = settings_for(config)
+    go((ee2.quarantined if ee2.holds(settings) else _quarantined)(settings, output))
 
 
-async def _list(settings: Settings, limit: int, form: Format) -> int:
-    async with parts_of(settings) as parts:
-        batches = await parts.store.batches(limit=limit)
-        gates = await parts.store.gates([batch.id for batch in batches])
-        standings = [standing(batch, gates.get(batch.id)) for batch in batches]
-        documents = [
-            batch_document(one.batch, one.gate, Progress(one.active, one.waiting)) for one in standings
-        ]
-        show(form, documents, lambda: batches_table(standings, parts.clock.now()))
+async def _list(config: Path | None, limit: int, form: Format) -> int:
+    async with open_way(config) as way:
+        batches = await way.batches(limit)
+        show(form, batches, lambda: batches_table(batches, way.now()))
     return 0
 
 
@@ -97,47 +88,44 @@ def status(
     """One batch: how far it is, why it waits, what failed last, its settings and whence they are."""
     if watch and output is not Format.TABLE:
         raise typer.BadParameter("is for people: ask again and again with -o instead", param_hint="--watch")
-    settings = settings_for(config)
-    go(_watch(settings, batch) if watch else _status(settings, batch, output))
+    go(_watch(config, batch) if watch else _status(config, batch, output))
 
 
-async def _status(settings: Settings, name: str, form: Format) -> int:
-    async with parts_of(settings) as parts:
-        screen = await screen_of(parts, (await find_batch(parts.store, name)).id)
-        show(form, screen.document(), lambda: draw(screen))
+async def _status(config: Path | None, name: str, form: Format) -> int:
+    async with open_way(config) as way:
+        batch = await way.batch(name)
+        show(form, batch, lambda: draw(batch, way.now()))
     return 0
 
 
-async def _watch(settings: Settings, name: str) -> int:
+async def _watch(config: Path | None, name: str) -> int:
     """Draw anew every second; without a terminal, a line whenever something changed."""
     console = stdout()
-    async with parts_of(settings) as parts:
-        batch = await find_batch(parts.store, name)
+    async with open_way(config) as way:
+        batch = await way.batch(name)
         if not console.is_terminal:
-            return await _follow(parts, batch)
-        screen = await screen_of(parts, batch.id)
-        with Live(draw(screen), console=console, auto_refresh=False) as live:
-            while not screen.standing.batch.status.closed:
+            return await _follow(way, batch)
+        with Live(draw(batch, way.now()), console=console, auto_refresh=False) as live:
+            while batch["state"] not in OVER:
                 await asyncio.sleep(WATCH_SECONDS)
-                screen = await screen_of(parts, batch.id)
-                live.update(draw(screen), refresh=True)
+                batch = await way.batch(batch["batchId"])
+                live.update(draw(batch, way.now()), refresh=True)
     return 0
 
 
-async def _follow(parts: Parts, batch: Batch) -> int:
+async def _follow(way: Way, batch: Document) -> int:
     last = ""
     while True:
-        screen = await screen_of(parts, batch.id)
-        one = screen.standing
-        line = (
-            f"{batch.name} {one.state}: {one.done} of {one.total} tasks done; {screen.explanation.sentence}"
-        )
+        tasks = batch["tasks"]
+        done = tasks["completed"] + tasks["endedWithoutSuccess"]
+        line = f"{name_of(batch)} {state_of(batch)}: {done} of {tasks['total']} tasks done; {why_of(batch)}"
         if line != last:
             say(line)
-        if one.batch.status.closed:
+        if batch["state"] in OVER:
             return 0
         last = line
         await asyncio.sleep(PLAIN_SECONDS)
+        batch = await way.batch(batch["batchId"])
 
 
 # --------------------------------------------------------------------------------------------- jobs
@@ -156,22 +144,21 @@ def jobs(
     output: Output = Format.TABLE,
 ) -> None:
     """The jobs of a batch in the order of its spec, every attempt a line."""
-    go(_jobs(settings_for(config), batch, tuple(status or ()), tuple(verdict or ()), limit, output))
+    go(_jobs(config, batch, status or [], verdict or [], limit, output))
 
 
 async def _jobs(
-    settings: Settings,
+    config: Path | None,
     name: str,
-    status: tuple[Status, ...],
-    verdict: tuple[Verdict, ...],
+    status: Sequence[Status],
+    verdict: Sequence[Verdict],
     limit: int,
     form: Format,
 ) -> int:
-    async with parts_of(settings) as parts:
-        what = JobFilter(batch_id=(await find_batch(parts.store, name)).id, status=status, verdict=verdict)
-        found = [job async for job in parts.store.find_jobs(what, limit=limit + 1)]
-        shown, now = found[:limit], parts.clock.now()
-        show(form, [job_document(job) for job in shown], lambda: jobs_table(shown, now))
+    async with open_way(config) as way:
+        found = await way.jobs(name, status, verdict, limit + 1)
+        shown = found[:limit]
+        show(form, shown, lambda: jobs_table(shown, way.now()))
     if len(found) > limit:
         note(f"there are more than {limit}: --limit shows more, --status and --verdict choose")
     return 0
@@ -192,17 +179,16 @@ def logs(
         most = parse_memory(size)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--bytes") from None
-    go(_logs(settings_for(config), job, most))
+    go(_logs(config, job, most))
 
 
-async def _logs(settings: Settings, name: str, most: int) -> int:
-    async with parts_of(settings) as parts:
-        job = await find_job(parts.store, name)
-        tail, whence = await log_of(parts.engine, job, most)
+async def _logs(config: Path | None, name: str, most: int) -> int:
+    async with open_way(config) as way:
+        log = await way.log(name, most)
+    tail, whence = log["text"], log["from"]
     if not tail:
-        note(
-            f"{job.name} ({job.status.value}) has no output{'' if job.status.terminal else ' yet'}: {whence}"
-        )
+        yet = "" if Status(log["status"]).terminal else " yet"
+        note(f"{log['job']} ({log['status']}) has no output{yet}: {whence}")
         return 0
     note(whence)
     text = clean_log(tail) if sys.stdout.isatty() else tail
@@ -219,18 +205,13 @@ def explain(
     output: Output = Format.TABLE,
 ) -> None:
     """Why it waits, runs or failed, in one sentence: the cause, the number, what will change it."""
-    go(_explain(settings_for(config), what, output))
+    go(_explain(config, what, output))
 
 
-async def _explain(settings: Settings, name: str, form: Format) -> int:
-    async with parts_of(settings) as parts:
-        found = await find_either(parts.store, name)
-        if isinstance(found, Batch):
-            why = await explanation_of_batch(parts.engine, found)
-        else:
-            why = await explanation_of_job(parts.engine, found)
-        document = explanation_document(found.name, why)
-        show(form, document, lambda: Text(why.sentence))
+async def _explain(config: Path | None, name: str, form: Format) -> int:
+    async with open_way(config) as way:
+        why = await way.explain(name)
+        show(form, why, lambda: Text(clean(why["sentence"])))
     return 0
 
 
@@ -239,11 +220,11 @@ async def _explain(settings: Settings, name: str, form: Format) -> int:
 
 def report(batch: BatchName, config: Config = None, output: Output = Format.TABLE) -> None:
     """Found, succeeded, retried, failed, skipped, each with its reason."""
-    go(_report(settings_for(config), batch, output))
+    go(_report(config, batch, output))
 
 
-async def _report(settings: Settings, name: str, form: Format) -> int:
-    async with parts_of(settings) as parts:
-        made = await report_of(parts.store, await find_batch(parts.store, name))
-    show(form, report_document(made), lambda: report_screen(made))
+async def _report(config: Path | None, name: str, form: Format) -> int:
+    async with open_way(config) as way:
+        made = await way.report(name)
+    show(form, made, lambda: report_screen(made))
     return 0

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from controller import lifecycle, reconcile, requests
+from controller import lifecycle, reconcile
 from controller.cli import ee2
 from controller.cli.options import AsAdmin, Config, DryRun, Output, Why
 from controller.cli.output import Format, note, say, show
-from controller.cli.session import (
-    application,
-    caller,
-    ee2_application,
-    go,
-    parts_of,
-    settings_for,
-)
+from controller.cli.session import application, ee2_application, go, parts_of, settings_for
 from controller.cli.tables import styled, table
+from controller.cli.ways import only_here, open_way, over_api
 from controller.config import Settings, load
 from controller.explaining import view_of
 from controller.rehearsal import Rehearsed, rehearse
-from controller.shapes import job_document
-from controller.stuck import overdue_jobs
+from controller.shapes import Document
 from controller.telemetry import set_up_logs
-
-if TYPE_CHECKING:
-    pass
-
 
 # --------------------------------------------------------------------------------------- controller
 
@@ -42,6 +32,7 @@ def controller(
     output: Output = Format.TABLE,
 ) -> None:
     """The daemon: watch the folder of specs, keep the batches going, until it is told to end."""
+    only_here("the controller is for this machine", "and start it where its configuration is")
     if dry_run:
         settings = settings_for(config)
         go(ee2.rehearse(settings, output) if ee2.holds(settings) else _rehearse(settings, output))
@@ -78,22 +69,27 @@ async def _rehearse(settings: Settings, form: Format) -> int:
 # ------------------------------------------------------------------------------------------- repair
 
 
-def repair(dry_run: DryRun = False, config: Config = None, output: Output = Format.TABLE) -> None:
+def repair(
+    as_admin: AsAdmin = False,
+    dry_run: DryRun = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
     """Finish retries whose bookkeeping was interrupted; the daemon does so by itself, too."""
-    settings = settings_for(config)
-    go((ee2.repair if ee2.holds(settings) else _repair)(settings, dry_run, output))
+    if not over_api() and ee2.holds(settings := settings_for(config)):
+        go(ee2.repair(settings, dry_run, output))
+    else:
+        go(_repair(config, as_admin, dry_run, output))
 
 
-async def _repair(settings: Settings, dry_run: bool, form: Format) -> int:
-    async with parts_of(settings) as parts:
-        children = await lifecycle.repair(parts.engine, dry_run=dry_run)
-        after = {job.id: job for job in await parts.store.jobs([child.id for child in children])}
-    now_complete = [after.get(child.id, child) for child in children]
+async def _repair(config: Path | None, as_admin: bool, dry_run: bool, form: Format) -> int:
+    async with open_way(config, as_admin=as_admin) as way:
+        children = await way.repair(dry_run=dry_run)
     made = table("JOB", "RETRY OF", "COMPLETE")
-    for child in now_complete:
-        made.add_row(child.name, child.task_id, styled("yes" if child.retry_toggle else "no"))
+    for child in children:
+        made.add_row(child["name"], child["task_id"], styled("yes" if child["retry_toggle"] else "no"))
     nothing = Text("every retry's lifecycle is complete: nothing to repair")
-    show(form, [job_document(child) for child in now_complete], lambda: made if children else nothing)
+    show(form, children, lambda: made if children else nothing)
     if dry_run:
         note("dry run: nothing was changed; these would be completed")
     return 0
@@ -102,30 +98,37 @@ async def _repair(settings: Settings, dry_run: bool, form: Format) -> int:
 # --------------------------------------------------------------------------------------------- reap
 
 
-def reap(dry_run: DryRun = False, config: Config = None, output: Output = Format.TABLE) -> None:
+def reap(
+    as_admin: AsAdmin = False,
+    dry_run: DryRun = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
     """End jobs that are stuck: too long created or queued (reap.* in the configuration)."""
-    settings = settings_for(config)
-    go((ee2.reap if ee2.holds(settings) else _reap)(settings, dry_run, output))
+    if not over_api() and ee2.holds(settings := settings_for(config)):
+        go(ee2.reap(settings, dry_run, output))
+    else:
+        go(_reap(config, as_admin, dry_run, output))
 
 
-async def _reap(settings: Settings, dry_run: bool, form: Format) -> int:
+async def _reap(config: Path | None, as_admin: bool, dry_run: bool, form: Format) -> int:
     """Only who leads may reap, so a daemon that is there is left to do it, and none is stood in for."""
-    async with parts_of(settings) as parts:
-        found = await overdue_jobs(parts.engine)
+    async with open_way(config, as_admin=as_admin) as way:
+        found = await way.reap(dry_run=dry_run)
     _show_overdue(found, form)
     if dry_run:
         note("dry run: nothing was changed")
         return 0
-    if application().daemon_is_there(settings):
+    if over_api() or application().daemon_is_there(settings_for(config)):
         note("the daemon reaps by itself, in its next pass")
         return 0
     if found:
         note("no daemon is there: one complete pass is made now; time without passes does not count")
-        return int(await application().run_controller(settings, once=True))
+        return int(await application().run_controller(settings_for(config), once=True))
     return 0
 
 
-def _show_overdue(found: list[dict[str, Any]], form: Format) -> None:
+def _show_overdue(found: list[Document], form: Format) -> None:
     made = table("JOB", "STATUS", "FOR", "LIMIT")
     for one in found:
         made.add_row(one["job"], styled(one["status"]), one["for"], one["limit"] or "")
@@ -153,27 +156,20 @@ def halt(
     config: Config = None,
 ) -> None:
     """The operator's kill switch: no submissions, or no automatic retries, of any batch until unhalt."""
-    go(_halt(settings_for(config), caller(as_admin), what, why, dry_run))
+    go(_halt(config, as_admin, what, why, dry_run))
 
 
 def unhalt(what: Halted, as_admin: AsAdmin = False, dry_run: DryRun = False, config: Config = None) -> None:
     """Lift a halt."""
-    go(_halt(settings_for(config), caller(as_admin), what, None, dry_run))
+    go(_halt(config, as_admin, what, None, dry_run))
 
 
-async def _halt(settings: Settings, who: requests.Caller, what: What, why: str | None, dry_run: bool) -> int:
-    async with parts_of(settings, create=not dry_run) as parts:
-        before = getattr(await parts.store.halts(), what.value)
-        if dry_run:
-            say(_would(what, why, before is not None))
-            note("dry run: nothing was changed")
-        elif why is None:
-            say(await requests.unhalt(parts.people, who, what.value))
+async def _halt(config: Path | None, as_admin: bool, what: What, why: str | None, dry_run: bool) -> int:
+    async with open_way(config, as_admin=as_admin, create=not dry_run) as way:
+        if why is None:
+            say(await way.unhalt(what.value, dry_run=dry_run))
         else:
-            say(await requests.halt(parts.people, who, what.value, why))
+            say(await way.halt(what.value, why, dry_run=dry_run))
+    if dry_run:
+        note("dry run: nothing was changed")
     return 0
-
-
-def _would(what: What, why: str | None, halted: bool) -> str:
-    now = "halted" if halted else "not halted"
-    return f"{what.value} of every batch are {now}; they would {'go on' if why is None else 'be halted'}"

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from controller.cli.commands_specs import SpecPath, read_good
+from controller.cli.commands_specs import SpecPath
 from controller.cli.expectation import read_expectation
 from controller.cli.options import Config, Output
 from controller.cli.output import Format
 from controller.cli.run import Wanted, run_batch
 from controller.cli.session import go, settings_for
+from controller.cli.spec_files import read_good
 from controller.cli.starting_over import start_over
+from controller.cli.ways import only_here
 from controller.config import Settings
 from controller.ports import BatchkeeperError
 
@@ -40,6 +42,7 @@ def run(
     output: Output = Format.TABLE,
 ) -> None:
     """Run one batch to its end on this machine, with live progress and a report."""
+    only_here("run is for this machine", "or use 'batchkeeper submit'")
     settings = settings_for(config)
     if settings.cluster.kind != "local":
         raise BatchkeeperError(
@@ -54,8 +57,6 @@ async def _run(
 ) -> int:
     expected = read_expectation(expect) if expect else None
     spec = await read_good(settings, path)
-    if spec is None:
-        return 1
     if fresh:
         await start_over(settings, spec)
     return await run_batch(settings, Wanted(path, spec, expected, keep, form))

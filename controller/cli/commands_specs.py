@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -13,44 +13,17 @@ from rich.text import Text
 from controller.cli.options import AsAdmin, Config, DryRun, Output
 from controller.cli.output import Format, complain, note, show, warn, written
 from controller.cli.plan_screen import plan_screen
-from controller.cli.session import application, caller, go, parts_of, settings_for
+from controller.cli.session import application, go, settings_for
+from controller.cli.spec_files import read, read_good
 from controller.cli.tables import table
+from controller.cli.ways import open_way, over_api
 from controller.config import Settings
-from controller.core.spec import BatchSpec
 from controller.intake import Outcome
 from controller.plan_document import plan_document
-from controller.ports import BatchkeeperError
-from controller.reading import read_spec_file
-from controller.requests import Caller
 from controller.spec_pass import Reading
 from controller.specfile import json_schema
-from controller.submitting import submit_spec
-from controller.this_machine import local_user
-
-if TYPE_CHECKING:
-    pass
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A batch spec: YAML or JSON.")]
-
-
-async def read(settings: Settings, path: Path) -> Reading:
-    """A spec file as the daemon would read it. Raises ``BatchkeeperError`` when there is no such file."""
-    try:
-        return await read_spec_file(settings, path, user=local_user())
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BatchkeeperError(f"{path}: {reason}: give the path of a batch spec") from None
-
-
-async def read_good(settings: Settings, path: Path) -> BatchSpec | None:
-    """The spec, its warnings told; None: its problems were told."""
-    reading = await read(settings, path)
-    for line in reading.warnings:
-        warn(line)
-    if reading.spec is None:
-        complain(*reading.problems)
-    return reading.spec
-
 
 # ----------------------------------------------------------------------------------------- validate
 
@@ -115,14 +88,19 @@ def _in_short(reading: Reading) -> str:
 
 def plan(spec: SpecPath, config: Config = None, output: Output = Format.TABLE) -> None:
     """What a spec would do: how many jobs, their names, peak CPU and memory, retry rules."""
-    go(_plan(settings_for(config), spec, output))
+    go(_plan(config, spec, output))
 
 
-async def _plan(settings: Settings, path: Path, form: Format) -> int:
-    spec = await read_good(settings, path)
-    if spec is None:
-        return 1
-    show(form, plan_document(settings.cluster.kind, spec), lambda: plan_screen(settings, spec))
+async def _plan(config: Path | None, path: Path, form: Format) -> int:
+    """A plan needs no store, and leaves none behind."""
+    if over_api():
+        from controller.cli.way_api import plan_by_api
+
+        document = await plan_by_api(path)
+    else:
+        settings = settings_for(config)
+        document = plan_document(settings.cluster.kind, await read_good(settings, path))
+    show(form, document, lambda: plan_screen(document))
     return 0
 
 
@@ -137,27 +115,26 @@ def submit(
     output: Output = Format.TABLE,
 ) -> None:
     """Make a batch of a spec, or bring the batch of its name up to it; the daemon does the rest."""
-    go(_submit(settings_for(config), spec, caller(as_admin), dry_run, output))
+    go(_submit(config, as_admin, spec, dry_run, output))
 
 
-async def _submit(settings: Settings, path: Path, who: Caller, dry_run: bool, form: Format) -> int:
-    spec = await read_good(settings, path)
-    if spec is None:
+async def _submit(config: Path | None, as_admin: bool, path: Path, dry_run: bool, form: Format) -> int:
+    if not over_api():  # a spec that is none must not begin a new place
+        await read_good(settings_for(config), path, tell=False)
+    async with open_way(config, as_admin=as_admin, create=not dry_run) as way:
+        taken = await way.submit(path, dry_run=dry_run)
+    refused = taken["outcome"] == Outcome.REFUSED.value
+    if refused and form is Format.TABLE:
+        complain(*taken["sentences"])
         return 1
-    async with parts_of(settings, create=not dry_run) as parts:
-        taken = await submit_spec(parts.store, who, spec, f"{who.user}: {path}", dry_run=dry_run)
-    document = {
-        "outcome": taken.outcome.value,
-        "batch": f"{spec.namespace}/{spec.name}",
-        "batchId": taken.batch.id if taken.batch and not dry_run else None,
-        "sentences": list(taken.sentences),
-    }
-    if taken.outcome is Outcome.REFUSED and form is Format.TABLE:
-        complain(*taken.sentences)
-        return 1
-    show(form, document, lambda: Text(f"{spec.name}: {'; '.join(taken.sentences)}"))
+    name = taken["batch"].partition("/")[2]
+    show(form, taken, lambda: Text(f"{name}: {'; '.join(taken['sentences'])}"))
     if dry_run:
         note("dry run: nothing was changed")
-    elif form is Format.TABLE and not application().daemon_is_there(settings):
+    elif form is Format.TABLE and not over_api() and not _somebody_is_there(config):
         note("no daemon looks after this place now: 'batchkeeper controller' starts one")
-    return 1 if taken.outcome is Outcome.REFUSED else 0
+    return 1 if refused else 0
+
+
+def _somebody_is_there(config: Path | None) -> bool:
+    return bool(application().daemon_is_there(settings_for(config)))

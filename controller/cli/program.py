@@ -20,6 +20,7 @@ import typer.main
 
 from controller.cli.output import complain, utf8_or_escaped
 from controller.cli.tree import app
+from controller.cli.ways import BadSpec
 from controller.config import ConfigError
 from controller.ports import BatchkeeperError
 from controller.telemetry.redaction import redacted
@@ -61,6 +62,9 @@ def _run(arguments: list[str]) -> int:
         return INTERRUPTED
     except ConfigError as error:
         complain(*error.lines)
+        return FAILED
+    except BadSpec as error:
+        complain(*error.problems)
         return FAILED
     except BatchkeeperError as error:
         complain(str(error))

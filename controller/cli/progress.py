@@ -146,7 +146,8 @@ def _numbers(standing: Standing) -> str:
 
 
 def _failures(standing: Standing) -> str:
-    return f"first attempts failed: {verdicts(standing)}" if standing.failures else ""
+    failed = verdicts({verdict.value: n for verdict, n in standing.failures.items()})
+    return f"first attempts failed: {failed}" if failed else ""
 
 
 def _time(standing: Standing, pace: Pace) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from rich.console import Group, RenderableType
@@ -12,22 +12,24 @@ from controller.cli.output import clean
 from controller.cli.tables import pairs, section, styled, table
 from controller.core.durations import span
 from controller.core.model import Status
-from controller.core.report import Report, TaskRow
-from controller.shapes import TOTALS
+from controller.shapes import TOTALS, Document
 
 MOST_ROWS = 40
 """Tasks listed on a screen; ``-o json`` has all."""
+FAILED = (Status.ERROR.value, Status.TERMINATED.value)
+Row = tuple[str, Document]
+"""A task's id and what became of it."""
 
 
-def report_screen(report: Report) -> RenderableType:
+def report_screen(report: Document) -> RenderableType:
     """The report as people read it: the sum first, then whatever did not go smoothly."""
-    result = report.result.value if report.result else "not over yet"
-    head = Text.assemble((report.batch, "bold"), "  ", styled(result))
-    parts: list[RenderableType] = [head, pairs(_totals(report))]
-    if report.verdicts:
-        parts.append(section("How tasks ended", _verdicts(report)))
-    failed = [row for row in report.rows if row.status in (Status.ERROR, Status.TERMINATED)]
-    again = [row for row in report.rows if row.status is Status.COMPLETED and row.attempts > 1]
+    head = Text.assemble((clean(report["batch"]), "bold"), "  ", styled(report["result"] or "not over yet"))
+    parts: list[RenderableType] = [head, pairs(_totals(report["totals"]))]
+    if report["verdicts"]:
+        parts.append(section("How tasks ended", _verdicts(report["verdicts"])))
+    rows = list(report["tasks"].items())
+    failed = [row for row in rows if row[1]["status"] in FAILED]
+    again = [row for row in rows if row[1]["status"] == Status.COMPLETED.value and row[1]["attempts"] > 1]
     if failed:
         parts.append(section("Failed", _rows(failed)))
     if again:
@@ -35,29 +37,28 @@ def report_screen(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def _totals(report: Report) -> Iterable[tuple[str, str]]:
+def _totals(totals: Mapping[str, int]) -> Iterable[tuple[str, str]]:
     for name in TOTALS:
-        number = getattr(report, name)
-        if number or name in ("found", "succeeded", "failed"):
-            yield name.replace("_", " "), str(number)
+        if totals[name] or name in ("found", "succeeded", "failed"):
+            yield name.replace("_", " "), str(totals[name])
 
 
-def _verdicts(report: Report) -> RenderableType:
+def _verdicts(verdicts: Mapping[str, int]) -> RenderableType:
     made = table("VERDICT", "TASKS", right=("TASKS",))
-    for verdict, n in sorted(report.verdicts.items(), key=lambda item: (-item[1], item[0].value)):
-        made.add_row(styled(verdict.value), str(n))
+    for verdict, n in verdicts.items():
+        made.add_row(styled(verdict), str(n))
     return made
 
 
-def _rows(rows: Sequence[TaskRow]) -> RenderableType:
+def _rows(rows: Sequence[Row]) -> RenderableType:
     made = table("TASK", "VERDICT", "ATTEMPTS", "TOOK", "WHY", right=("ATTEMPTS", "TOOK"))
-    for row in rows[:MOST_ROWS]:
+    for task_id, row in rows[:MOST_ROWS]:
         made.add_row(
-            row.task_id,
-            styled(row.verdict.value if row.verdict else row.status.value),
-            str(row.attempts),
-            "" if row.seconds is None else span(timedelta(seconds=row.seconds)),
-            clean(row.reason),
+            clean(task_id),
+            styled(row["verdict"] or row["status"]),
+            str(row["attempts"]),
+            "" if row["seconds"] is None else span(timedelta(seconds=row["seconds"])),
+            clean(row["reason"]),
         )
     if len(rows) <= MOST_ROWS:
         return made

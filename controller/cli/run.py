@@ -227,7 +227,7 @@ async def _reported(parts: Parts, batch: Batch, wanted: Wanted) -> int:
     differences = compare(report, wanted.expected) if wanted.expected is not None else []
     if wanted.expected is not None:
         document["differences"] = differences
-    show(wanted.form, document, lambda: report_screen(report))
+    show(wanted.form, document, lambda: report_screen(document))
     if wanted.expected is None:
         return 0 if report.result is Result.COMPLETED else 1
     if differences:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from controller.cli.ways import only_here
 from controller.config import Settings, load
 from controller.ports import BatchkeeperError
 from controller.requests import Caller
@@ -51,11 +51,7 @@ async def parts_of(settings: Settings, *, create: bool = False) -> AsyncIterator
 
     Raises ``BatchkeeperError`` when there is nothing to work with.
     """
-    if os.environ.get("BATCHKEEPER_URL"):
-        raise BatchkeeperError(
-            "BATCHKEEPER_URL is set, but this version speaks to the store only: unset it, and give "
-            "MONGODB_URI or a configuration with --config"
-        )
+    only_here("this command speaks to the store", "and give MONGODB_URI or --config")
     if not create and not _was_here(settings):
         raise BatchkeeperError(
             f"nothing was ever run from here: there is no state folder {settings.state_dir}; name the "

@@ -12,10 +12,8 @@ from rich.text import Text
 
 from controller.cli.output import clean
 from controller.core.durations import span
-from controller.core.model import Attempt
-from controller.core.quantities import format_cpu, format_memory
-from controller.requests import Answer
-from controller.standing import Standing
+from controller.core.model import Status
+from controller.shapes import Document
 
 GAP = 2
 """Blanks between two columns."""
@@ -97,76 +95,101 @@ def styled(word: str) -> Text:
     return Text(clean(word), style=STYLES.get(word, ""))
 
 
-def batches_table(standings: Sequence[Standing], now: datetime) -> RenderableType:
+def batches_table(batches: Sequence[Document], now: datetime) -> RenderableType:
     """``list``."""
-    if not standings:
+    if not batches:
         return Text("no batches yet: 'batchkeeper submit SPEC' makes one", style="dim")
-    several = len({one.batch.namespace for one in standings}) > 1
+    several = len({batch["batch"].partition("/")[0] for batch in batches}) > 1
     made = table(
         "BATCH", "STATE", "DONE", "FAILED", "ACTIVE", "WAITING", "AGE", right=("DONE", "FAILED", "WAITING")
     )
-    for one in standings:
-        batch = one.batch
+    for batch in batches:
+        tasks = batch["tasks"]
+        ended = tasks["endedWithoutSuccess"]
         made.add_row(
-            f"{batch.namespace}/{batch.name}" if several else batch.name,
-            styled(one.state),
-            f"{one.done}/{one.total}",
-            Text(str(one.ended), style="red" if one.ended else "dim"),
-            f"{one.places}/{one.gate.max}",
-            str(one.waiting),
-            span(now - batch.inserted),
+            clean(batch["batch"] if several else name_of(batch)),
+            styled(state_of(batch)),
+            f"{tasks['completed'] + ended}/{tasks['total']}",
+            Text(str(ended), style="red" if ended else "dim"),
+            batch["activeJobsInBatch"].replace(" of ", "/"),
+            str(tasks["waiting"]),
+            age(batch["accepted"], now),
         )
     return made
 
 
-def jobs_table(jobs: Sequence[Attempt], now: datetime) -> RenderableType:
-    """``jobs``, and the failures of ``status``: a line each; ``explain`` and ``logs`` tell the rest."""
+def name_of(batch: Document) -> str:
+    """The name of a batch without its namespace."""
+    return str(batch["batch"]).partition("/")[2]
+
+
+def state_of(batch: Document) -> str:
+    """How a batch stands, with its result once it is over."""
+    state = str(batch["state"])
+    if batch.get("cancelling"):
+        return "cancelling"
+    return f"{state} ({batch['result']})" if state == "finished" and "result" in batch else state
+
+
+def instant(text: str) -> datetime:
+    """An instant of a document."""
+    return datetime.fromisoformat(text)
+
+
+def age(since: str, now: datetime) -> str:
+    """How long ago that was."""
+    return span(now - instant(since))
+
+
+def jobs_table(jobs: Sequence[Document], now: datetime) -> RenderableType:
+    """``jobs``: a line each; ``explain`` and ``logs`` tell the rest."""
     if not jobs:
         return Text("no such jobs", style="dim")
     made = table("JOB", "STATUS", "VERDICT", "EXIT", "TOOK", "WHY", right=("EXIT", "TOOK"), cut=True)
     for job in jobs:
-        status = "terminating" if job.terminating else job.status.value
         made.add_row(
-            job.name,
-            styled(status),
-            styled(job.verdict.value if job.verdict else ""),
-            "" if job.exit_code is None else str(job.exit_code),
-            took(job, now),
-            clean(why(job, now)),
+            clean(job["name"]),
+            styled("terminating" if job["terminating"] else job["status"]),
+            styled(job["verdict"] or ""),
+            "" if job["exit_code"] is None else str(job["exit_code"]),
+            _took(job, now),
+            clean(_why(job, now)),
         )
     return made
 
 
-def why(job: Attempt, now: datetime) -> str:
+def _why(job: Document, now: datetime) -> str:
     """Why a job is where it is, as far as its record alone tells."""
-    if job.not_before and job.not_before > now and not job.status.terminal:
-        return f"retry by {job.rule or 'a person'} in {span(job.not_before - now)}"
-    if job.stop and job.status.active:
-        return f"ordered by {job.stop.by}: {job.stop.why}"
-    if job.status.terminal:
-        return job.error or (job.reason if job.verdict is None else "")
-    return f"on {job.node}" if job.node else ""
+    status, due, stop = Status(job["status"]), job["not_before"], job["stop"]
+    if due and instant(due) > now and not status.terminal:
+        return f"retry by {job['rule'] or 'a person'} in {span(instant(due) - now)}"
+    if stop and status.active:
+        return f"ordered by {stop['by']}: {stop['why']}"
+    if status.terminal:
+        return str(job["error"] or (job["reason"] if job["verdict"] is None else ""))
+    return f"on {job['node']}" if job["node"] else ""
 
 
-def took(job: Attempt, now: datetime) -> str:
+def _took(job: Document, now: datetime) -> str:
     """How long it ran, or has been running."""
-    if job.running is None:
+    if job["running"] is None:
         return ""
-    return span((job.finished or now) - job.running)
+    return span((instant(job["finished"]) if job["finished"] else now) - instant(job["running"]))
 
 
-def answers_table(answers: Sequence[Answer]) -> RenderableType:
+def answers_table(answers: Sequence[Document]) -> RenderableType:
     """What became of each id of a request."""
     made = table("JOB", "DONE", "WHAT")
     for answer in answers:
-        said = answer.error or answer.did
-        warning = f" (note: {answer.warning})" if answer.warning else ""
-        done = Text("no", style="red") if answer.error else Text("yes", style="green")
-        made.add_row(clean(answer.name or answer.job_id), done, clean(said + warning))
+        warning = f" (note: {answer['warning']})" if answer["warning"] else ""
+        done = Text("no", style="red") if answer["error"] else Text("yes", style="green")
+        said = f"{answer['error'] or answer['did']}{warning}"
+        made.add_row(clean(answer["name"] or answer["job_id"]), done, clean(said))
     return made
 
 
-def amounts(cpu: int, memory: int, gpu: int) -> str:
+def amounts(resources: Document) -> str:
     """Resources as people say them."""
-    parts = [f"{format_cpu(cpu)} CPU", format_memory(memory) if memory else "memory not limited"]
-    return ", ".join([*parts, *([f"{gpu} GPU"] if gpu else [])])
+    memory = resources["memory"] if resources["memory"] != "0" else "memory not limited"
+    gpus = [f"{resources['gpu']} GPU"] if resources["gpu"] else []
+    return ", ".join([f"{resources['cpu']} CPU", memory, *gpus])

@@ -80,14 +80,17 @@ def test_a_look_leaves_nothing_behind(place: Place, shell: Shell, monkeypatch: p
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_the_api_is_not_quietly_passed_by(
-    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("line", ["run sweep.yaml", "controller", "list --quarantined"])
+def test_what_the_api_has_not_is_not_done_here_instead(
+    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    """With BATCHKEEPER_URL set somebody means another place than this store."""
+    """With BATCHKEEPER_URL set somebody means another place than this one: one line says what to do."""
     monkeypatch.setenv("BATCHKEEPER_URL", "http://example")
-    answer = shell("list")
-    assert answer.code == 1
-    assert "BATCHKEEPER_URL" in answer.err
+    answer = shell(*line.split())
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error: BATCHKEEPER_URL is set, and ")
+    assert "unset it" in answer.err
+    assert len(answer.err.splitlines()) == 1
 
 
 def test_a_name_that_stands_for_two_things_is_not_guessed(sweep: Place, shell: Shell) -> None:
