@@ -66,7 +66,7 @@ async def open_ground(
 
 
 async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: bool) -> Ground:
-    from controller.adapters.kube_access import check_access
+    from controller.adapters.kube_access import check_access, check_reviews
     from controller.adapters.kube_client import KubeClient
     from controller.adapters.kube_cluster import KubeCluster
     from controller.adapters.kube_tokens import KubeTokens
@@ -78,7 +78,11 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
         namespace = settings.kubernetes.lease.namespace or client.namespace or settings.namespace
         if leads:
             who = await check_access(client, told.kinds, told.namespaces, namespace)
-            get_logger("cluster").info("connected", user=who, namespaces=list(told.namespaces))
+            log = get_logger("cluster")
+            log.info("connected", user=who, namespaces=list(told.namespaces))
+            reviews = settings.api.enabled and settings.auth.token_review.enabled == "auto"
+            if reviews and (missing := await check_reviews(client)):
+                log.warning("tokens are not reviewed", why=missing)
     except BaseException:
         await client.close()
         raise

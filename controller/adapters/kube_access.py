@@ -34,6 +34,8 @@ RULES = (
 """In every namespace that batches may be in."""
 LEASE_RULES = (Right("coordination.k8s.io", "leases", ("create", "get", "update")),)
 """In the namespace of the Lease."""
+REVIEW_RULES = (Right("authentication.k8s.io", "tokenreviews", ("create",)),)
+"""In no namespace, and with ``auth.token_review`` only."""
 
 
 def rules_for(kinds: Iterable[Kind]) -> tuple[Right, ...]:
@@ -58,6 +60,20 @@ async def check_access(
             f"{who} may not {'; '.join(missing)}: bind the Role of deploy/role.yaml to it in these namespaces"
         )
     return who
+
+
+async def check_reviews(client: KubeClient) -> str:
+    """What is missing for token reviews and how to grant it, in one line; empty: nothing is.
+
+    Jobs do not depend on it, so a daemon without it starts; only callers with the cluster's tokens wait.
+    """
+    (right,) = REVIEW_RULES
+    if await _allowed(client, right, "create", ""):
+        return ""
+    return (
+        f"{await _who(client)} may not create {right.resource}.{right.group} in the cluster: "
+        "bind the ClusterRole of deploy/role.yaml to it, or set auth.token_review.enabled: off"
+    )
 
 
 def _told(missing: Iterable[tuple[Right, str, str]]) -> Iterator[str]:

@@ -26,7 +26,7 @@ class KubeTokens:
         except Refused as error:
             raise Unavailable(
                 f"the API server refuses to review tokens ({error.code}): grant create on tokenreviews "
-                "(system:auth-delegator) to the daemon's service account"
+                "(deploy/role.yaml) to the daemon's service account"
             ) from error
         return _reviewed(answer.get("status") or {}, audiences)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
+from controller.adapters.kube_access import LEASE_RULES, REVIEW_RULES, Right, rules_for
 from controller.adapters.kube_foreign import runai_kinds
 
 ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
@@ -18,9 +18,9 @@ def documents() -> list[dict[str, Any]]:
     return list(YAML(typ="safe", pure=True).load_all(ROLE.read_text(encoding="utf-8")))
 
 
-def rights(role: str) -> set[tuple[str, str, frozenset[str]]]:
+def rights(role: str, kind: str = "Role") -> set[tuple[str, str, frozenset[str]]]:
     """Group, resource and verbs of each rule of a Role."""
-    found = next(one for one in documents() if one["kind"] == "Role" and one["metadata"]["name"] == role)
+    found = next(one for one in documents() if one["kind"] == kind and one["metadata"]["name"] == role)
     return {
         (group, resource, frozenset(rule["verbs"]))
         for rule in found["rules"]
@@ -40,10 +40,22 @@ def test_the_role_is_what_the_daemon_needs() -> None:
     assert rights("batchkeeper-lease") == as_set(LEASE_RULES)
 
 
+def test_the_only_right_on_the_whole_cluster_is_to_ask_about_tokens() -> None:
+    """The ClusterRole stands by itself, so that whoever needs no token reviews leaves it out."""
+    assert rights("batchkeeper-token-review", "ClusterRole") == as_set(REVIEW_RULES)
+    assert [one["metadata"]["name"] for one in documents() if one["kind"] == "ClusterRole"] == [
+        "batchkeeper-token-review"
+    ]
+
+
 def test_every_role_is_bound_to_the_account() -> None:
     """A Role that nobody has is no Role."""
     account = next(one for one in documents() if one["kind"] == "ServiceAccount")["metadata"]
-    bound = [one for one in documents() if one["kind"] == "RoleBinding"]
-    assert {one["roleRef"]["name"] for one in bound} == {"batchkeeper", "batchkeeper-lease"}
+    bound = [one for one in documents() if one["kind"].endswith("RoleBinding")]
+    assert {(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in bound} == {
+        ("Role", "batchkeeper"),
+        ("Role", "batchkeeper-lease"),
+        ("ClusterRole", "batchkeeper-token-review"),
+    }
     for one in bound:
         assert one["subjects"] == [{"kind": "ServiceAccount", **account}]
