@@ -23,6 +23,7 @@ from controller.finding import Ambiguous, find_batch, find_either, find_job
 from controller.intake import Outcome
 from controller.requests import Answer, NotFound
 from controller.shapes import Document, answer_document
+from controller.telemetry import set_up_logs
 
 MOST_LOG = 2**20
 YAML = "application/yaml"
@@ -43,6 +44,7 @@ REPORT_KEYS = ("batch", "result", "totals", "verdicts", "skips", "tasks")
 @contextlib.asynccontextmanager
 async def open_api(environment: Mapping[str, str], as_admin: bool = False) -> AsyncIterator[ApiWay]:
     """See ``ways.open_way``. Raises ``BatchkeeperError`` when the environment names no good address."""
+    set_up_logs("text", "error")
     address = address_of(environment)
     async with aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield ApiWay(Client(address, session), as_admin)

@@ -50,7 +50,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(ways: TwoWays, t
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     context = await asyncio.to_thread(self_signed, tmp_path / "server.pem")
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
