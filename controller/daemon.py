@@ -35,17 +35,16 @@ class Daemon:
     agenda: Agenda = field(default_factory=Agenda)
     offset: float | None = None
     """Wall minus monotonic clock, in seconds, at the last full pass."""
-    good_at: float | None = None
-    """Monotonic instant at which the last good full pass was recorded."""
     after_pass: Callable[[], Awaitable[None]] | None = None
     """Called after every full pass; the status files and gauges are brought up to date there."""
-    passes: int = 0
-    """Good full passes so far."""
     trouble: str = "no pass has gone through yet"
     """Why the last full pass decided nothing; empty: it went through."""
     stepped_down: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it does not lead after having led."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.engine.good_at = {}
 
     # ------------------------------------------------------------------------------- leadership
 
@@ -97,13 +96,11 @@ class Daemon:
         if not engine.epoch:
             await self._ask_store()
             return 0  # somebody else decides
-        steady, seeing = self._clock_is_steady(), self._has_been_seeing()
-        engine.trusted_clock = steady and seeing
+        engine.trusted_clock = self._clock_is_steady()
         result, steps, self.trouble = "ok", 0, ""
         try:
             steps = await reconcile.all_batches(engine)
-            if not (engine.seen and engine.seen.blind):  # what nobody could see is not reaped for it (R10)
-                await self._note_good_pass()
+            await self._note_good_pass(started)
             await self._set_alarms()
             if self.after_pass:
                 await self.after_pass()
@@ -143,16 +140,12 @@ class Daemon:
         self.offset = offset
         return steady
 
-    async def _note_good_pass(self) -> None:
-        engine = self.engine
-        await engine.store.note_good_pass(await engine.read_clock(), reconcile.longest_silence(engine))
-        self.good_at = engine.clock.monotonic()
-        self.passes += 1
-
-    def _has_been_seeing(self) -> bool:
-        """False after a silence that no good pass has yet recorded as blind time: nothing is reaped (R10)."""
-        silence = reconcile.longest_silence(self.engine).total_seconds()
-        return self.good_at is not None and self.engine.clock.monotonic() - self.good_at <= silence
+    async def _note_good_pass(self, started: float) -> None:
+        """In each namespace that it saw completely: what nobody could see is not reaped for it (R10)."""
+        engine, seen = self.engine, self.engine.seen
+        names = seen.namespaces if seen and seen.asked >= started else frozenset()
+        await engine.store.note_good_pass(await engine.read_clock(), reconcile.longest_silence(engine), names)
+        engine.good_at = (engine.good_at or {}) | dict.fromkeys(names, engine.clock.monotonic())
 
     async def _set_alarms(self) -> None:
         for batch in await self.engine.store.batches(closed=False):

@@ -126,6 +126,9 @@ class Engine:
     """This process's epoch while it leads; 0 while it does not."""
     trusted_clock: bool = True
     """False: nothing is reaped. Set by the daemon before each full pass."""
+    good_at: dict[str, float] | None = None
+    """By namespace: the monotonic instant at which the last good pass was recorded; in one that is not here
+    nothing is reaped. None: this process is no daemon, and only the store's gaps are known (R10)."""
     news: dict[str, dict[str, ClusterJob]] = field(default_factory=dict)
     """By batch id and job id: objects as the watch showed them since the last list."""
     seen: Observation | None = None

@@ -7,7 +7,7 @@ absence is believed only in that order (R11), and even then it is only a reason 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controller.core.decide import Lifecycle, Sight
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, Halts, Origin, Status
@@ -33,6 +33,8 @@ class Scene:
     """By job id: what the watch showed. In a pass after an event, its keys are what to look at."""
     focus: frozenset[str] | None = None
     """Only these records; None: every holder."""
+    lives: Mapping[str, Lifecycle] = field(default_factory=dict)
+    """By namespace, where time counts for itself (R10); elsewhere ``life`` holds."""
     demands: Sequence[Demand] | None = None
     """What every batch holds and asks for, where an operator's limits bind them; None: no limits."""
 
@@ -62,7 +64,7 @@ async def look(
         batch=batch,
         gate=gate,
         now=now,
-        life=scene.life,
+        life=scene.lives.get(batch.namespace, scene.life),
         rules=rules_of(batch.settings["retry"].value),
         max_auto_retries=int(batch.spec.get("maxAutoRetries", 6)),
         halts=scene.halts,

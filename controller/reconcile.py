@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from controller import lifecycle
 from controller.allowance import allowance_of, held_now
@@ -36,12 +36,13 @@ from controller.core.plan import (
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
 from controller.core.view import View
-from controller.deeds import carry_out, submit
+from controller.deeds import carry_out, live_sight, submit
 from controller.engine import Engine
 from controller.looking import Scene, look
 from controller.ports import StaleEpoch, Unavailable
 from controller.surroundings import all_demands, observe, scene_after_event
-from controller.surroundings import lifecycle_of as lifecycle_of
+from controller.surroundings import lifecycles as lifecycles
+from controller.surroundings import longest_silence as longest_silence
 from controller.surroundings import open_batches as open_batches
 from controller.surroundings import scene_of as scene_of
 
@@ -54,6 +55,9 @@ class Pass:
     tried: set[tuple[object, ...]] = field(default_factory=set)
     steps: int = 0
     unavailable: Exception | None = None
+    """Why the world can't be reached: nothing more is begun."""
+    unanswered: list[tuple[Attempt, Unavailable]] = field(default_factory=list)
+    """Attempts whose step got no answer: whether that is their own ill is not yet known."""
     owed: set[str] = field(default_factory=set)
     """Ended attempts whose retry is planned and not yet recorded: their places remember it."""
 
@@ -240,7 +244,27 @@ async def _side_by_side(engine: Engine, view: View, steps: Sequence[Step], trial
     for end in ends:
         if isinstance(end, BaseException):
             raise end
+    await _whose_ill(engine, view, trial)
     return any(ends)
+
+
+async def _whose_ill(engine: Engine, view: View, trial: Pass) -> None:
+    """Steps that got no answer: an outage ends the pass, a sick item costs one item; a look tells which.
+
+    A webhook that fails for one object's create answers 500 for as long as it likes, while everything else
+    can be read: the others go on, and the next pass asks again for that one.
+    """
+    if not trial.unanswered or trial.unavailable:
+        return
+    job, error = trial.unanswered[-1]
+    trial.unanswered.clear()
+    try:
+        await engine.store.epoch()
+        await live_sight(engine, job)
+    except Unavailable:
+        trial.unavailable = error
+    else:
+        engine.journal.trouble("step", error, batch=view.batch.name, job=job.name)
 
 
 async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
@@ -256,7 +280,10 @@ async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
     except StaleEpoch:
         raise
     except Unavailable as error:
-        trial.unavailable = error
+        if isinstance(step, (MoveJob, Submit)):
+            trial.unanswered.append((step.job, error))
+        else:
+            trial.unavailable = error
     return changed
 
 
@@ -341,8 +368,3 @@ async def next_wake(engine: Engine, batch_id: str, now: datetime) -> float | Non
     """Seconds until something of this batch falls due by itself, as far as the store knows."""
     due = await engine.store.next_due(batch_id, now)
     return max(0.0, (due - now).total_seconds()) if due else None
-
-
-def longest_silence(engine: Engine) -> timedelta:
-    """A silence between good passes that is longer than this counts for no reaper (R10)."""
-    return engine.settings.interval * 2

@@ -15,12 +15,13 @@ from controller.shapes import time
 
 async def overdue_jobs(engine: Engine) -> list[dict[str, Any]]:
     """Active attempts over their limit, as the reaper counts: by the store's clock, without blind time."""
-    life = await reconcile.lifecycle_of(engine)
+    active = await engine.store.active()
+    lives = await reconcile.lifecycles(engine, {job.namespace for job in active})
     now = await engine.store.now()
     return [
-        _stuck(job, life.reaper, now)
-        for job in await engine.store.active()
-        if overdue(job, now, life.reaper) is not None and job.stop is None
+        _stuck(job, lives[job.namespace].reaper, now)
+        for job in active
+        if overdue(job, now, lives[job.namespace].reaper) is not None and job.stop is None
     ]
 
 

@@ -6,8 +6,10 @@ Called by ``reconcile`` once per pass; ``looking`` then makes each batch's view 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from controller.allowance import demands_of
 from controller.core.decide import Lifecycle
@@ -48,8 +50,9 @@ async def all_demands(engine: Engine) -> Sequence[Demand] | None:
 
 async def scene_of(engine: Engine, batches: Sequence[Batch]) -> Scene:
     """What surrounds every batch of this pass: halts, names, and whether time can be trusted."""
-    halts, life = await asyncio.gather(engine.store.halts(), lifecycle_of(engine))
-    return Scene(halts=halts, life=life, prefixes=names_of(batches))
+    namespaces = {batch.namespace for batch in batches}
+    halts, lives = await asyncio.gather(engine.store.halts(), lifecycles(engine, namespaces))
+    return Scene(halts=halts, life=engine.settings.life, prefixes=names_of(batches), lives=lives)
 
 
 def names_of(batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
@@ -61,13 +64,34 @@ def names_of(batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
     return names
 
 
-async def lifecycle_of(engine: Engine) -> Lifecycle:
-    """The operator's figures, with the blind gaps and whether our clock and the store's agree (R10)."""
+async def lifecycles(engine: Engine, namespaces: Iterable[str]) -> dict[str, Lifecycle]:
+    """By namespace: the operator's figures, with its blind gaps and whether time counts there (R10)."""
     life = engine.settings.life
     skew = abs(await engine.read_clock() - engine.clock.now())
-    trusted = engine.trusted_clock and skew <= engine.settings.clock_skew
-    gaps = tuple(await engine.store.blind_gaps())
-    return replace(life, reaper=replace(life.reaper, trusted=trusted, gaps=gaps))
+    steady = engine.trusted_clock and skew <= engine.settings.clock_skew
+    gaps = await engine.store.blind_gaps()
+    return {
+        name: replace(
+            life,
+            reaper=replace(
+                life.reaper, trusted=steady and has_been_seeing(engine, name), gaps=tuple(gaps.get(name, ()))
+            ),
+        )
+        for name in namespaces
+    }
+
+
+def longest_silence(engine: Engine) -> timedelta:
+    """A silence between good passes that is longer than this counts for no reaper (R10)."""
+    return engine.settings.interval * 2
+
+
+def has_been_seeing(engine: Engine, namespace: str) -> bool:
+    """False after a silence that no good pass has yet recorded as blind time: nothing is reaped (R10)."""
+    if engine.good_at is None:
+        return True
+    silence = longest_silence(engine).total_seconds()
+    return engine.clock.monotonic() - engine.good_at.get(namespace, -math.inf) <= silence
 
 
 # ------------------------------------------------------------------------------------ after an event

@@ -38,9 +38,12 @@ LONGEST_LINE = 2**21
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
 _HEALS = re.compile(
-    r'exceeded quota|^(\S+ "\S+"|\S+) is forbidden: (User ".*" cannot |not yet ready to handle request)'
+    r'exceeded quota|^namespaces "\S+" not found$'
+    r'|^(\S+ "\S+"|\S+) is forbidden: (User ".*" cannot |not yet ready to handle request'
+    r"|unable to create new content in namespace \S+ because it is being terminated)"
 )
-"""What a 403 says that is no word about the request. An API server that comes up knows no rights at first."""
+"""What a 403 or a 404 says that is no word about the request: quotas, our rights (an API server that comes
+up knows none at first), a namespace that is not there yet or any more."""
 _VERBS = {"POST": "create", "PUT": "update"}
 _log = get_logger(__name__)
 
@@ -71,7 +74,7 @@ class Refused(BatchkeeperError):
 
     @property
     def heals(self) -> bool:
-        """Whether the request is not to blame: a quota, our rights, a server that has just come up."""
+        """Whether the request is not to blame: a quota, our rights, a namespace that is not there."""
         return bool(_HEALS.search(self.message))
 
 

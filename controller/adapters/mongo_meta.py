@@ -6,11 +6,11 @@ each refused spec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bson import ObjectId
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 
 from controller.adapters.mongo_documents import HALT
 from controller.adapters.mongo_edge import MongoPart, edge
@@ -21,6 +21,8 @@ from controller.ports import StaleEpoch
 
 GAPS_KEPT = timedelta(days=60)
 HALTS = ("submissions", "retries")
+PASSES = "passes/"
+"""Begins the id of what is known of a namespace's good passes."""
 
 
 class MongoMeta(MongoPart):
@@ -114,8 +116,8 @@ class MongoMeta(MongoPart):
         return {spec["_id"]: tuple(spec["problems"]) for spec in found}
 
     @edge
-    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
-        """Record a complete good pass; too long a silence before it becomes a gap.
+    async def note_good_pass(self, at: datetime, longest: timedelta, namespaces: Iterable[str]) -> None:
+        """Record a good pass that saw these; in each too long a silence before it becomes a gap.
 
         One pipeline, so that two passes at once lose no gap. A clock that stepped back notes nothing
         until it has caught up.
@@ -130,14 +132,16 @@ class MongoMeta(MongoPart):
         gap = {"since": "$last", "until": at}
         silent = {"$and": [{"$gt": ["$last", None]}, {"$lt": ["$last", since]}]}
         gaps = {"$concatArrays": [kept, {"$cond": [silent, [gap], []]}]}
-        await self._meta.update_one(
-            {"_id": "passes"},
-            [{"$set": {"gaps": gaps, "last": {"$max": ["$last", at]}}}],
-            upsert=True,
-        )
+        noted = [{"$set": {"gaps": gaps, "last": {"$max": ["$last", at]}}}]
+        writes = [UpdateOne({"_id": f"{PASSES}{name}"}, noted, upsert=True) for name in sorted(namespaces)]
+        if writes:
+            await self._meta.bulk_write(writes, ordered=False)
 
     @edge
-    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
-        """Stretches of time without a good pass, oldest first."""
-        found = await self._meta.find_one({"_id": "passes"}) or {}
-        return [(gap["since"], gap["until"]) for gap in found.get("gaps", ())]
+    async def blind_gaps(self) -> Mapping[str, Sequence[tuple[datetime, datetime]]]:
+        """By namespace: stretches of time without a good pass, oldest first."""
+        gaps = {}
+        async for found in self._meta.find({"_id": {"$regex": f"^{PASSES}"}}):
+            name = found["_id"].removeprefix(PASSES)
+            gaps[name] = [(gap["since"], gap["until"]) for gap in found.get("gaps", ())]
+        return gaps

@@ -83,12 +83,13 @@ class Store(Protocol):
         """Set or lift the halt of ``submissions`` or ``retries``."""
         ...
 
-    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
-        """Record a complete good pass; a silence longer than ``longest`` before it becomes a gap."""
+    async def note_good_pass(self, at: datetime, longest: timedelta, namespaces: Iterable[str]) -> None:
+        """Record a good pass that saw all of these; in each a silence longer than ``longest`` before it
+        becomes a gap."""
         ...
 
-    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
-        """Stretches of time without a good pass (kept 60 days); they count for no reaper (R10)."""
+    async def blind_gaps(self) -> Mapping[str, Sequence[tuple[datetime, datetime]]]:
+        """By namespace: stretches without a good pass (kept 60 days); they count for no reaper (R10)."""
         ...
 
     # -- batches and gates

@@ -172,16 +172,21 @@ class MetaSuite:
             await world.store.set_halt("$everything", halt)
 
     async def test_blind_gaps(self, world: StoreWorld) -> None:
-        """A silence longer than allowed is a gap; a short one is not; old gaps are let go."""
+        """A silence longer than allowed is a gap in its namespace, a short one is not; old ones go."""
         longest = 30 * SECOND
         passes = [timedelta(0), 30 * SECOND, HOUR, HOUR + SECOND, timedelta(minutes=1), timedelta(days=40)]
         for since in passes:
-            await world.store.note_good_pass(world.now + since, longest)
+            await world.store.note_good_pass(world.now + since, longest, ["lab"])
+        await world.store.note_good_pass(world.now, longest, ["lab", "other"])
+        await world.store.note_good_pass(world.now + HOUR, longest, ["other"])
+        await world.store.note_good_pass(world.now + 2 * HOUR, longest, [])
         gaps = [(world.now + 30 * SECOND, world.now + HOUR)]
         gaps.append((world.now + HOUR + SECOND, world.now + timedelta(days=40)))
-        assert [tuple(gap) for gap in await world.store.blind_gaps()] == gaps
-        await world.store.note_good_pass(world.now + timedelta(days=61), timedelta(days=99))
-        assert [tuple(gap) for gap in await world.store.blind_gaps()] == gaps[1:]
+        found = await world.store.blind_gaps()
+        assert [tuple(gap) for gap in found["lab"]] == gaps
+        assert [tuple(gap) for gap in found["other"]] == [(world.now, world.now + HOUR)]
+        await world.store.note_good_pass(world.now + timedelta(days=61), timedelta(days=99), ["lab"])
+        assert [tuple(gap) for gap in (await world.store.blind_gaps())["lab"]] == gaps[1:]
 
     async def test_refused_specs(self, world: StoreWorld) -> None:
         """A spec's problems are remembered until there are none."""

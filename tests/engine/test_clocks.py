@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,54 @@ def test_an_outage_reaps_nothing(side: Side) -> None:
         await stage.until_over(daemon)
 
     assert perform(trace, created_after=60.0).job("scan-t0").status is Status.COMPLETED
+
+
+async def _elsewhere(stage: Stage) -> None:
+    """Another batch in a namespace of its own."""
+    spec = replace(spec_of(BatchPlan("away", 1, 1), stage.world.scenario), namespace="elsewhere")
+    await intake.accept(stage.world.store, spec, source="away.yaml")
+    stage.world.recorder.catch_up()
+
+
+def test_a_namespace_that_could_not_be_seen_is_not_reaped_for_it() -> None:
+    """A namespace was blind for long, and what was in it was reaped as stuck at the first look (R10)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await _elsewhere(stage)
+        stage.ends["away-t0"] = LONG
+        stage.script.lines += [("create", Fault.FAILED)]
+        await stage.passes(daemon, 1)
+        assert stage.job("scan-t0").status is Status.CREATED
+        stage.world.cluster.blind["lab"] = "403"
+        await stage.passes(daemon, 120)
+        assert stage.job("away-t0").status is Status.RUNNING
+        stage.world.cluster.blind.clear()
+        stage.script.lines += [("create", Fault.FAILED)]
+        await stage.passes(daemon, 1)
+        assert stage.job("scan-t0").stop is None
+        await stage.until_over(daemon)
+        stage.world.oracle.violations.clear()  # the other batch still runs
+
+    assert perform(trace, created_after=60.0).job("scan-t0").status is Status.COMPLETED
+
+
+def test_a_namespace_that_can_not_be_seen_keeps_no_other_from_reaping() -> None:
+    """One namespace was forbidden, and in no other was anything given up or reaped as long as it was."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await _elsewhere(stage)
+        stage.world.cluster.blind["elsewhere"] = "403"
+        stage.script.lines += [("create", Fault.FAILED)] * 40
+        await stage.passes(daemon, 100)
+        assert stage.job("scan-t0").stop or stage.job("scan-t0").verdict is Verdict.REAPED
+        stage.script.lines.clear()
+        stage.world.oracle.violations.clear()
+
+    perform(trace, created_after=60.0)
 
 
 def test_a_long_pause_reaps_nothing() -> None:

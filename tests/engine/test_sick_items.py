@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from controller.core.model import BatchStatus, Status
-from controller.ports import Conflict, Rejected
+from controller.ports import Conflict, Rejected, Unavailable
 from tests.engine.acting import batch_named, drop, gate_of, refusing
 from tests.fakes.memory_objects import End
+from tests.oracle.history import Side
+from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
 
 LONG = End(0.0, 10_000.0)
@@ -29,6 +31,50 @@ def test_a_refused_delete_stops_no_other_batch() -> None:
         stage.world.trouble.clear()
 
     perform(trace, ends={"scan-t0": LONG})
+
+
+def test_a_create_that_nobody_answers_costs_its_attempt_only() -> None:
+    """A webhook failed for one job's create: each pass ended there, nothing else was started or retried."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 3, 2)
+        failed = [True]
+        sick = Unavailable("500 failed calling webhook")
+        refusing(stage, "cluster", "create", sick, lambda job: failed[0] and job.name == "scan-t0")
+        await stage.passes(daemon, 100)
+        assert stage.job("scan-t0").status is Status.CREATED
+        assert stage.job("scan-t1-r1").status is Status.COMPLETED
+        assert stage.job("scan-t2").status is Status.COMPLETED
+        failed[0] = False
+        await stage.until_over(daemon)
+
+    stage = perform(trace, ends={"scan-t1": End(0.0, 1.0, 2)})
+    assert stage.job("scan-t0").status is Status.COMPLETED
+
+
+def test_an_outage_that_begins_with_a_create_ends_the_pass() -> None:
+    """The cluster went away while one create was under way: nothing more takes a place (invariant 9)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        stage.script.lines.append(("create", Fault.FAILED))
+        await stage.passes(daemon, 1)
+        stage.set_gate(max=2)
+
+        def gone() -> Fault:
+            stage.world.set_weather(Side.CLUSTER, out=True)
+            return Fault.FAILED
+
+        stage.script.lines.append(("create", gone))
+        await stage.passes(daemon, 1)
+        assert not stage.script.lines
+        assert stage.job("scan-t1").status is Status.WAITING
+        stage.world.set_weather(Side.CLUSTER, out=False)
+        await stage.until_over(daemon)
+
+    perform(trace)
 
 
 def test_a_slot_that_is_taken_costs_its_attempt_only() -> None:

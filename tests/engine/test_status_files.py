@@ -72,30 +72,6 @@ def test_a_refused_spec_that_is_deleted_is_refused_no_more() -> None:
     perform(trace)
 
 
-def test_time_in_which_one_namespace_could_not_be_seen_is_no_good_pass() -> None:
-    """A namespace was blind for hours, and what was in it was reaped as stuck at the first look (R10)."""
-
-    async def trace(stage: Stage) -> None:
-        daemon = await stage.leader()
-        await stage.drop(1, 1)
-        await daemon.full_pass()
-        passes = daemon.passes
-        assert daemon.engine.seen is not None
-        real = stage.world.cluster.observe
-
-        async def partly(namespaces: list[str]) -> Any:
-            seen = await real(namespaces)
-            return type(seen)(seen.asked, seen.namespaces, {"other": "403"}, seen.jobs, seen.foreign)
-
-        stage.world.cluster.observe = partly  # type: ignore[method-assign,assignment]
-        other = await stage.leader("two")
-        await other.full_pass()
-        assert (daemon.passes, other.passes) == (passes, 0)
-        await stage.until_over(other)
-
-    perform(trace)
-
-
 def test_a_pass_that_fails_is_said_to_have_failed() -> None:
     """A pass that broke was counted as a good one, and the daemon called itself ready."""
 

@@ -66,8 +66,8 @@ class MemoryBatches:
         self._quarantine: dict[str, Sequence[str]] = {}
         self._epoch = 0
         self._halts = Halts()
-        self._last_pass: datetime | None = None
-        self._gaps: list[tuple[datetime, datetime]] = []
+        self._last_pass: dict[str, datetime] = {}
+        self._gaps: dict[str, list[tuple[datetime, datetime]]] = {}
         self._listeners: list[asyncio.Queue[str | None]] = []
 
     def _now(self) -> datetime:
@@ -153,17 +153,19 @@ class MemoryBatches:
         """Specs that are refused as they are now."""
         return dict(sorted(self._quarantine.items()))
 
-    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
-        """Record a complete good pass."""
+    async def note_good_pass(self, at: datetime, longest: timedelta, namespaces: Iterable[str]) -> None:
+        """Record a good pass that saw all of these."""
         at = kept(at)
-        self._gaps = [gap for gap in self._gaps if gap[1] > at - _GAPS_KEPT]
-        if self._last_pass is not None and self._last_pass < at - longest:
-            self._gaps.append((self._last_pass, at))
-        self._last_pass = at if self._last_pass is None else max(self._last_pass, at)
+        for name in namespaces:
+            last = self._last_pass.get(name, at)
+            self._gaps[name] = [gap for gap in self._gaps.get(name, ()) if gap[1] > at - _GAPS_KEPT]
+            if last < at - longest:
+                self._gaps[name].append((last, at))
+            self._last_pass[name] = max(last, at)
 
-    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
-        """Stretches of time without a good pass."""
-        return list(self._gaps)
+    async def blind_gaps(self) -> Mapping[str, Sequence[tuple[datetime, datetime]]]:
+        """By namespace: stretches of time without a good pass."""
+        return {name: list(gaps) for name, gaps in self._gaps.items()}
 
     # --------------------------------------------------------------------------------------- batches
 

@@ -51,6 +51,7 @@ class KubePlace(Place):
         watched = [f"/{kind.path}/namespaces/{{}}/{kind.resource}" for kind in self.kinds]
         self.watcher = Recorder(plane.admin, namespace, [*WATCHED, *watched])
         self.watcher.start()
+        self.elsewhere: list[Recorder] = []
         super().__init__(root, uri, database)
 
     def configure(self, **sections: Any) -> None:
@@ -74,6 +75,11 @@ class KubePlace(Place):
             },
         )
 
+    def also(self, namespace: str) -> None:
+        """What happens in another namespace is recorded and judged too."""
+        self.elsewhere.append(Recorder(self.plane.admin, namespace))
+        self.elsewhere[-1].start()
+
     def by(self, kubeconfig: Path) -> None:
         """The daemons that are started from now on find the API server so."""
         self.kubeconfig = kubeconfig
@@ -91,7 +97,8 @@ class KubePlace(Place):
         """The oracle on what the store and the API server recorded."""
         assert self.recorder is not None
         oracle = Oracle(Facts(**{"list_age": timedelta(seconds=1.5), **self._facts}))
-        happened = happenings(self.watcher.changes(), self.by_others)
+        changes = [change for one in (self.watcher, *self.elsewhere) for change in one.changes()]
+        happened = happenings(sorted(changes, key=lambda change: change.at), self.by_others)
         written = self.recorder.written()
         oracle.feed_all(merged(written, happened, self.weather, self.watcher.deaf))
         if not self.left_open:
@@ -122,7 +129,8 @@ class KubePlace(Place):
         for daemon in self._daemons:
             if daemon.running:
                 daemon.kill()
-        self.watcher.stop()
+        for recorder in (self.watcher, *self.elsewhere):
+            recorder.stop()
         if self._client is not None:
             self._client.close()
             self._client = None

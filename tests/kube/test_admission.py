@@ -5,9 +5,12 @@ Another batch in the same namespace goes on in every case, and each refusal is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+import pytest
 
 from tests.control_plane.admin import Refused
 from tests.control_plane.plane import ControlPlane
@@ -52,15 +55,15 @@ def denial(place: KubePlace) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def dead_webhook(place: KubePlace) -> tuple[str, dict[str, Any]]:
-    """A webhook for Jobs of ``barred`` where nobody listens, and that must be asked all the same."""
+def webhook(place: KubePlace, port: int) -> tuple[str, dict[str, Any]]:
+    """A webhook for Jobs of ``barred`` on this machine that must be asked, whoever answers there."""
     hook = {
         "name": "nobody.example.org",
         "admissionReviewVersions": ["v1"],
         "sideEffects": "None",
         "failurePolicy": "Fail",
         "timeoutSeconds": 1,
-        "clientConfig": {"url": "https://127.0.0.1:1/deny"},
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/deny"},
         "rules": [RULE],
         **only_here(place),
     }
@@ -106,9 +109,25 @@ def test_a_policy_denies_the_job(place: KubePlace) -> None:
     assert "no sweeps before the paper is out" in told["failures"][0]["message"]
 
 
-def test_a_webhook_that_nobody_answers_is_waited_for(place: KubePlace) -> None:
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port where nobody listens."""
+    yield 1
+
+
+@contextmanager
+def silence() -> Iterator[int]:
+    """A port where somebody listens and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("there", [nobody, silence])
+def test_a_webhook_that_nobody_answers_is_waited_for(
+    place: KubePlace, there: Callable[[], AbstractContextManager[int]]
+) -> None:
     """A 500 says nothing about the Job: it stays created, says why, and starts when the webhook is gone."""
-    with registered(place.plane, dead_webhook(place)):
+    with there() as port, registered(place.plane, webhook(place, port)):
         in_force(place, "failed calling webhook")
         place.drop(spec("barred", {"a": {}}, 1))
         place.drop(spec("fine", {"a": {}, "b": {}}, 1))
@@ -133,3 +152,26 @@ def test_a_quota_on_pods_is_waited_for(place: KubePlace) -> None:
     place.plane.admin.delete(path)
     place.over("tight")
     assert place.statuses("tight") == {"tight-a": "completed"}
+
+
+def test_an_account_that_is_not_there_gets_no_pod(place: KubePlace) -> None:
+    """The Job is taken, its pod never: it is rejected, and says which account is missing."""
+    place.configure(lifecycle=SOON, policy={"service_accounts": ["nobody"]})
+    place.drop(spec("barred", {"a": {}}, 1, job={"serviceAccount": "nobody"}))
+    place.start()
+    place.over("barred")
+    job = place.job("barred-a")
+    assert (job["status"], job["verdict"]) == ("error", "rejected")
+    explained(place, "barred-a", "rejected", 'serviceaccount "nobody" not found')
+
+
+def test_an_image_that_can_not_be_pulled(place: KubePlace) -> None:
+    """Given up at its start deadline, with the registry's words and the node."""
+    place.drop(spec("pulled", {"a": {"END": "image-pull"}}, 1, job={"startDeadline": "2s"}, maxAutoRetries=0))
+    place.know(most_auto=0)
+    place.start()
+    place.over("pulled")
+    job = place.job("pulled-a")
+    assert (job["status"], job["verdict"]) == ("error", "image-pull")
+    assert job["node"]
+    explained(place, "pulled-a", "image-pull", "pull")

@@ -88,6 +88,10 @@ NO_RIGHT = (
     'group "batch" in the namespace "lab"'
 )
 COMING_UP = 'jobs.batch "scan-1" is forbidden: not yet ready to handle request'
+GOING = (
+    'jobs.batch "scan-1" is forbidden: unable to create new content in namespace lab because it is being '
+    "terminated"
+)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -98,7 +102,9 @@ COMING_UP = 'jobs.batch "scan-1" is forbidden: not yet ready to handle request'
         ([status(403, "Forbidden", NO_RIGHT)], 429, "cannot create resource"),
         ([status(403, "Forbidden", COMING_UP)], 429, "not yet ready"),
         ([status(403, "Forbidden", "denied by webhook")], 403, "denied by webhook"),
-        ([status(404, "NotFound", 'namespaces "lab" not found')], 404, "not found"),
+        ([status(403, "Forbidden", GOING)], 429, "is being terminated"),
+        ([status(404, "NotFound", 'namespaces "lab" not found')], 429, "not found"),
+        ([status(404, "NotFound", "the server could not find the requested resource")], 404, "not find"),
         ([status(422, "Invalid", "spec.template: is wrong")], 422, "is wrong"),
         ([status(409, "Conflict", "quota was modified"), status(404, "NotFound")], 429, "conflict"),
     ],

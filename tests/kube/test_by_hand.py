@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.control_plane.jobs import jobs_path
+import pytest
+
+from tests.control_plane.jobs import jobs_path, pods_of
 from tests.kube.place import KubePlace, spec
+
+FOREVER = {"END": "never"}
+LOST_QUICKLY = [
+    {"on": {"verdict": verdict}, "limit": 1, "backoff": {"base": "200ms", "factor": 1, "max": "1s"}}
+    for verdict in ("lost", "unknown")
+]
 
 
 def running(place: KubePlace, *jobs: str) -> None:
@@ -23,6 +31,30 @@ def explained(place: KubePlace, name: str, *words: str) -> None:
 def _says(place: KubePlace, name: str, words: tuple[str, ...]) -> bool:
     told = " ".join(place.cli("explain", name).out.split())
     return all(word in told for word in words)
+
+
+@pytest.mark.parametrize("what", ["job", "pod"])
+def test_it_is_deleted(place: KubePlace, what: str) -> None:
+    """A Job that is deleted is lost, a pod that is deleted was killed by somebody: both are retried."""
+    tasks = {"gone": {"END": "never,exit-0"}, "other": {"RUN_SECONDS": "1"}}
+    place.drop(spec("hand", tasks, 2, retry=LOST_QUICKLY))
+    place.start()
+    running(place, "hand-gone")
+    place.strangers.add("hand-gone")
+    path = jobs_path(place.namespace, "hand-gone")
+    if what == "job":
+        place.plane.admin.delete(path, propagationPolicy="Foreground")
+    else:
+        pod = pods_of(place.plane, place.namespace, "hand-gone")[0]["metadata"]["name"]
+        place.plane.admin.delete(f"/api/v1/namespaces/{place.namespace}/pods/{pod}")
+    place.over("hand")
+    assert place.statuses("hand") == {
+        "hand-gone": "error",
+        "hand-gone-r1": "completed",
+        "hand-other": "completed",
+    }
+    assert place.job("hand-gone")["verdict"] in ("lost", "unknown")
+    assert place.job("hand-gone")["error"]
 
 
 def test_it_is_suspended(place: KubePlace) -> None:
@@ -55,3 +87,29 @@ def test_its_labels_are_taken_off(place: KubePlace) -> None:
     after = place.plane.admin.get(path)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert "ttlSecondsAfterFinished" not in after["spec"]
+
+
+def test_a_finalizer_is_put_on_it(place: KubePlace) -> None:
+    """What is to go and may not keeps its place and shows as terminating, until the finalizer is off."""
+    place.drop(spec("hand", {"a": FOREVER}, 1))
+    place.start()
+    running(place, "hand-a")
+    path = jobs_path(place.namespace, "hand-a")
+    place.plane.admin.patch(path, {"metadata": {"finalizers": ["example.org/keep"]}})
+    assert place.cli("cancel", "hand").code == 0
+    place.until("it goes", lambda: "deletionTimestamp" in place.plane.admin.get(path)["metadata"])
+    explained(place, "hand-a", "terminating", "example.org/keep")
+    place.plane.admin.patch(path, {"metadata": {"finalizers": None}})
+    place.over("hand")
+    assert place.job("hand-a")["status"] == "terminated"
+
+
+def test_a_time_to_live_is_set_on_it(place: KubePlace) -> None:
+    """Collected the moment it ends: its task still comes to its end, with whatever could be seen of it."""
+    place.drop(spec("hand", {"a": {"RUN_SECONDS": "1"}}, 1, retry=LOST_QUICKLY))
+    place.start()
+    running(place, "hand-a")
+    place.strangers.add("hand-a")
+    place.plane.admin.patch(jobs_path(place.namespace, "hand-a"), {"spec": {"ttlSecondsAfterFinished": 0}})
+    place.over("hand")
+    assert place.jobs("hand")[-1]["status"] == "completed"

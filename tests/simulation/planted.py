@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from controller import batch_deeds, deeds, lifecycle, looking, reconcile
+from controller import batch_deeds, deeds, lifecycle, looking, reconcile, surroundings
 from controller.core import decide, plan, reaping, retry, rules
 from controller.core.change import Change
 from controller.core.machine import TABLE, Event, Guard
 from controller.core.model import Gate, Holder, Status, Verdict
 from controller.core.view import View
-from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.ports import Rejected, Unavailable
 from tests.fakes import memory_changes
@@ -174,11 +173,11 @@ def reaper_without_entry(patch: Patch) -> None:
 def outages_count(patch: Patch) -> None:
     """The reaper counts the time in which nobody could look."""
 
-    async def none(store: MemoryBatches) -> list[tuple[datetime, datetime]]:
-        return []
+    async def none(store: MemoryBatches) -> dict[str, list[tuple[datetime, datetime]]]:
+        return {}
 
     patch.setattr(MemoryBatches, "blind_gaps", none)
-    patch.setattr(Daemon, "_has_been_seeing", lambda daemon: True)
+    patch.setattr(surroundings, "has_been_seeing", lambda engine, namespace: True)
 
 
 def epoch_ignored(patch: Patch) -> None:

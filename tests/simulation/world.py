@@ -114,7 +114,7 @@ class World:
         self.clock = TrueClock(self.loop)
         self.store = MemoryStore(self.clock, seed=1)
         # This is no new installation: before the first good pass ever no silence is known as one.
-        drive(self.store.note_good_pass(self.clock.now(), timedelta()))
+        drive(self.store.note_good_pass(self.clock.now(), timedelta(), ["lab"]))
         self.cluster = MemoryCluster(
             self.clock,
             lambda job: end_of(self.scenario, job),
