@@ -16,6 +16,8 @@ from controller.core.sight import ClusterJob
 
 Json = Mapping[str, Any]
 
+OWN_FINALIZERS = frozenset({"foregroundDeletion", "orphan"})
+"""What the cluster itself puts on an object that is being deleted, and takes off."""
 ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 JOB_ENDS = frozenset({"Complete", "Failed"})
 """Conditions of a Job after which nothing of it runs. FailureTarget and SuccessCriteriaMet come earlier."""
@@ -46,6 +48,7 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         attempt=_number(marks.get(labels.ATTEMPT)) or 0,
         tombstone=labels.TOMBSTONE in marks,
         deleting="deletionTimestamp" in about,
+        finalizers=tuple(one for one in _texts(about, "finalizers") if one not in OWN_FINALIZERS),
         finished=job_done or (has_ended and not may_go_on(job, pods)),
         pod_unfinished=any(not pod_ended(one) for one in pods),
         pod_deleting_since=_deleting_since(pod),
@@ -138,6 +141,12 @@ def text(thing: Json, key: str) -> str:
     """The text under this key, or an empty one."""
     found = thing.get(key)
     return found if isinstance(found, str) else ""
+
+
+def _texts(thing: Json, key: str) -> list[str]:
+    """What is text in the list under this key."""
+    found = thing.get(key)
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def instant(value: object) -> datetime | None:

@@ -276,7 +276,9 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
     fields: dict[str, object] = {
         "exit_code": exit_code_of(found),
         "evidence": evidence,
-        "error": "" if ruling.verdict is Verdict.SUCCEEDED else _in_a_line(ruling, evidence),
+        "error": ""
+        if ruling.verdict is Verdict.SUCCEEDED
+        else f"{_in_a_line(ruling, evidence)}{_grounds(job, evidence)}",
         "node": found.node or job.node or None,
     }
     status = Status.COMPLETED
@@ -308,6 +310,14 @@ def _in_a_line(ruling: Ruling, evidence: Evidence) -> str:
     return f"{words if len(words) <= LAST_WORDS else words[:LAST_WORDS] + '…'} ({ruling.because})"
 
 
+def _grounds(job: Attempt, evidence: Evidence) -> str:
+    """In the cluster's words, why an attempt was given up; what a person ordered has no such grounds."""
+    if job.stop is None or job.stop.code is not None:
+        return ""
+    said = evidence.message or next(iter(evidence.events[-1:]), "")
+    return f" ({said})" if said else ""
+
+
 def _gone(job: Attempt, event: Event, life: Lifecycle) -> Change:
     """The one terminal write for an attempt whose object is gone, or never was."""
     if job.exit_code == 0:  # it was seen to succeed before it went
@@ -315,11 +325,9 @@ def _gone(job: Attempt, event: Event, life: Lifecycle) -> Change:
         return Change(job.id, Event.ENDED, Reason.FINISHED, status=Status.COMPLETED, fields=fields)
     status, more = _as_ordered(job, Verdict.LOST)
     reason = Reason.STOPPED if job.stop else Reason.LOST
-    error = (
-        f"stopped by {job.stop.by}: {job.stop.why}"
-        if job.stop
-        else "the object and its pods are gone, and nobody saw how it ended"
-    )
+    error = "the object and its pods are gone, and nobody saw how it ended"
+    if job.stop:
+        error = f"stopped by {job.stop.by}: {job.stop.why}{_grounds(job, job.evidence)}"
     fields = {"error": error, **more}
     return Change(job.id, event, reason, status=status, fields=fields, uid=job.scheduler_id, hold=life.hold)
 

@@ -272,11 +272,17 @@ def _lingering(found: ClusterJob) -> str:
 
 
 def _stopping(view: View, job: Attempt, stop: Stop) -> Explanation:
-    closes = _tokens(view, job)
-    return Explanation(
-        "terminating",
-        f"{_ordered(view, job, stop)}: it keeps slot {job.slot} until its object and pods are gone{closes}",
-    )
+    why = f"{_ordered(view, job, stop)}: it keeps slot {job.slot} until its object and pods are gone"
+    return Explanation("terminating", f"{why}{_kept_by(view.sight(job).job)}{_tokens(view, job)}")
+
+
+def _kept_by(found: ClusterJob | None) -> str:
+    """Whose finalizers keep an object that is to go."""
+    if found is None or not (found.deleting and found.finalizers):
+        return ""
+    kept = ", ".join(found.finalizers)
+    edit = f"'kubectl -n {found.namespace} edit job {found.name}'"
+    return f"; it can't go before {kept} is taken off its finalizers, by whoever put it there or by {edit}"
 
 
 def _ordered(view: View, job: Attempt, stop: Stop) -> str:

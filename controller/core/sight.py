@@ -23,6 +23,8 @@ class ClusterJob:
     attempt: int = 0
     tombstone: bool = False
     deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    """What others have put on it that must be done, and taken off, before it can go."""
     finished: bool = False
     """Its only pod is terminal, or the object's own condition is."""
     pod_unfinished: bool = False

@@ -28,7 +28,7 @@ def happenings(
 ) -> list[Happened]:
     """The history of root objects: Jobs, Pods that no Job owns, workloads of other kinds.
 
-    ``by_others``: whether a deletion that this change shows was asked for by somebody else than the program;
+    ``by_others``: whether the deletion or expiry that this change shows was somebody else's order;
     what the TTL controller and the garbage collector delete is the cluster's own doing in any case.
     """
     teller = _Teller(by_others)
@@ -87,7 +87,8 @@ class _Teller:
         item = change.object
         if root.job_id and item["spec"].get("ttlSecondsAfterFinished") is not None:
             root.expiring = True
-            yield from self._once(change, change.uid, Deed.EXPIRE, item, ours=True)
+            ours = not self._by_others(change)
+            yield from self._once(change, change.uid, Deed.EXPIRE, item, ours=ours)
         asked = "deletionTimestamp" in item["metadata"] or change.type == DELETED
         if asked and not (root.expiring and root.finished):
             ours = bool(root.job_id) and not self._by_others(change)

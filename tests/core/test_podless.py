@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.core.decide import Lifecycle, Move, Sight, ended, next_move
-from controller.core.model import Attempt, Evidence, Status, Stop
+from controller.core.model import Attempt, Evidence, Status, Stop, TerminatedCode
 from controller.core.sight import ClusterJob, Live
 from tests.core.chains import NOW, root
 
@@ -85,6 +85,21 @@ def test_what_it_was_given_up_for_is_still_there_at_its_end() -> None:
     assert (kept.events, kept.message, kept.log_tail) == (failed.events, "killed", "early")
     plain = ended(queued(evidence=failed), killed, "", ())
     assert plain.fields["evidence"].events == ()
+
+
+def test_its_error_says_what_it_was_given_up_for() -> None:
+    """'stopped by batchkeeper: rejected' tells nobody what to put right: the cluster's own words do."""
+    stop, refused = Stop("rejected", "batchkeeper", NOW), Evidence(events=(QUOTA, REFUSED))
+    gone = Sight.answered(Live(1.0))
+    move = next_move(queued(stop=stop, evidence=refused), gone, NOW, LIFE)
+    assert move is not None
+    assert move.change is not None
+    assert move.change.fields["error"] == f"stopped by batchkeeper: rejected ({REFUSED})"
+    ordered = replace(stop, code=TerminatedCode.USER, why="not needed")
+    move = next_move(queued(stop=ordered, evidence=refused), gone, NOW, LIFE)
+    assert move is not None
+    assert move.change is not None
+    assert move.change.fields["error"] == "stopped by batchkeeper: not needed"
 
 
 def test_a_node_that_kept_it_from_starting_is_known_to_its_retry() -> None:
