@@ -10,7 +10,7 @@ from controller.ee2.desk import Ee2Desk
 from controller.ee2.reap import reap
 from controller.ee2.repair import repair
 from controller.ports import Clock, StaleEpoch, Unavailable
-from controller.ports.ee2 import Ee2Journal
+from controller.ports.ee2 import EVERYWHERE, Ee2Journal
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Keeper:
         steady, seeing = self._clock_is_steady(), self._has_been_seeing()
         outcomes = await reap(self.desk, self.epoch, trusted=steady and seeing)
         now = await self.desk.records.now()
-        await self.desk.records.note_good_pass(now, self.desk.figures.silence)
+        await self.desk.records.note_good_pass(now, self.desk.figures.silence, [EVERYWHERE])
         self.good_at = self.clock.monotonic()
         return outcomes[Outcome.REAPED]
 

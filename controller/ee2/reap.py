@@ -19,7 +19,7 @@ from controller.core.reaping import Reaper
 from controller.ee2.desk import PAGE, Ee2Desk, Finding, Read, pages
 from controller.ee2.repair import QUARANTINED
 from controller.ports import Rejected, StaleEpoch, Unavailable
-from controller.ports.ee2 import Canceller
+from controller.ports.ee2 import EVERYWHERE, Canceller
 
 REAP = "reap"
 """The name under which this pass quarantines."""
@@ -50,7 +50,8 @@ async def reaper_of(desk: Ee2Desk, *, trusted: bool = True) -> Reaper:
     if skew > desk.figures.clock_skew:
         desk.journal.said("ee2-clocks-disagree", seconds=round(skew.total_seconds(), 1))
         trusted = False
-    return replace(desk.figures.reaper, trusted=trusted, gaps=tuple(await desk.records.blind_gaps()))
+    gaps = tuple((await desk.records.blind_gaps()).get(EVERYWHERE, ()))
+    return replace(desk.figures.reaper, trusted=trusted, gaps=gaps)
 
 
 async def overdue(desk: Ee2Desk, reaper: Reaper, *, write: bool) -> AsyncIterator[Overdue | Finding]:

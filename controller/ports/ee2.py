@@ -16,6 +16,9 @@ from typing import Protocol
 from controller.core.ee2 import Record, Stuck
 from controller.core.ee2_decide import Step
 
+EVERYWHERE = "ee2"
+"""Stands for a namespace where good passes are noted: EE2's jobs have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -42,12 +45,12 @@ class Ee2Records(Protocol):
         """The newest epoch minted; 0 before the first."""
         ...
 
-    async def note_good_pass(self, at: datetime, longest: timedelta) -> None:
-        """Record a complete good pass; too long a silence before it becomes a blind gap."""
+    async def note_good_pass(self, at: datetime, longest: timedelta, namespaces: Iterable[str]) -> None:
+        """Record a good pass, of ``EVERYWHERE``; too long a silence before it becomes a blind gap."""
         ...
 
-    async def blind_gaps(self) -> Sequence[tuple[datetime, datetime]]:
-        """Stretches of time without a good pass, oldest first."""
+    async def blind_gaps(self) -> Mapping[str, Sequence[tuple[datetime, datetime]]]:
+        """Stretches of time without a good pass, oldest first; ``EVERYWHERE`` they are the same."""
         ...
 
     async def unfinished(self, before: datetime, after: str = "", limit: int = 500) -> Sequence[Record]:

@@ -20,7 +20,7 @@ from controller.ee2.desk import Ee2Desk
 from controller.ee2.keeper import Keeper
 from controller.ee2.reap import reap, would_reap
 from controller.ports import StaleEpoch, Unavailable
-from controller.ports.ee2 import Ee2Records
+from controller.ports.ee2 import EVERYWHERE, Ee2Records
 from tests.ee2.forge import DAY, HOUR, Ee2
 from tests.ee2.oracle import Oracle
 from tests.ee2.scheduler import Scheduler, Told
@@ -284,8 +284,8 @@ async def test_time_without_a_good_pass_does_not_count(ee2: Ee2, desk: Ee2Desk, 
     job = queued(ee2)
     own = desk.records
     now = await own.now()
-    await own.note_good_pass(now - 3 * DAY, DAY)
-    await own.note_good_pass(now - 1 * DAY, DAY)
+    await own.note_good_pass(now - 3 * DAY, DAY, [EVERYWHERE])
+    await own.note_good_pass(now - 1 * DAY, DAY, [EVERYWHERE])
     assert await reaped(desk) == {}
     assert ee2.job(job)["status"] == "queued"
     older = queued(ee2, 17 * DAY)
