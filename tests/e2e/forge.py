@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,6 +38,7 @@ class Forge:
         at = datetime.now(UTC) - since
         self._claim(name, slot, at)
         uid = await self._object(name)
+        await asyncio.sleep(0.01)  # the change stream tells milliseconds: the object is seen to come first
         lock = local_files.try_lock(str(self._place.folder(name) / "lock"))
         assert lock is not None
         self._held.append(lock)

@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 
 from controller import lifecycle
+from controller.adapters.mongo_meta import PASSES
 from controller.adapters.system_clock import SystemClock
 from controller.core.model import Resources, Status
 from controller.people import Caller, People, Refused
@@ -343,6 +344,8 @@ async def test_reapers(place: Place) -> None:
     daemon.ready()
     place.until("its records", lambda: len(place.statuses("reap")) == 5)
     place.until("others were looked for", lambda: not place.gate("reap").get("hold"))
+    seen = {"_id": f"{PASSES}default"}
+    place.until("a pass has seen the namespace", lambda: place.db["meta"].find_one(seen))
     async with desk(place) as at:
         forge = Forge(place, at.store)
         with daemon.frozen():
