@@ -12,7 +12,7 @@ import pytest
 from controller.adapters import kube_cluster
 from controller.adapters.kube_render import render_job
 from controller.cli import main
-from tests.kube.planted import only_running_counts, pods_go_with_their_job
+from tests.kube.planted import only_running_counts
 
 Patch = pytest.MonkeyPatch
 HOUR = round(timedelta(hours=1).total_seconds())
@@ -32,7 +32,6 @@ def born_to_expire(patch: Patch) -> None:
 SOWN: Mapping[str, Callable[[Patch], None]] = {
     "born to expire": born_to_expire,
     "only running foreign counts": only_running_counts,
-    "pods that outlive their Job": pods_go_with_their_job,
 }
 
 if __name__ == "__main__":

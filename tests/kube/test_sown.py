@@ -15,7 +15,7 @@ from uuid import uuid4
 import pymongo
 import pytest
 
-from tests.control_plane.jobs import jobs_path, manifest, pods_of
+from tests.control_plane.jobs import jobs_path, manifest
 from tests.control_plane.plane import ControlPlane
 from tests.e2e.waiting import wait_for
 from tests.kube.place import KubePlace, spec
@@ -23,8 +23,6 @@ from tests.kube.sown import SOWN
 from tests.oracle.invariants import Invariant
 
 SHORT: Mapping[str, str] = {"RUN_SECONDS": "0.3"}
-LOOKS = 10
-"""Passes after which whoever is wrong about an object has shown it."""
 
 
 def others(place: KubePlace, **ends: str) -> None:
@@ -54,35 +52,9 @@ def others_never_start(place: KubePlace) -> None:
     place.over("scan")
 
 
-def passes(place: KubePlace) -> float:
-    """Full passes of the last daemon so far, by its own count."""
-    _, text = place._daemons[-1].get("/metrics")
-    counted = [line for line in text.splitlines() if line.startswith("batchkeeper_reconcile_total{")]
-    return sum(float(line.rpartition(" ")[2]) for line in counted)
-
-
-def deleted_in_the_background(place: KubePlace) -> None:
-    """Somebody deletes our Job, and its pod does not go; the daemon has time to look at it more than once."""
-    place.know(most_auto=0)
-    place.drop(spec("scan", {"a": {"END": "never", "ON_TERM": "hang"}}, 1, maxAutoRetries=0))
-    place.start()
-    place.is_("scan-a", "running")
-    place.strangers.add("scan-a")
-    place.plane.admin.delete(jobs_path(place.namespace, "scan-a"), propagationPolicy="Background")
-    before = passes(place)
-    for name in ("next", "last"):
-        place.drop(spec(name, {"a": SHORT}, 1))
-        place.over(name)
-    place.until("it has looked again", lambda: passes(place) >= before + LOOKS)
-    for pod in pods_of(place.plane, place.namespace, "scan-a"):
-        place.plane.tear_out(place.namespace, pod["metadata"]["name"])
-    place.over("scan")
-
-
 SITUATIONS: Mapping[str, tuple[Callable[[KubePlace], None], str]] = {
     "born to expire": (two_tasks, Invariant.UNORDERED),
     "only running foreign counts": (others_never_start, Invariant.FOREIGN_COUNTED),
-    "pods that outlive their Job": (deleted_in_the_background, Invariant.SLOT_FREED),
 }
 """By bug: where it shows, and what it breaks."""
 
