@@ -50,13 +50,20 @@ async def demands_of(engine: Engine) -> list[Demand]:
 
 
 async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
-    """The same demands with what their gates hold at this instant: one question for all of them."""
-    gates = await engine.store.gates([demand.batch_id for demand in demands])
-    return [
+    """The same demands with what their gates hold at this instant, and those of batches that came since.
+
+    A batch that was over when the pass began may have been reopened by a retry, and hold places by now.
+    """
+    store, known = engine.store, [demand.batch_id for demand in demands]
+    late = (await store.batches_with_live_jobs()).difference(known)
+    gates = await store.gates([*known, *late])
+    held = [
         replace(demand, active=len(gate.holders), free=_room(gate), max=gate.max)
         for demand in demands
         if (gate := gates.get(demand.batch_id))
     ]
+    batches = await store.batches_with(late) if late else {}
+    return held + [await _demand(engine, batch, gates[key]) for key, batch in batches.items() if key in gates]
 
 
 def _room(gate: Gate) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from controller import intake, requests
+from controller.allowance import demands_of, held_now
 from controller.core.decide import Reason
 from controller.core.model import Batch, BatchStatus, Result, Status
 from controller.core.plan import Claim
@@ -52,6 +53,29 @@ def test_a_closed_batch_with_a_retry_in_line_takes_its_share() -> None:
         assert stage.job("scan-t0-r1").status is Status.COMPLETED
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 1)})
+
+
+def test_a_batch_that_was_reopened_since_the_pass_began_is_counted() -> None:
+    """Two batches that were over were reopened by one request: each was counted without the other's places,
+    and together they exceeded the limit over all batches."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await _limited(stage, 2)
+        await drop(stage, "scan", 1, 1)
+        await drop(stage, "leaf", 1, 1)
+        await stage.until_over(daemon)
+        before = await demands_of(daemon.engine)
+        assert before == [], "both are over"
+        clock = daemon.engine.clock
+        assert isinstance(clock, Process)
+        _, store = stage.world.ports(clock)
+        ids = [stage.job(name).id for name in ("scan-t0", "leaf-t0")]
+        await requests.retry(People(store, clock), Caller(OWNER), ids)
+        reopened = {batch_named(stage, name).id for name in ("scan", "leaf")}
+        assert {demand.batch_id for demand in await held_now(daemon.engine, before)} == reopened
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 1), "leaf-t0": End(0.0, 1.0, 1)})
 
 
 def test_retries_at_the_end_of_a_batch_get_a_place_under_limits() -> None:
