@@ -18,6 +18,6 @@ the cache
     ``~/.cache/batchkeeper/control-plane/`` (or under ``XDG_CACHE_HOME``): built there once from the Go module
     in ``go/``; ``python -m tests.control_plane.binaries`` does that ahead of time.
 
-Where none of them works the tests skip, with the reason; with ``BATCHKEEPER_REQUIRE_CONTROL_PLANE=1``, as in
+Where none of them works the tests skip, with the reason; with ``TESTS_REQUIRE_CONTROL_PLANE=1``, as in
 continuous integration, they fail.
 """

@@ -26,7 +26,7 @@ from tests.control_plane.plane import ControlPlane
 from tests.control_plane.sharing import Hold, acquire
 
 MISSING = "no control plane: "
-REQUIRED = "BATCHKEEPER_REQUIRE_CONTROL_PLANE"
+REQUIRED = "TESTS_REQUIRE_CONTROL_PLANE"
 
 
 @pytest.fixture(scope="session")

@@ -174,4 +174,4 @@ QUICK = [
     }
 ]
 """Mount failures are tried again at a test's pace."""
-PATIENCE = float(os.environ.get("BATCHKEEPER_TEST_PATIENCE", "60"))
+PATIENCE = float(os.environ.get("TESTS_PATIENCE", "60"))

@@ -13,7 +13,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 MISSING = "no browser: "
-REQUIRED = "BATCHKEEPER_REQUIRE_BROWSER"
+REQUIRED = "TESTS_REQUIRE_BROWSER"
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 PATIENCE = 30_000
 """Milliseconds that a fact on the page may take, on a machine that is busy."""
