@@ -25,6 +25,9 @@ class Right:
     verbs: tuple[str, ...]
 
 
+AT_ONCE = 16
+"""Questions under way: of many namespaces they would wait for their turn longer than a request may take."""
+
 RULES = (
     Right("batch", "jobs", ("create", "delete", "get", "list", "patch", "watch")),
     Right("", "pods", ("get", "list", "watch")),
@@ -52,7 +55,13 @@ async def check_access(
     wanted = [(right, namespace) for namespace in namespaces for right in rules]
     wanted += [(right, lease_namespace) for right in LEASE_RULES]
     questions = [(right, verb, namespace) for right, namespace in wanted for verb in right.verbs]
-    answers = await asyncio.gather(*(_allowed(client, *question) for question in questions))
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def answer(question: tuple[Right, str, str]) -> bool:
+        async with limit:
+            return await _allowed(client, *question)
+
+    answers = await asyncio.gather(*map(answer, questions))
     who = await _who(client)
     missing = list(_told(question for question, ok in zip(questions, answers, strict=True) if not ok))
     if missing:

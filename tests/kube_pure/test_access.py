@@ -1,0 +1,51 @@
+"""The questions about our rights: all are asked, and never too many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from controller.adapters.kube_access import AT_ONCE, RULES, check_access
+from controller.adapters.kube_client import KubeClient
+from controller.ports import BatchkeeperError
+
+
+class Server:
+    """Answers every review, and counts those under way; ``refuses``: a namespace where nothing is allowed."""
+
+    def __init__(self, refuses: str = "") -> None:
+        self._refuses = refuses
+        self._now = 0
+        self.most = 0
+        self.asked = 0
+
+    async def request(self, method: str, path: str, body: Any, *, resource: str) -> dict[str, Any]:
+        """One review."""
+        if resource == "selfsubjectreviews":
+            return {"status": {"userInfo": {"username": "keeper"}}}
+        self.asked += 1
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await asyncio.sleep(0)
+        self._now -= 1
+        where = body["spec"]["resourceAttributes"]["namespace"]
+        return {"status": {"allowed": where != self._refuses}}
+
+
+async def test_a_hundred_namespaces_are_asked_about_in_turns() -> None:
+    """More at once would wait for their turn longer than a request may take, and the start would fail."""
+    server = Server()
+    names = [f"lab-{n}" for n in range(100)]
+    assert await check_access(cast(KubeClient, server), (), names, "keeper") == "keeper"
+    assert server.asked > len(names) * sum(len(right.verbs) for right in RULES)
+    assert server.most == AT_ONCE
+
+
+async def test_what_is_missing_is_named_with_its_namespace() -> None:
+    """And nothing of the others."""
+    with pytest.raises(BatchkeeperError) as refused:
+        await check_access(cast(KubeClient, Server("lab-7")), (), [f"lab-{n}" for n in range(9)], "keeper")
+    assert "keeper may not create, delete, get, list, patch, watch jobs.batch in lab-7" in str(refused.value)
+    assert "lab-8" not in str(refused.value)
