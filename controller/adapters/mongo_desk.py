@@ -90,12 +90,16 @@ class MongoDesk(MongoBatches):
     ) -> list[Place]:
         """Places of the next records, one more than ``limit`` if there are more."""
         direction = -1 if descending else 1
-        values = {name: {"$ifNull": [value, None]} for name, value in keys}
-        steps: list[Document] = [{"$match": query}, {"$project": values}]
+        paths = {name: value[1:] if isinstance(value, str) else name for name, value in keys}
+        values = {name: {"$ifNull": [f"${path}", None]} for name, path in paths.items()}
+        # Records are sorted whole, and few are left: to make new ones of all first costs as much again.
+        steps: list[Document] = [{"$match": query}]
+        if computed := {name: value for name, value in keys if not isinstance(value, str)}:
+            steps.append({"$set": computed})
         if after is not None:
-            steps.append({"$match": {"$expr": _beyond([name for name, _ in keys], after, descending)}})
-        steps.append({"$sort": {**{name: direction for name, _ in keys}, "_id": direction}})
-        steps.append({"$limit": limit + 1})
+            steps.append({"$match": {"$expr": _beyond(values, after, descending)}})
+        steps.append({"$sort": {**dict.fromkeys(paths.values(), direction), "_id": direction}})
+        steps += [{"$limit": limit + 1}, {"$project": values}]
         found = await (await self._jobs.aggregate(steps)).to_list()
         return [Place(tuple(_plain(one[name]) for name, _ in keys), str(one["_id"])) for one in found]
 
@@ -104,15 +108,18 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | datetime) else str(value)
 
 
-def _beyond(names: list[str], after: Place, descending: bool) -> Document:
-    """Whether a record comes after a place: the first key that differs decides, then the id."""
+def _beyond(values: Document, after: Place, descending: bool) -> Document:
+    """Whether a record comes after a place: the first key that differs decides, then the id.
+
+    ``values``: the keys' names, and how each is read from a record.
+    """
     operator = "$lt" if descending else "$gt"
-    keys = [object_id(str(v)) if n == "batch" else v for n, v in zip(names, after.keys, strict=True)]
-    pairs = [*zip(names, keys, strict=True), ("_id", object_id(after.id))]
+    keys = [object_id(str(v)) if n == "batch" else v for n, v in zip(values, after.keys, strict=True)]
+    pairs = [*zip(values.values(), keys, strict=True), ("$_id", object_id(after.id))]
     branches = []
-    for n, (name, value) in enumerate(pairs):
-        same = [{"$eq": [f"${before}", {"$literal": key}]} for before, key in pairs[:n]]
-        branches.append({"$and": [*same, {operator: [f"${name}", {"$literal": value}]}]})
+    for n, (read, value) in enumerate(pairs):
+        same = [{"$eq": [before, {"$literal": key}]} for before, key in pairs[:n]]
+        branches.append({"$and": [*same, {operator: [read, {"$literal": value}]}]})
     return {"$or": branches}
 
 

@@ -1,0 +1,69 @@
+"""Pages of jobs: every sort, both ways, with values that are missing, against a plain sort of all of them."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from controller.core.model import Attempt, Status, Verdict
+from controller.ports import JobQuery, JobSort
+from controller.ports import Place as At
+from tests.api.place import Place
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def key(job: Attempt, sort: JobSort) -> tuple[Any, ...]:
+    """What a job is sorted by, written down a second time: what is missing comes first."""
+    took = None
+    if job.running and job.finished:
+        took = (job.finished - job.running) // timedelta(milliseconds=1)
+    value: Any = {
+        JobSort.ORDER: (job.index, job.attempt),
+        JobSort.NAME: job.name,
+        JobSort.STATUS: job.status.value,
+        JobSort.VERDICT: job.verdict.value if job.verdict else None,
+        JobSort.ATTEMPT: job.attempt,
+        JobSort.NODE: job.node or None,
+        JobSort.INSERTED: job.inserted,
+        JobSort.RUNNING: job.running,
+        JobSort.FINISHED: job.finished,
+        JobSort.SECONDS: took,
+    }[sort]
+    return (value is not None, value, job.id) if value is not None else (False, "", job.id)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", JobSort)
+async def test_every_sort_page_by_page(here: Place, sort: JobSort, descending: bool) -> None:
+    """Every job once, in the order in which a plain sort has them; also of one verdict only."""
+    drawn = random.Random(f"{sort} {descending}")
+    batch = await here.submit(tasks=40)
+    for job in await here.jobs(batch):
+        fields: dict[str, Any] = {"node": f"node-{drawn.randint(1, 4)}"} if drawn.random() < 0.7 else {}
+        if drawn.random() < 0.6:
+            begun = START + timedelta(seconds=drawn.randint(0, 9))
+            ended = begun + timedelta(seconds=drawn.randint(0, 5))
+            verdict = drawn.choice([Verdict.MOUNT_FAILURE, Verdict.LOST])
+            fields |= {"status": Status.ERROR.value, "verdict": verdict.value, "finished": ended}
+            fields |= {"running": begun} if drawn.random() < 0.8 else {}
+        if fields:
+            await here.store._jobs.update_one({"_id": ObjectId(job.id)}, {"$set": fields})
+    jobs = await here.jobs(batch)
+    for verdicts in ((), (Verdict.LOST,)):
+        query = JobQuery(batch_id=batch.id, verdict=verdicts, sort=sort, descending=descending)
+        wanted = [job for job in jobs if not verdicts or job.verdict in verdicts]
+        wanted.sort(key=lambda job: key(job, sort), reverse=descending)
+        shown, after = list[Attempt](), None
+        while True:
+            page = await here.store.job_page(query, after, 7)
+            shown += page.jobs
+            if page.next is None:
+                break
+            after = At(page.next.keys, page.next.id)
+        assert [job.id for job in shown] == [job.id for job in wanted]
+        assert await here.store.count_jobs(query, 1000) == len(wanted)
