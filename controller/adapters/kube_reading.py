@@ -50,6 +50,7 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         deleting="deletionTimestamp" in about,
         finalizers=tuple(one for one in _texts(about, "finalizers") if one not in OWN_FINALIZERS),
         finished=job_done or (has_ended and not may_go_on(job, pods)),
+        pod_ended=has_ended,
         pod_unfinished=any(not pod_ended(one) for one in pods),
         pod_deleting_since=_deleting_since(pod),
         expiring=dig(job, "spec").get("ttlSecondsAfterFinished") is not None,

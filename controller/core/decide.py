@@ -258,8 +258,8 @@ def _after_the_end(
 ) -> Move | None:
     """The record is terminal, an object of ours is still there: let it expire, or it is a ghost (R13)."""
     if found.active:
-        if found.deleting:
-            return None
+        if found.deleting or (found.pod_ended and not found.pod_unfinished):
+            return None  # its pod went after it had ended; the object's own word comes, or another pod
         return Move(Act.GHOST if sight.live else Act.LOOK, Reason.GHOST, uid=found.uid)
     if found.expiring:
         return None

@@ -29,6 +29,8 @@ class ClusterJob:
     """Its only pod is terminal, or the object's own condition is."""
     pod_unfinished: bool = False
     """A pod of it is not terminal (running, or terminating on a node)."""
+    pod_ended: bool = False
+    """Its pod is terminal, also where the object may yet get another one (it is suspended, say)."""
     pod_deleting_since: datetime | None = None
     """Since when its unfinished pod should be gone: somebody deleted it, and its grace is over."""
     expiring: bool = False

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from controller.adapters import labels
+from controller.core.adoption import LOOKING
 from controller.core.model import Holder, OpenCreate, Status, Verdict
 from tests.control_plane import runai
 from tests.control_plane.history import happenings, merged, most_at_once
@@ -151,8 +152,8 @@ class Ledger:
         self.written: list[Written] = []
         tale = Tale()
         self.gate, self.job = tale.gate, attempt("a")
-        self.write(tale.parent, self.gate, self.job)
-        self.write(replace(tale.parent, child_jobs=("a",)))
+        self.write(tale.parent, replace(self.gate, hold=LOOKING), self.job)
+        self.write(replace(tale.parent, child_jobs=("a",)), self.gate)
 
     def write(self, *documents: Document) -> None:
         """Record these."""

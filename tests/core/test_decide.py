@@ -160,6 +160,8 @@ def gist(move: Move | None) -> str:
         # after the end
         (over(), LISTED(STARTED), "look"),
         (over(), live(STARTED), "ghost"),
+        (over(), live(replace(STARTED, pod_ended=True, pod_unfinished=False)), "-"),
+        (over(), live(replace(STARTED, pod_ended=True, pod_unfinished=True)), "ghost"),
         (over(), live(GOING), "-"),
         (over(), LISTED(replace(DONE, pod_unfinished=True)), "look"),
         (over(), LISTED(DONE), "expire"),
