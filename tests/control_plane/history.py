@@ -1,4 +1,4 @@
-"""From what the recorder saw to the oracle's entries, and into one order with what the store recorded.
+"""From what the recorder saw to the oracle's entries.
 
 What happened to an object here means what it means on one machine: created, started, ended (its pod is
 terminal, or its Job is without one), gone; and what the API shows besides: a delete or an expiry that
@@ -7,18 +7,14 @@ somebody asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 
 from controller.adapters import labels
-from controller.core.model import Attempt, Status
 from tests.control_plane.admin import Document
 from tests.control_plane.recorder import DELETED, Change
-from tests.oracle.history import Deed, Entry, Happened, Weather, Written
+from tests.oracle.history import Deed, Happened
 
-LAG = timedelta(seconds=2)
-"""How much later than the program the recorder may have received an event; generous, see ``merged``."""
 WORKLOAD_ENDS = frozenset({"Completed", "Failed", "Stopped"})
 """Phases of Run:ai's kinds in which nothing of theirs runs."""
 
@@ -165,77 +161,6 @@ def _has_started(pod: Document) -> bool:
         if "running" in state or state.get("terminated", {}).get("startedAt", "1970") > "1971":
             return True
     return False
-
-
-# --------------------------------------------------------------------------------- one order of both logs
-
-
-def merged(
-    written: Iterable[Written],
-    happened: Iterable[Happened],
-    weather: Iterable[Weather] = (),
-    deaf: Sequence[tuple[datetime, datetime]] = (),
-) -> list[Entry]:
-    """What the store recorded and what happened in the cluster, in an order in which it can have been.
-
-    The store's times are exact. The recorder's are those at which it was told, and it may be told later
-    than the program. So an event stands where its time says, unless the record that can only have been
-    written in knowledge of it was written earlier: then it stands just before that record, and so does
-    all that happened before it, since revisions have one order. A record that knows of something that
-    the recorder was told of more than ``LAG`` later, or never, moves nothing: the oracle will object. Time in
-    which the recorder was ``deaf`` does not count.
-    """
-    waiting, told = list(happened), set[tuple[str, Deed]]()
-    found: list[Entry] = []
-    recorded: list[Written | Weather] = [*written, *weather]
-    for one in sorted(recorded, key=lambda entry: entry.at):
-        due = next((at for at, event in enumerate(waiting) if event.at > one.at), len(waiting))
-        known = _known_by(one, waiting, told, deaf) if isinstance(one, Written) else 0
-        before = waiting[: max(known, due)]
-        del waiting[: len(before)]
-        told.update((event.uid, event.deed) for event in before)
-        found += [replace(event, at=min(event.at, one.at)) for event in before]
-        found.append(one)
-    return [*found, *waiting]
-
-
-def _known_by(
-    one: Written,
-    waiting: list[Happened],
-    told: set[tuple[str, Deed]],
-    deaf: Sequence[tuple[datetime, datetime]],
-) -> int:
-    """How many of the waiting events must have happened before this was written."""
-    job = one.after
-    if not isinstance(job, Attempt) or not job.scheduler_id:
-        return 0
-    wanted = _knows(job)
-    if any((job.scheduler_id, deed) in told for deed in wanted):
-        return 0
-    for deed in wanted:
-        for number, event in enumerate(waiting, start=1):
-            if (event.uid, event.deed) == (job.scheduler_id, deed):
-                return number if _late(one.at, event.at, deaf) <= LAG else 0
-    return 0
-
-
-def _late(known: datetime, told: datetime, deaf: Sequence[tuple[datetime, datetime]]) -> timedelta:
-    """How much later the recorder was told, without the time in which it could not be."""
-    reached, late = known, told - known
-    for begin, end in sorted(deaf):
-        begin, end = max(begin, reached), min(end, told)
-        if begin < end:
-            late, reached = late - (end - begin), end
-    return late
-
-
-def _knows(job: Attempt) -> tuple[Deed, ...]:
-    """One of these must have happened before a record got this status; the first is the usual one."""
-    if job.status.terminal:
-        return Deed.ENDED, Deed.GONE
-    if job.status is Status.RUNNING:
-        return (Deed.STARTED,)
-    return (Deed.CREATED,) if job.status is Status.QUEUED else ()
 
 
 def most_at_once(

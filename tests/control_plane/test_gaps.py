@@ -10,11 +10,12 @@ from typing import cast
 from controller.adapters import labels
 from controller.core.model import Status
 from tests.control_plane.admin import Api, Document, Refused
-from tests.control_plane.history import happenings, merged, most_at_once
+from tests.control_plane.history import happenings, most_at_once
 from tests.control_plane.recorder import JOBS, Recorder
 from tests.e2e.waiting import wait_for
 from tests.oracle.histories import attempt
 from tests.oracle.history import Deed, Happened, Written
+from tests.oracle.merging import merged
 
 MARKS = {labels.MANAGED_BY: labels.MANAGER, labels.JOB_ID: "a"}
 LAB = "/apis/batch/v1/namespaces/lab/jobs"

@@ -11,7 +11,7 @@ from controller.adapters import labels
 from controller.core.adoption import LOOKING
 from controller.core.model import Holder, OpenCreate, Status, Verdict
 from tests.control_plane import runai
-from tests.control_plane.history import happenings, merged, most_at_once
+from tests.control_plane.history import happenings, most_at_once
 from tests.control_plane.jobs import ended, jobs_path, manifest, pods_of, submit
 from tests.control_plane.plane import ControlPlane
 from tests.control_plane.recorder import WATCHED, Recorder, recorded
@@ -19,6 +19,7 @@ from tests.e2e.waiting import wait_for
 from tests.oracle.histories import Tale, attempt
 from tests.oracle.history import Deed, Document, Entry, Written
 from tests.oracle.invariants import Invariant
+from tests.oracle.merging import merged
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
 

@@ -12,13 +12,14 @@ from typing import Any
 from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
 from controller.adapters.kube_foreign import Kind
 from controller.adapters.local_history import Entry
-from tests.control_plane.history import happenings, merged, most_at_once
+from tests.control_plane.history import happenings, most_at_once
 from tests.control_plane.jobs import IMAGE
 from tests.control_plane.plane import ControlPlane
 from tests.control_plane.recorder import WATCHED, Change, Recorder
 from tests.e2e.history import starts
 from tests.e2e.place import Place
 from tests.oracle.history import Deed, Side, Weather
+from tests.oracle.merging import merged
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
 

@@ -1,15 +1,13 @@
 """From a real run's two logs to the oracle's entries: MongoDB's log of writes, the cluster's history.
 
 Neither is the daemon's view. The store's log is read through a change stream with the document as each
-write left it; the history has one line per effect, in their order. Both carry times of one machine: they
-are merged by the millisecond, and within one the order is the only one in which our program can have
-caused both: what ended before what was recorded of it, what was recorded before what was created for it.
+write left it; the history has one line per effect, in their order. `merging` brings both into one.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from controller.adapters.local_history import Entry as Line
 from controller.adapters.mongo_documents import BATCH, GATE, HALT, decode_attempt
 from controller.core.model import Halts
 from tests.oracle.history import Deed, Document, Entry, Happened, Parent, Weather, Written
+from tests.oracle.merging import merged
 
 Raw = Mapping[str, Any]
 WATCHED = ("jobs", "gates", "meta")
@@ -38,8 +37,6 @@ _DEEDS = {
     END: Deed.ENDED,
     DELETE: Deed.GONE,
 }
-_CAUSES = frozenset({Deed.ENDED, Deed.GONE})
-"""What the program records after it happened; the other deeds it records before it asks for them."""
 
 
 class Recorder:
@@ -65,8 +62,7 @@ class Recorder:
         ``state``: the state folder. ``strangers``: names of objects that others made. ``weather``: what
         the test itself did to the store.
         """
-        happened = list(happenings(state, frozenset(strangers)))
-        return list(_merged(_merged(self.written(), happened), sorted(weather, key=lambda one: one.at)))
+        return merged(self.written(), happenings(state, frozenset(strangers)), weather)
 
     def written(self) -> list[Written]:
         """The store's log up to now, as documents."""
@@ -135,32 +131,3 @@ def _succeeded(root: Path, line: Line) -> bool | None:
     job = local_files.read(str(folder / "job.json")) or {}
     status = local_files.read(str(folder / "status.json")) or {}
     return bool(status.get("succeeded")) if job.get("uid") == line.uid else None
-
-
-def _merged(first: Iterable[Entry], second: Iterable[Entry]) -> Iterator[Entry]:
-    """Two logs in one order, each keeping its own."""
-    return _zipped(list(first), list(second), _before)
-
-
-def _zipped(
-    first: list[Entry], second: list[Entry], before: Callable[[Entry, Entry], bool]
-) -> Iterator[Entry]:
-    at = 0
-    for entry in first:
-        while at < len(second) and before(second[at], entry):
-            yield second[at]
-            at += 1
-        yield entry
-    yield from second[at:]
-
-
-def _before(event: Entry, written: Entry) -> bool:
-    """Whether an event of the second log came before an entry of the first."""
-    ours, theirs = _millisecond(event.at), _millisecond(written.at)
-    if ours != theirs:
-        return ours < theirs
-    return isinstance(event, Happened) and event.deed in _CAUSES
-
-
-def _millisecond(at: datetime) -> datetime:
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)

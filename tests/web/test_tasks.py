@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Error, Route, expect
 
 from tests.api.place import Place
 from tests.web.browser import Visitor
@@ -47,6 +49,37 @@ async def test_filters_and_every_sort(here: Place, ada: Visitor) -> None:
     took = page.get_by_role("columnheader", name=re.compile("^Took"))
     await took.get_by_role("button").click()
     await expect(rows.first.locator("a")).to_have_text("sweep-8")
+
+
+async def test_a_newer_question_overtakes_silently(here: Place, ada: Visitor) -> None:
+    """While an answer is on its way, after an order or a filter, another filter is chosen: nobody is told of
+    trouble, and what was asked last is shown."""
+    batch, _ = await under_way(here)
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+    await expect(page.locator("tbody tr")).to_have_count(12)
+    asked: list[str] = []
+    answers = asyncio.Event()
+
+    async def slow(route: Route) -> None:
+        asked.append(route.request.url)
+        await answers.wait()
+        with contextlib.suppress(Error):  # the page has given it up
+            await route.continue_()
+
+    await page.route("**/api/v1/jobs?*", slow)
+    await ada.button("Pause").click()
+    await ada.button("Pause", ada.dialog).click()
+    for at, status in enumerate(("completed", "running", "error"), start=1):
+        while len(asked) < at:
+            await page.wait_for_timeout(20)
+        await page.get_by_label("Status").select_option(status)
+    while "status=error" not in asked[-1]:
+        await page.wait_for_timeout(20)
+    await expect(ada.button("Resume")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    answers.set()
+    await expect(page.locator("tbody tr")).to_have_count(4)
+    await expect(page.get_by_role("alert")).to_have_count(0)
 
 
 async def test_pages_of_a_hundred(here: Place, ada: Visitor) -> None:

@@ -1,6 +1,6 @@
 // One batch: how far, what it waits for, what failed; its plots, its jobs, and what may be ordered.
 
-import { ask } from "./client.js";
+import { ask, superseded } from "./client.js";
 import { h } from "./dom.js";
 import { adoptBatch, cancelBatch, pauseBatch, resumeBatch, scaleBatch } from "./orders.js";
 import { progress } from "./overview.js";
@@ -17,19 +17,27 @@ export function batchView(id) {
     ready: false,
     concerns: (batchId) => !state.batch || batchId === state.batch.batchId,
     async load() {
-      const [batch, charts] = await Promise.all([ask(`batches/${id}`), ask(`batches/${id}/charts`), view.table.load()]);
+      const [batch, charts] = await Promise.all([ask(`batches/${id}`), ask(`batches/${id}/charts`), jobs()]);
       Object.assign(state, { batch, charts });
       view.title = nameOf(batch);
       view.ready = true;
     },
     ordered() {
       view.table.chosen.clear();
-      view.load().then(() => view.redraw(), (error) => { view.trouble = error; view.redraw(); });
+      view.load().then(() => view.redraw(), (error) => {
+        if (superseded(error)) return;
+        view.trouble = error;
+        view.redraw();
+      });
     },
     leave: () => view.table.asking?.abort(),
     draw: () => drawn(state, view),
   };
   view.table = taskTable(id, view);
+  /** The first page must be there; later ones may be overtaken by a newer question about the jobs. */
+  const jobs = () => view.table.load().catch((error) => {
+    if (!superseded(error) || !view.table.page) throw error;
+  });
   return view;
 }
 

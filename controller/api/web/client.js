@@ -11,11 +11,15 @@ export class Trouble extends Error {
   }
 }
 
+/** Whether a question failed only because another one took its place: nobody needs to hear of it. */
+export const superseded = (error) => error.name === "AbortError";
+
 async function exchange(path, options) {
   let response;
   try {
     response = await fetch(new URL(path, BASE), { credentials: "same-origin", cache: "no-store", ...options });
-  } catch {
+  } catch (error) {
+    if (superseded(error)) throw error;
     throw new Trouble("Batchkeeper does not answer: is the daemon up, and the network?");
   }
   const text = await response.text();

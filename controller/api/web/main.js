@@ -1,6 +1,6 @@
 // The page: which view stands where, who looks at it, and what keeps it live.
 
-import { follow, Trouble } from "./client.js";
+import { follow, superseded, Trouble } from "./client.js";
 import { batchView } from "./batch.js";
 import { h, show } from "./dom.js";
 import { jobView } from "./job.js";
@@ -62,7 +62,7 @@ async function load() {
     await mine.load();
     mine.trouble = null;
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (superseded(error)) return;
     if (error.status === 401) return ask();
     mine.trouble = error;
   }

@@ -1,6 +1,6 @@
 // The table of one batch's jobs: filters, sorting, pages of a hundred from the server, and a choice of many.
 
-import { ask } from "./client.js";
+import { ask, superseded } from "./client.js";
 import { h } from "./dom.js";
 import { cancelJobs, retryJobs, toast } from "./orders.js";
 import { stateOf } from "./job.js";
@@ -36,7 +36,7 @@ export function taskTable(batchId, view) {
         await table.load();
         view.trouble = null;
       } catch (error) {
-        if (error.name === "AbortError") return;
+        if (superseded(error)) return;
         view.trouble = error;
       }
       view.redraw();

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from controller.core.model import Status
-from tests.control_plane.history import LAG, merged
 from tests.oracle.histories import START, attempt
 from tests.oracle.history import Deed, Happened, Written
+from tests.oracle.merging import LAG, merged
 
 
 def at(seconds: float) -> datetime:
@@ -59,3 +59,19 @@ def test_what_was_told_already_moves_nothing() -> None:
     first, second = event(Deed.ENDED, 0.5), event(Deed.GONE, 1.5)
     done = record(Status.COMPLETED, 1)
     assert merged([done], [first, second]) == [first, done, second]
+
+
+def test_a_start_that_is_timed_after_its_record_comes_before_it() -> None:
+    """The store's clock may be behind: a job that was recorded as accepted had been created."""
+    claimed, accepted = record(Status.CREATED, 0.9, ""), record(Status.QUEUED, 0.95)
+    made = event(Deed.CREATED, 1)
+    assert merged([claimed, accepted], [made]) == [claimed, replace(made, at=accepted.at), accepted]
+
+
+def test_the_stores_log_keeps_its_order() -> None:
+    """Two writes at once are stamped out of order: what was logged first was first."""
+    done, other = record(Status.COMPLETED, 1.02), record(Status.RUNNING, 1, "v")
+    expired = event(Deed.EXPIRE, 1.03)
+    order = merged([done, other], [event(Deed.ENDED, 0.5), expired, event(Deed.STARTED, 1.04, "v")])
+    kinds = [one.deed if isinstance(one, Happened) else getattr(one, "after", None) for one in order]
+    assert kinds == [Deed.ENDED, done.after, Deed.EXPIRE, Deed.STARTED, other.after]
