@@ -18,7 +18,7 @@ from controller.adapters.state_lock import LockElector
 from controller.adapters.system_clock import SystemClock
 from controller.config import Settings
 from controller.config.policy import policy_of
-from controller.ports import Cluster, Elector, TokenReviewer
+from controller.ports import Cluster, Elector, EventWriter, TokenReviewer
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.timed import timed_cluster
 
@@ -39,6 +39,8 @@ class Ground:
     elector: Elector
     reviewer: TokenReviewer | None = None
     """Who can say whose a token of the cluster is; None: this machine has no such tokens."""
+    events: EventWriter | None = None
+    """Who can write Events; None: nobody here, or nobody is to."""
 
 
 def identity() -> str:
@@ -66,9 +68,10 @@ async def open_ground(
 
 
 async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: bool) -> Ground:
-    from controller.adapters.kube_access import check_access, check_reviews
+    from controller.adapters.kube_access import check_access, check_events, check_reviews
     from controller.adapters.kube_client import KubeClient
     from controller.adapters.kube_cluster import KubeCluster
+    from controller.adapters.kube_events import KubeEvents
     from controller.adapters.kube_tokens import KubeTokens
 
     told = kube_settings(settings)
@@ -83,12 +86,16 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
             reviews = settings.api.enabled and settings.auth.token_review.enabled == "auto"
             if reviews and (missing := await check_reviews(client)):
                 log.warning("tokens are not reviewed", why=missing)
+            if settings.kubernetes.events and (missing := await check_events(client, told.namespaces)):
+                log.warning("events are not written", why=missing)
     except BaseException:
         await client.close()
         raise
     restarted = metrics.watch_restarted if metrics else None
     cluster = KubeCluster(client, told, SystemClock(), restarted)
-    return Ground(cluster, _lease(settings, told, client, namespace), KubeTokens(client))
+    elector = _lease(settings, told, client, namespace)
+    events = KubeEvents(client, told.instance, elector.identity) if settings.kubernetes.events else None
+    return Ground(cluster, elector, KubeTokens(client), events)
 
 
 def _lease(settings: Settings, told: KubeSettings, client: KubeClient, namespace: str) -> Elector:

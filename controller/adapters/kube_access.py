@@ -35,6 +35,8 @@ RULES = (
     Right("", "events", ("list",)),
 )
 """In every namespace that batches may be in."""
+EVENT_RULES = (Right("events.k8s.io", "events", ("create",)),)
+"""In every namespace that batches may be in, and with ``kubernetes.events`` only."""
 LEASE_RULES = (Right("coordination.k8s.io", "leases", ("create", "get", "update")),)
 """In the namespace of the Lease."""
 REVIEW_RULES = (Right("authentication.k8s.io", "tokenreviews", ("create",)),)
@@ -82,6 +84,29 @@ async def check_reviews(client: KubeClient) -> str:
     return (
         f"{await _who(client)} may not create {right.resource}.{right.group} in the cluster: "
         "bind the ClusterRole of deploy/role.yaml to it, or set auth.token_review.enabled: off"
+    )
+
+
+async def check_events(client: KubeClient, namespaces: Iterable[str]) -> str:
+    """What is missing for Events and how to grant it, in one line; empty: nothing is.
+
+    No job depends on it, so a daemon without it starts; only those who look in the cluster see less.
+    """
+    (right,) = EVENT_RULES
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def allowed(namespace: str) -> bool:
+        async with limit:
+            return await _allowed(client, right, "create", namespace)
+
+    names = list(namespaces)
+    answers = await asyncio.gather(*map(allowed, names))
+    missing = [name for name, ok in zip(names, answers, strict=True) if not ok]
+    if not missing:
+        return ""
+    return (
+        f"{await _who(client)} may not create {right.resource}.{right.group} in {', '.join(missing)}: "
+        "bind the Role of deploy/role.yaml to it there, or set kubernetes.events: false"
     )
 
 

@@ -75,6 +75,8 @@ class Kubernetes(Section):
     """Requests that may come at once after a quiet time."""
     watch: bool = True
     """Whether to follow changes by watches. false: the periodic pass alone, where watches are forbidden."""
+    events: bool = True
+    """Whether Events tell of a batch: accepted, at its cap, ended … (docs/notifications.md)."""
     scheduler_name: str = Field("", max_length=253)
     """`schedulerName` of every pod. Empty: the cluster's default; `runai` sets runai-scheduler."""
     spread: bool = True

@@ -23,6 +23,7 @@ from controller.ports.desk import (
 )
 from controller.ports.elector import Elector
 from controller.ports.errors import BatchkeeperError, Conflict, Rejected, StaleEpoch, Unavailable
+from controller.ports.event_writer import ClusterEvent, EventWriter, Subject
 from controller.ports.journal import Journal
 from controller.ports.source import NamedFile, SpecFile, SpecSource
 from controller.ports.store import JobFilter, Store
@@ -35,11 +36,13 @@ __all__ = [
     "Changed",
     "Clock",
     "Cluster",
+    "ClusterEvent",
     "Conflict",
     "CreateResult",
     "Created",
     "Desk",
     "Elector",
+    "EventWriter",
     "JobFilter",
     "JobPage",
     "JobQuery",
@@ -56,6 +59,7 @@ __all__ = [
     "SpecSource",
     "StaleEpoch",
     "Store",
+    "Subject",
     "TokenReviewer",
     "Unavailable",
 ]

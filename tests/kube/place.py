@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from controller.adapters.kube_access import LEASE_RULES, Right, rules_for
+from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, Right, rules_for
 from controller.adapters.kube_foreign import Kind
 from controller.adapters.local_history import Entry
 from tests.control_plane.history import happenings, most_at_once
@@ -46,7 +46,7 @@ class KubePlace(Place):
     def __init__(self, root: Path, uri: str, database: str, plane: ControlPlane, namespace: str) -> None:
         self.plane = plane
         self.namespace = namespace
-        rights = (*rules_for(self.kinds), *LEASE_RULES)
+        rights = (*rules_for(self.kinds), *EVENT_RULES, *LEASE_RULES)
         self.account = plane.service_account(namespace, ACCOUNT, rules(rights))
         self.kubeconfig = self.account.kubeconfig
         watched = [f"/{kind.path}/namespaces/{{}}/{kind.resource}" for kind in self.kinds]

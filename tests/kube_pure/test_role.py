@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from controller.adapters.kube_access import LEASE_RULES, REVIEW_RULES, Right, rules_for
+from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, REVIEW_RULES, Right, rules_for
 from controller.adapters.kube_foreign import runai_kinds
 
 ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
@@ -35,8 +35,9 @@ def as_set(wanted: tuple[Right, ...]) -> set[tuple[str, str, frozenset[str]]]:
 
 
 def test_the_role_is_what_the_daemon_needs() -> None:
-    """Nothing with ``*``, nothing that writes but Jobs and the Lease."""
-    assert rights("batchkeeper") == as_set(rules_for(runai_kinds(stopped_counts=True)))
+    """Nothing with ``*``, nothing that writes but Jobs, Events and the Lease."""
+    wanted = (*rules_for(runai_kinds(stopped_counts=True)), *EVENT_RULES)
+    assert rights("batchkeeper") == as_set(wanted)
     assert rights("batchkeeper-lease") == as_set(LEASE_RULES)
 
 
