@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller.adapters.spec_directory import SpecDirectory
@@ -32,6 +32,7 @@ from controller.parts import open_parts as open_parts
 from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.reading import reader_of
+from controller.seeing import Seeing
 from controller.serving import LaterReviewer, api_of, world_of
 from controller.spec_pass import SpecPass
 from controller.telemetry import Metrics, get_logger
@@ -59,6 +60,8 @@ class Running:
     specs: SpecPass
     url: str
     page: str = ""
+    seeing: Seeing = field(default_factory=Seeing)
+    """How old what it knows of the cluster is."""
 
 
 async def run_controller(
@@ -264,7 +267,10 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
 
     async def gauges() -> None:
         with contextlib.suppress(Unavailable):  # the full pass says so
-            await tell_gauges(running, metrics)
+            if daemon.engine.epoch:
+                await tell_gauges(running, metrics)
+            else:
+                running.seeing.want((), clock.monotonic())
 
     interval, patience = settings.reconcile.interval, settings.reconcile.pass_timeout
     return [
@@ -286,11 +292,19 @@ def _raise_why(parts: Sequence[asyncio.Task[None]], timetable: Timetable) -> Non
 
 
 async def tell_gauges(running: Running, metrics: Metrics) -> None:
-    """The contract's gauges, from the gates and the cached counts; no safety rule reads them."""
+    """The leader's gauges, from the gates and the cached counts; no safety rule reads them.
+
+    Of several replicas one tells them: those of another would stand still when it is cut off.
+    """
     engine = running.parts.engine
+    # First, for it is of most interest while the store is away.
+    metrics.cache_age("jobs", running.seeing.age(engine.good_at or {}, engine.clock.monotonic()))
     batches = await engine.store.batches(closed=False)
     gates = await engine.store.gates([batch.id for batch in batches])
+    if not engine.epoch:
+        return  # it has stepped down meanwhile
     now = engine.clock.monotonic()
+    running.seeing.want({batch.namespace for batch in batches}, now)
     metrics.unfinished_batches(batches, now)
     for batch in batches:
         gate = gates.get(batch.id)
@@ -301,8 +315,6 @@ async def tell_gauges(running: Running, metrics: Metrics) -> None:
         metrics.batch_gauge("foreign_active_jobs", batch.id, len(gate.foreign))
         waiting = sum(n for status, n in batch.counts.status.items() if status == "waiting")
         metrics.batch_gauge("waiting_jobs", batch.id, waiting)
-    if engine.seen:
-        metrics.cache_age("jobs", now - engine.seen.asked)
 
 
 def daemon_is_there(settings: Settings) -> bool:

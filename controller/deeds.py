@@ -30,7 +30,7 @@ from controller.core.verdict import evidence_of
 from controller.core.view import View
 from controller.engine import Engine
 from controller.patterns import matched_patterns
-from controller.ports import CreateResult, NewJob, Rejected, Unavailable
+from controller.ports import CreateResult, Invariant, NewJob, Rejected, Unavailable
 
 THROTTLED = 429
 """The code of a refusal that heals by itself: too many requests, or a quota that is used up."""
@@ -224,7 +224,7 @@ async def _bury(engine: Engine, view: View, job: Attempt) -> bool:
 async def _ghost(engine: Engine, view: View, job: Attempt, uid: str) -> bool:
     """A live object of ours whose record has ended: count it, then delete this very object (R13)."""
     if uid not in {foreign.uid for foreign in view.gate.foreign}:
-        engine.journal.violated("ghost", batch=view.batch.name, job=job.name, uid=uid)
+        engine.journal.violated(Invariant.GHOST, batch=view.batch.name, job=job.name, uid=uid)
         await engine.store.enter_foreign(view.batch.id, [Foreign(uid, job.name, "Job", ForeignKind.GHOST)])
     await engine.cluster.delete(job.namespace, job.name, uid)
     return True

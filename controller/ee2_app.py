@@ -33,6 +33,7 @@ from controller.ports import BatchkeeperError, Elector, Unavailable
 from controller.ports.ee2 import Canceller
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
+from controller.telemetry.timed import opening, timed_records
 from controller.timetable import Pass, PassEnd, Timetable
 
 NO_RPC = "store.layout is ee2: this daemon only keeps EE2's records; call EE2 itself"
@@ -90,13 +91,16 @@ async def open_desk(
     async with contextlib.AsyncExitStack() as stack:
         uri = await stack.enter_async_context(_database(settings))
         store = settings.store
-        records = await open_ee2(
-            uri, store.database, store.ee2.collection, store.ee2.own_collection, store.timeout
-        )
+        with opening(metrics):
+            records = await open_ee2(
+                uri, store.database, store.ee2.collection, store.ee2.own_collection, store.timeout
+            )
         stack.push_async_callback(records.close)
         if writes:
             await _prepare(records, settings)
         journal = TelemetryJournal(metrics or Metrics(), get_logger("ee2"))
+        if metrics is not None:
+            records = timed_records(records, metrics)
         yield Ee2Desk(records, canceller_of(settings), SystemClock(), journal, figures_of(settings))
 
 

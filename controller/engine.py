@@ -20,7 +20,7 @@ from controller.core.machine import TABLE, Writer
 from controller.core.model import Attempt, Batch, Counts, Status, Verdict
 from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
-from controller.ports import Clock, Cluster, Journal, StaleEpoch, Store, Unavailable
+from controller.ports import Clock, Cluster, Conflict, Invariant, Journal, StaleEpoch, Store, Unavailable
 
 K = TypeVar("K")
 
@@ -181,7 +181,12 @@ class Engine:
         if "scheduler_id" in change.fields and "scheduler_type" in row.writes:  # whose id that is
             fields = {**change.fields, "scheduler_type": self.cluster.scheduler_type}
             change = replace(change, fields=fields)
-        after = await self.store.change(change, epoch)
+        try:
+            after = await self.store.change(change, epoch)
+        except Conflict:
+            if "slot" in change.fields:
+                self.journal.violated(Invariant.SLOT, job=job.name, slot=change.fields["slot"])
+            raise
         if after is None:
             self.journal.skipped(job, change)
             return None

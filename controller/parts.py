@@ -37,7 +37,7 @@ from controller.ports import (
 from controller.requests import People
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
-from controller.telemetry.timed import timed_store
+from controller.telemetry.timed import opening, timed_store
 
 EE2 = "ee2"
 NOT_IN_EE2 = (
@@ -120,7 +120,8 @@ async def open_parts(
         say = get_logger("mongod").warning
         own = database_uri(configured, settings.state_dir, mongod.binary, mongod.cache_mb, say)
         uri = await stack.enter_async_context(own)
-        store = await open_store(uri, settings.store.database, settings.store.timeout)
+        with opening(metrics):
+            store = await open_store(uri, settings.store.database, settings.store.timeout)
         stack.push_async_callback(store.close)
         ground = await stack.enter_async_context(open_ground(settings, metrics, leads=leads))
         journal = journal or TelemetryJournal(metrics or Metrics())

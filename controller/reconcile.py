@@ -39,7 +39,7 @@ from controller.core.view import View
 from controller.deeds import carry_out, live_sight, submit
 from controller.engine import Engine
 from controller.looking import Scene, look
-from controller.ports import StaleEpoch, Unavailable
+from controller.ports import Invariant, StaleEpoch, Unavailable
 from controller.surroundings import all_demands, observe, scene_after_event
 from controller.surroundings import lifecycles as lifecycles
 from controller.surroundings import longest_silence as longest_silence
@@ -358,7 +358,8 @@ async def _check_name(engine: Engine, view: View, child: Attempt) -> None:
     """Say it when the retry is missing because a job of another batch has its name."""
     other = await engine.store.job_named(child.namespace, child.name)
     if other is not None and other.batch_id != child.batch_id:
-        engine.journal.violated("retry-name-taken", batch=view.batch.name, job=child.name, by=other.batch_id)
+        facts = {"batch": view.batch.name, "job": child.name, "by": other.batch_id}
+        engine.journal.violated(Invariant.RETRY_NAME_TAKEN, **facts)
 
 
 # --------------------------------------------------------------------------------------- afterwards

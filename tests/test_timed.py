@@ -9,7 +9,7 @@ import pytest
 
 from controller.ports import Cluster, Rejected, Store, Unavailable
 from controller.telemetry import Metrics
-from controller.telemetry.timed import timed_cluster, timed_store
+from controller.telemetry.timed import opening, timed_cluster, timed_store
 
 
 class Port:
@@ -50,6 +50,25 @@ async def test_a_store_call_is_one_observation() -> None:
     assert (await store.epoch(), store.new_id()) == (7, "id")
     assert 'batchkeeper_store_op_seconds_count{op="epoch"} 1.0' in exposed(metrics)
     assert 'op="new_id"' not in exposed(metrics)
+
+
+async def test_a_call_that_found_no_store_is_counted_apart() -> None:
+    """Whichever it was: the outage is one series, and no name's latency is that of a time limit."""
+    metrics = Metrics()
+    store: Any = timed_store(cast(Store, cast(Any, Port())), metrics)
+    with pytest.raises(Unavailable):
+        await store.observe(["a"])
+    text = exposed(metrics)
+    assert 'batchkeeper_store_op_seconds_count{op="unavailable"} 1.0' in text
+    assert 'op="observe"' not in text
+
+
+def test_a_store_that_cannot_be_opened_is_counted() -> None:
+    """While it is away at the start there is no port yet that could be timed."""
+    metrics = Metrics()
+    with pytest.raises(Unavailable), opening(metrics):
+        raise Unavailable("away")
+    assert 'batchkeeper_store_op_seconds_count{op="unavailable"} 1.0' in exposed(metrics)
 
 
 async def test_a_cluster_call_is_counted_by_how_it_ended() -> None:

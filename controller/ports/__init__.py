@@ -24,7 +24,7 @@ from controller.ports.desk import (
 from controller.ports.elector import Elector
 from controller.ports.errors import BatchkeeperError, Conflict, Rejected, StaleEpoch, Unavailable
 from controller.ports.event_writer import ClusterEvent, EventWriter, Subject
-from controller.ports.journal import Journal
+from controller.ports.journal import Invariant, Journal
 from controller.ports.source import NamedFile, SpecFile, SpecSource
 from controller.ports.store import JobFilter, Store
 from controller.ports.tokens import KeySource, Reviewed, TokenReviewer
@@ -43,6 +43,7 @@ __all__ = [
     "Desk",
     "Elector",
     "EventWriter",
+    "Invariant",
     "JobFilter",
     "JobPage",
     "JobQuery",

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
 
 from controller.core.change import Change
 from controller.core.model import (
     Attempt,
 )
+
+
+class Invariant(StrEnum):
+    """A safety rule that the engine itself may find broken. The value is the log key and metric label."""
+
+    SLOT = "slot"
+    """Two active jobs of a batch were given the same slot: the gate should have known (R1)."""
+    GHOST = "ghost"
+    """A live object of ours whose record has ended: somebody deleted an object that was kept (R13)."""
+    RETRY_NAME_TAKEN = "retry-name-taken"
+    """A retry can't be recorded because a job of another batch has its name."""
 
 
 class Journal(Protocol):
@@ -56,7 +68,7 @@ class Journal(Protocol):
         """The repair pass redid a step of that many lifecycles."""
         ...
 
-    def violated(self, invariant: str, **facts: object) -> None:
+    def violated(self, invariant: Invariant, **facts: object) -> None:
         """An invariant was found broken: an alarm."""
         ...
 

@@ -12,6 +12,7 @@ from typing import Any
 from controller.core.change import Change
 from controller.core.machine import Event
 from controller.core.model import Attempt, Status
+from controller.ports import Invariant
 from controller.telemetry.logs import Logger, get_logger
 from controller.telemetry.metrics import Metrics
 
@@ -91,10 +92,10 @@ class TelemetryJournal:
         """A job of EE2's that was stuck in this state was ended (``Ee2Journal``)."""
         self._metrics.reaped(state)
 
-    def violated(self, invariant: str, **facts: object) -> None:
+    def violated(self, invariant: Invariant, **facts: object) -> None:
         """An invariant was found broken: an alarm."""
-        self._metrics.invariant_violated(invariant)
-        self._log.error("invariant-violated", invariant=invariant, **facts)
+        self._metrics.invariant_violated(invariant.value)
+        self._log.error("invariant-violated", invariant=invariant.value, **facts)
 
     def gauge(self, name: str, value: float, batch: str = "") -> None:
         """The present value of one of the contract's gauges. ``batch`` is a batch's id."""

@@ -14,7 +14,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 
 from controller import __version__
-from controller.core.model import Batch
+from controller.core.model import ACTIVE, Batch, Status, Verdict
+from controller.ports import CreateResult, Invariant
 from controller.telemetry.labels import OTHER, LabelBook
 
 _PREFIX = "batchkeeper"
@@ -22,6 +23,24 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 """Seconds: calls to the store and to the cluster."""
 _SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds: passes, and places that wait for the next job."""
+
+UNAVAILABLE = "unavailable"
+"""The value of ``op`` under which a call counts that found no store, whichever call it was."""
+OUTCOMES = (*(result.value for result in CreateResult), "refused", "throttled", "unknown")
+"""What may become of a submission."""
+_STOPPED = frozenset({Verdict.CANCELLED, Verdict.REAPED})
+ENDS = tuple(
+    (
+        Status.COMPLETED
+        if verdict is Verdict.SUCCEEDED
+        else Status.TERMINATED
+        if verdict in _STOPPED
+        else Status.ERROR,
+        verdict,
+    )
+    for verdict in Verdict
+)
+"""How jobs end: each verdict with its status."""
 
 # Each counter and histogram doubles its series with `_created` otherwise, and nobody reads those.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -105,7 +124,19 @@ class Metrics:
             "config_last_reload_successful", "1: the last reading of the configuration was good."
         )
         gauge("build_info", "1, with the version that runs.", "version").labels(__version__).set(1)
+        self._begin_at_zero()
         ProcessCollector(registry=registry)
+
+    def _begin_at_zero(self) -> None:
+        """A counter that comes with its first event has not risen, for Prometheus: alerts would miss it."""
+        for state in sorted(ACTIVE):
+            self._reaped.labels(state.value)
+        for outcome in OUTCOMES:
+            self._submissions.labels(outcome)
+        for invariant in Invariant:
+            self._violations.labels(invariant.value)
+        self._reconcile.labels("ok")
+        self._store_op.labels(UNAVAILABLE)
 
     # -- batches
 
@@ -123,11 +154,18 @@ class Metrics:
 
     def batch_seen(self, batch_id: str, namespace: str, name: str) -> None:
         """Something of this batch is about to be counted: from now on it has its label."""
-        self._labels.see(batch_id, namespace, name)
+        if self._labels.knows(batch_id):
+            return
+        label = self._labels.see(batch_id, namespace, name)
+        for status, verdict in ENDS:
+            self._jobs_finished.labels(label, status.value, verdict.value)
 
     def unfinished_batches(self, batches: Iterable[Batch], now: float) -> None:
         """All unfinished batches, told at each pass: who has a label, and who ended. ``now``: monotonic."""
-        ids = {batch.id for batch in batches if self._labels.see(batch.id, batch.namespace, batch.name)}
+        ids = set()
+        for batch in batches:
+            self.batch_seen(batch.id, batch.namespace, batch.name)
+            ids.add(batch.id)
         ended, let_go = self._labels.keep(ids, now)
         for name, gauge in self._batch_gauges.items():
             known = {
@@ -209,14 +247,23 @@ class Metrics:
         self._watch_restarts.labels(resource, reason).inc()
 
     def leads(self, leading: bool) -> None:
-        """This process leads, or does not; a change is counted."""
+        """This process leads, or does not; a change is counted.
+
+        What only a leader knows goes with the lead: it would stand still here while another one moves it.
+        """
         if leading != bool(self._leading):
             self._leader_transitions.inc()
         self._leading = leading
         self._leader.set(leading)
+        if not leading:
+            self._cache_age.clear()
+            self._quarantined_specs.set(0)
+            for name, batch_gauge in self._batch_gauges.items():
+                self._batch_values[name].clear()
+                batch_gauge.clear()
 
     def store_called(self, op: str, seconds: float) -> None:
-        """A call to the store returned or failed."""
+        """A call to the store was answered; one that was not counts under ``unavailable``."""
         self._store_op.labels(op).observe(seconds)
 
     def cluster_requested(self, verb: str, resource: str, code: str, seconds: float) -> None:

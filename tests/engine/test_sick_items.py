@@ -89,6 +89,7 @@ def test_a_slot_that_is_taken_costs_its_attempt_only() -> None:
         await stage.passes(daemon, 30)
         assert stage.job("scan-t0").status is Status.COMPLETED
         assert stage.job("scan-t2").status is Status.COMPLETED
+        assert any("alarm slot" in line for line in stage.world.trouble), "the gate should have known (R1)"
         stage.world.trouble.clear()
 
     perform(trace)

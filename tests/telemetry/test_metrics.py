@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.core.model import Batch, BatchStatus
+from controller.core.model import Batch, BatchStatus, Verdict
+from controller.ports import Invariant
 from controller.telemetry import Metrics
 from controller.telemetry.labels import OTHER, LabelBook
 
@@ -66,9 +67,17 @@ def samples(metrics: Metrics) -> dict[str, list[Sample]]:
     return found
 
 
+def moved(series: list[Sample]) -> list[Sample]:
+    """Those that have counted something."""
+    return [sample for sample in series if sample.value]
+
+
 def by_batch(metrics: Metrics, name: str = "active_jobs") -> dict[str, float]:
-    """One batch gauge's value by label."""
-    return {sample.labels["batch"]: sample.value for sample in samples(metrics).get(name, [])}
+    """One metric's value by the batch's label, whatever its other labels are."""
+    found: dict[str, float] = {}
+    for sample in samples(metrics).get(name, []):
+        found[sample.labels["batch"]] = found.get(sample.labels["batch"], 0) + sample.value
+    return found
 
 
 def batch(number: int, *, namespace: str = "default", name: str = "") -> Batch:
@@ -129,7 +138,7 @@ def test_the_metrics_are_those_of_the_contract() -> None:
 def test_what_happened_is_what_is_shown() -> None:
     """Each method moves its own metric by what it was told."""
     shown = samples(after_everything_happened())
-    assert shown["jobs_finished_total"] == [
+    assert moved(shown["jobs_finished_total"]) == [
         Sample({"batch": "b1", "status": "error", "verdict": "mount-failure"}, 1)
     ]
     assert shown["repaired_total"] == [Sample({"step": "toggle"}, 3)]
@@ -144,6 +153,41 @@ def test_nothing_incomplete_has_no_age() -> None:
     metrics.incomplete_retries(1, timedelta(seconds=9))
     metrics.incomplete_retries(0, timedelta(seconds=9))
     assert samples(metrics)["oldest_incomplete_retry_seconds"] == [Sample({}, 0)]
+
+
+def test_what_an_alert_watches_is_there_before_it_happens() -> None:
+    """A counter that appears with its first event has no rise: the first violation would page nobody."""
+    shown = samples(Metrics())
+    assert {sample.labels["invariant"] for sample in shown["invariant_violations_total"]} == set(Invariant)
+    assert {sample.labels["state"] for sample in shown["reaped_total"]} == {"created", "queued", "running"}
+    assert {sample.labels["result"] for sample in shown["reconcile_total"]} == {"ok"}
+    assert {sample.labels["op"] for sample in shown["store_op_seconds_count"]} == {"unavailable"}
+    counts = [name for name in shown if name.endswith(("_total", "_count"))]
+    assert not moved([sample for name in counts for sample in shown[name]])
+
+
+def test_a_batch_s_ends_are_there_before_the_first() -> None:
+    """Fifty mount failures between two scrapes are a rise of fifty, not a series that begins at fifty."""
+    metrics = Metrics()
+    metrics.unfinished_batches([batch(1)], 0)
+    ends = {(s.labels["status"], s.labels["verdict"]) for s in samples(metrics)["jobs_finished_total"]}
+    assert len(ends) == len(Verdict)
+    assert {("completed", "succeeded"), ("error", "mount-failure"), ("terminated", "reaped")} < ends
+
+
+def test_a_standby_tells_nothing_that_only_a_leader_knows() -> None:
+    """With the lead go its gauges: they would stand still here while somebody else moves them."""
+    metrics = after_everything_happened()
+    metrics.leads(False)
+    shown = samples(metrics)
+    assert "cache_age_seconds" not in shown
+    assert "active_jobs" not in shown
+    assert shown["quarantined_specs"] == [Sample({}, 0)]
+    assert shown["leader"] == [Sample({}, 0)]
+    metrics.leads(True)
+    metrics.unfinished_batches([batch(1)], 10)
+    metrics.batch_gauge("active_jobs", batch(1).id, 2)
+    assert by_batch(metrics) == {"b1": 2}
 
 
 def test_leading_counts_changes_only() -> None:
@@ -179,7 +223,7 @@ def test_a_batch_keeps_its_label_for_an_hour_after_its_end() -> None:
     metrics.unfinished_batches([], 3699)
     assert by_batch(metrics, "jobs_finished_total") == {"b1": 1}
     metrics.unfinished_batches([batch(2)], 3700)
-    assert by_batch(metrics, "jobs_finished_total") == {}
+    assert by_batch(metrics, "jobs_finished_total") == {OTHER: 0}, "that of the second, which came too soon"
     metrics.batch_gauge("active_jobs", batch(2).id, 1)
     assert by_batch(metrics) == {OTHER: 1}, "it came while the label was still held"
     metrics.unfinished_batches([batch(2), batch(3)], 3701)
