@@ -7,6 +7,7 @@ share a bounded number of labels (`labels`), so the number of series is bounded 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -46,6 +47,16 @@ ENDS = tuple(
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric as it is declared: its name in queries, its type, its labels and what it means."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
 class Metrics:
     """The metrics of one process, in one registry."""
 
@@ -54,13 +65,22 @@ class Metrics:
         self._labels = labels or LabelBook()
         self._leading: bool | None = None
 
+        self.declared: list[Declared] = []
+        """Every metric there is, for the documents and their tests."""
+
+        def declare(name: str, kind: str, meaning: str, labels: tuple[str, ...]) -> None:
+            self.declared.append(Declared(f"{_PREFIX}_{name}", kind, labels, meaning))
+
         def gauge(name: str, help: str, *labels: str) -> Gauge:  # noqa: A002
+            declare(name, "gauge", help, labels)
             return Gauge(name, help, labels, namespace=_PREFIX, registry=registry)
 
         def counter(name: str, help: str, *labels: str) -> Counter:  # noqa: A002
+            declare(f"{name}_total", "counter", help, labels)
             return Counter(name, help, labels, namespace=_PREFIX, registry=registry)
 
         def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:  # noqa: A002
+            declare(name, "histogram", help, labels)
             return Histogram(name, help, labels, namespace=_PREFIX, registry=registry, buckets=buckets)
 
         self._batch_gauges = {

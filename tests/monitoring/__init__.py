@@ -1,0 +1,1 @@
+"""What operators see of it: alerts and runbooks, the dashboard, the metrics as a real Prometheus has them."""
