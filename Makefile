@@ -53,6 +53,9 @@ lock: ## write the lock files anew from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' --all-extras --group dev --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
+	echo setuptools | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' --constraint requirements-dev.lock --no-annotate \
+		--output-file deploy/requirements-build.lock -
 
 clean: ## remove the environment, caches and state
 	rm -rf $(VENV) state build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

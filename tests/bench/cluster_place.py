@@ -17,7 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 from tests.bench.place import Place
-from tests.control_plane.binaries import Unavailable, find
+from tests.control_plane.binaries import find
+from tests.control_plane.building import Unavailable
 from tests.control_plane.commands import ITSELF
 from tests.control_plane.elsewhere import asked_for
 from tests.control_plane.fixtures import ours

@@ -32,6 +32,15 @@ CONTROLLERS = (
     "resourcequota-controller",
     "node-lifecycle-controller",
     "taint-eviction-controller",
+    # For what a release of the chart is made of.
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "endpointslice-controller",
+    "disruption-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolumeclaim-protection-controller",
+    "persistentvolume-protection-controller",
 )
 SCHEDULERS = ("default-scheduler", "runai-scheduler")
 AUDIT_POLICY = {

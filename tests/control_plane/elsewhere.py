@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tests.control_plane.admin import Api
-from tests.control_plane.binaries import Unavailable
+from tests.control_plane.building import Unavailable
 
 Document = dict[str, Any]
 USE = "USE_EXISTING_CLUSTER"

@@ -19,7 +19,8 @@ from uuid import uuid4
 import pytest
 
 from tests.control_plane.admin import Api
-from tests.control_plane.binaries import Unavailable, find
+from tests.control_plane.binaries import find
+from tests.control_plane.building import Unavailable
 from tests.control_plane.commands import ADMIN
 from tests.control_plane.elsewhere import USE, api_of, asked_for, config_elsewhere
 from tests.control_plane.plane import ControlPlane
@@ -86,7 +87,7 @@ def _found(request: pytest.FixtureRequest, key: str, folder: Path) -> ControlPla
         return ControlPlane(api.url, api.ca, api, folder, tokens={ADMIN: api.token})
     # A build takes longer than any test may hang; the limit is back with the next test.
     faulthandler.cancel_dump_traceback_later()
-    return ours(acquire(key, find(_sayer(request))), folder)
+    return ours(acquire(key, find(sayer(request))), folder)
 
 
 def ours(hold: Hold, folder: Path) -> ControlPlane:
@@ -96,7 +97,7 @@ def ours(hold: Hold, folder: Path) -> ControlPlane:
     return ControlPlane(admin.url, admin.ca, admin, folder, about["tokens"], hold)
 
 
-def _sayer(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def sayer(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Says a line where people see it while the tests run."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 

@@ -65,10 +65,15 @@ class ControlPlane:
     def service_account(self, namespace: str, name: str, rules: Sequence[Rule] = ()) -> ServiceAccount:
         """A new ServiceAccount that may do that in its namespace."""
         self.admin.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
-        account = ServiceAccount(self, namespace, name, self.folder / f"{uuid4().hex}.token")
-        account.rotate()
+        account = self.account(namespace, name)
         if rules:
             self.grant(namespace, name, rules, account.subject)
+        return account
+
+    def account(self, namespace: str, name: str) -> ServiceAccount:
+        """A ServiceAccount that is there, with a token in a file of its own."""
+        account = ServiceAccount(self, namespace, name, self.folder / f"{uuid4().hex}.token")
+        account.rotate()
         return account
 
     def grant(self, namespace: str, name: str, rules: Sequence[Rule], subject: Document) -> None:

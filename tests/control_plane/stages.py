@@ -147,7 +147,8 @@ def _end(name: str, ending: Ending) -> Document:
     before = (
         [_is(".status.phase", "Running")] if ending.runs else [_is(".status.phase", "Pending"), _UNTOUCHED]
     )
-    in_time = [_not(_DEADLINE, "true")] if ending.runs else []
+    # What a Deployment runs is started again whenever it ends: it never ends by itself here.
+    in_time = [_not(_DEADLINE, "true"), _not(".spec.restartPolicy", "Always")] if ending.runs else []
     steps: list[Document] = [
         {"event": {"type": "Warning", "reason": event.reason, "message": event.message}}
         for event in ending.events

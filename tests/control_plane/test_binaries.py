@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.control_plane import binaries, fixtures
-from tests.control_plane.binaries import NAMES, Unavailable, cache_folder, find, version
+from tests.control_plane import binaries, building, fixtures
+from tests.control_plane.binaries import NAMES, cache_folder, find, version
+from tests.control_plane.building import Unavailable
 from tests.control_plane.commands import private_key
 
 
@@ -53,7 +54,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     go = tmp_path / "go"
     go.write_text("#!/bin/sh\necho no space left on device\nexit 1\n")
     go.chmod(0o755)
-    monkeypatch.setattr(binaries, "toolchain", lambda: str(go))
+    monkeypatch.setattr(building, "toolchain", lambda: str(go))
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
     with pytest.raises(Unavailable, match="does not build: no space left on device"):
         find(lambda line: None, environment)
@@ -63,7 +64,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_without_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The reason says what was looked for and where."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(binaries, "USUAL_GO", tmp_path / "go")
+    monkeypatch.setattr(building, "USUAL_GO", tmp_path / "go")
     with pytest.raises(Unavailable, match=f"no Go toolchain is on PATH or at {tmp_path}/go"):
         find(silent, {"XDG_CACHE_HOME": str(tmp_path)})
 

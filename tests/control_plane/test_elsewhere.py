@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.control_plane.binaries import Unavailable
+from tests.control_plane.building import Unavailable
 from tests.control_plane.elsewhere import api_of, config_elsewhere
 from tests.control_plane.plane import ControlPlane
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, Right, rules_for
 from controller.adapters.kube_foreign import Kind
 from controller.adapters.local_history import Entry
+from tests.chart.rights import ACCOUNT as ACCOUNT
+from tests.chart.rights import Granted
+from tests.chart.rights import rules as rules
 from tests.control_plane.history import happenings, most_at_once
 from tests.control_plane.jobs import IMAGE
 from tests.control_plane.plane import ControlPlane
@@ -24,20 +26,11 @@ from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
 
 Document = dict[str, Any]
-ACCOUNT = "batchkeeper"
 KINDS = {Deed.CREATED: "create", Deed.STARTED: "start", Deed.ENDED: "end", Deed.GONE: "delete"}
 
 
-def rules(rights: Sequence[Right]) -> list[dict[str, list[str]]]:
-    """Rights as the rules of a Role."""
-    return [
-        {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)}
-        for right in rights
-    ]
-
-
 class KubePlace(Place):
-    """One namespace on a control plane, and daemons that may do there exactly what they must."""
+    """One namespace on a control plane, and daemons that may do there what a release of the chart may."""
 
     kind = "kubernetes"
     kinds: Sequence[Kind] = ()
@@ -46,8 +39,8 @@ class KubePlace(Place):
     def __init__(self, root: Path, uri: str, database: str, plane: ControlPlane, namespace: str) -> None:
         self.plane = plane
         self.namespace = namespace
-        rights = (*rules_for(self.kinds), *EVENT_RULES, *LEASE_RULES)
-        self.account = plane.service_account(namespace, ACCOUNT, rules(rights))
+        self.granted = Granted(plane, namespace, self.kinds)
+        self.account = self.granted.account
         self.kubeconfig = self.account.kubeconfig
         watched = [f"/{kind.path}/namespaces/{{}}/{kind.resource}" for kind in self.kinds]
         self.watcher = Recorder(plane.admin, namespace, [*WATCHED, *watched])
@@ -132,6 +125,7 @@ class KubePlace(Place):
                 daemon.kill()
         for recorder in (self.watcher, *self.elsewhere):
             recorder.stop()
+        self.granted.withdraw()
         if self._client is not None:
             self._client.close()
             self._client = None

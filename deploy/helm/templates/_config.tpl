@@ -1,0 +1,54 @@
+{{- /* config.yaml: what the operator says, and what the chart alone knows. */ -}}
+{{- define "batchkeeper.config" -}}
+{{- include "batchkeeper.refuse" . -}}
+{{- $namespaces := (include "batchkeeper.workNamespaces" . | fromJson).list -}}
+{{- $own := dict -}}
+{{- $_ := set $own "namespace" (first $namespaces) -}}
+{{- $_ := set $own "state_dir" "/var/lib/batchkeeper" -}}
+{{- $_ := set $own "specs" (dict "folder" "/specs") -}}
+{{- $_ := set $own "policy" (dict "namespaces" (rest $namespaces)) -}}
+{{- $_ := set $own "http" (dict "host" "0.0.0.0" "port" 8080) -}}
+{{- $_ := set $own "log" (dict "format" "json") -}}
+{{- if .Values.staticTokens.secret -}}
+{{- $_ := set $own "auth" (dict "static" (dict "file" "/etc/batchkeeper-tokens/tokens")) -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $own (deepCopy .Values.config)) -}}
+{{- end }}
+
+{{- /* Keys whose values the chart must know: said twice, they could differ. */ -}}
+{{- define "batchkeeper.refuse" -}}
+{{- $instead := dict
+  "namespace" "set workNamespaces, whose first it is"
+  "policy.namespaces" "set workNamespaces"
+  "state_dir" "leave it out"
+  "specs.folder" "leave it out: the volume of specs.* is mounted there"
+  "store.uri" "put it into a Secret and name that in mongodb.secret.name"
+  "store.mongod" "set mongodb.secret.name, or mongodb.trial.enabled"
+  "http.enabled" "leave it out: the probes need it"
+  "auth.static" "set staticTokens.secret"
+  "kubernetes.kubeconfig" "leave it out: the pod has a service account"
+  "kubernetes.context" "leave it out: the pod has a service account"
+  "local" "leave it out: it is for jobs on one machine"
+-}}
+{{- range $key, $remedy := $instead -}}
+{{- $inner := $.Values.config -}}
+{{- $there := true -}}
+{{- range splitList "." $key -}}
+{{- if and $there (kindIs "map" $inner) (hasKey $inner .) -}}
+{{- $inner = get $inner . -}}
+{{- else -}}
+{{- $there = false -}}
+{{- end -}}
+{{- end -}}
+{{- if $there -}}
+{{- fail (printf "config.%s is written by the chart: %s" $key $remedy) -}}
+{{- end -}}
+{{- end -}}
+{{- $cluster := include "batchkeeper.section" (list . "cluster") | fromYaml -}}
+{{- if not (has (toString $cluster.kind) (list "kubernetes" "runai")) -}}
+{{- fail "config.cluster.kind: a pod runs jobs on its cluster: say kubernetes or runai" -}}
+{{- end -}}
+{{- if and (include "batchkeeper.alone" .) (gt (int .Values.replicas) 1) -}}
+{{- fail (printf "specs.accessMode is %s, which one pod can mount: set replicas to 1, or use ReadWriteMany" .Values.specs.accessMode) -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,131 @@
+"""The rights that the chart gives: what the daemon asks for at its start, no verb more, none less."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, REVIEW_RULES, Right, rules_for
+from controller.adapters.kube_foreign import Kind, runai_kinds
+from tests.chart.helm import CHART, CI, NAMESPACE, RELEASE, Document, Helm, one, several
+from tests.chart.rights import HERE, as_asked_for, rendered
+from tests.kube_pure.test_role import ROLE
+
+Rule = tuple[str, str, frozenset[str]]
+RUNAI = CHART / "ci" / "runai-values.yaml"
+CLUSTER = CHART / "ci" / "cluster-values.yaml"
+ONE = CHART / "ci" / "one-values.yaml"
+WATCHED = CHART / "ci" / "watched-values.yaml"
+VOLCANO = Kind("batch.volcano.sh", "v1alpha1", "jobs", "VolcanoJob")
+
+
+def given(role: Document) -> set[Rule]:
+    """Group, resource and verbs of each rule."""
+    return {
+        (group, resource, frozenset(rule["verbs"]))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def asked(rights: tuple[Right, ...]) -> set[Rule]:
+    """The same of what the program asks for."""
+    return {(right.group, right.resource, frozenset(right.verbs)) for right in rights}
+
+
+def test_each_namespace_gets_what_the_daemon_asks_for(helm: Helm) -> None:
+    """A Role and its binding in every work namespace, and one for the Lease in the release's own."""
+    documents = helm.template(CLUSTER)
+    name = f"{RELEASE}-batchkeeper"
+    roles = {d["metadata"]["namespace"]: given(d) for d in several(documents, "Role", name)}
+    assert roles == dict.fromkeys(("batches", "more-batches"), asked((*rules_for(()), *EVENT_RULES)))
+    (lease,) = several(documents, "Role", f"{name}-lease")
+    assert (lease["metadata"]["namespace"], given(lease)) == (NAMESPACE, asked(LEASE_RULES))
+    assert given(one(documents, "ClusterRole")) == asked(REVIEW_RULES)
+
+
+def test_counted_kinds_are_read(helm: Helm) -> None:
+    """Run:ai's, and those that the configuration names, are listed and read: nothing else."""
+    (role,) = (
+        d for d in several(helm.template(RUNAI), "Role") if not d["metadata"]["name"].endswith("lease")
+    )
+    assert role["metadata"]["namespace"] == "runai-talmo-lab"
+    assert given(role) == asked((*rules_for((*runai_kinds(stopped_counts=True), VOLCANO)), *EVENT_RULES))
+
+
+def test_it_is_the_plain_manifest(helm: Helm) -> None:
+    """deploy/role.yaml, for whoever uses no Helm, gives the same."""
+    plain = list(YAML(typ="safe", pure=True).load_all(ROLE.read_text(encoding="utf-8")))
+    config = {"cluster": {"kind": "runai"}, "kubernetes": {"counted": None}}
+    documents = helm.template(
+        RUNAI,
+        namespace="batchkeeper",
+        fullnameOverride="batchkeeper",
+        workNamespaces=["batches"],
+        config=config,
+    )
+    for kind in ("Role", "ClusterRole"):
+        ours = {(d["metadata"].get("namespace"), frozenset(given(d))) for d in several(documents, kind)}
+        assert ours == {(d["metadata"].get("namespace"), frozenset(given(d))) for d in several(plain, kind)}
+    for kind in ("RoleBinding", "ClusterRoleBinding"):
+        assert {json.dumps(d["subjects"]) for d in several(documents, kind)} == {
+            json.dumps(d["subjects"]) for d in several(plain, kind)
+        }
+
+
+@pytest.mark.parametrize("values", CI, ids=lambda path: path.stem)
+def test_nothing_dangerous(helm: Helm, values: Path) -> None:
+    """No wildcard, no secrets, no making of pods, no exec; and every Role is bound to the account."""
+    documents = helm.template(values)
+    roles = [*several(documents, "Role"), *several(documents, "ClusterRole")]
+    for role in roles:
+        for group, resource, verbs in given(role):
+            assert "*" not in (group, resource, *verbs)
+            assert resource not in ("secrets", "pods/exec", "pods/attach", "serviceaccounts/token")
+            assert not (resource == "pods" and verbs & {"create", "update", "patch", "delete"})
+            assert not verbs & {"escalate", "bind", "impersonate", "deletecollection"}
+    bindings = [*several(documents, "RoleBinding"), *several(documents, "ClusterRoleBinding")]
+    assert {
+        (b["roleRef"]["kind"], b["roleRef"]["name"], b["metadata"].get("namespace")) for b in bindings
+    } == {(r["kind"], r["metadata"]["name"], r["metadata"].get("namespace")) for r in roles}
+    account = one(documents, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    for binding in bindings:
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]
+
+
+def test_what_is_not_wanted_is_not_given(helm: Helm) -> None:
+    """Without token reviews nothing on the whole cluster, without Events none; without rbac none."""
+    config = {"cluster": {"kind": "kubernetes"}, "kubernetes": {"events": False}}
+    quiet = several(helm.template(CLUSTER, config=config), "Role", f"{RELEASE}-batchkeeper")
+    assert [given(role) for role in quiet] == [asked(rules_for(()))] * 2
+    documents = helm.template(ONE)
+    assert not several(documents, "ClusterRole")
+    assert not several(documents, "ClusterRoleBinding")
+    assert not [d for d in helm.template(WATCHED) if "Role" in d["kind"]]
+
+
+def test_the_token_is_for_the_daemon_alone(helm: Helm) -> None:
+    """The account gives its token to no pod by itself; the daemon's pods ask for it."""
+    documents = helm.template(CLUSTER)
+    assert one(documents, "ServiceAccount")["automountServiceAccountToken"] is False
+    spec = one(documents, "Deployment")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is True
+
+
+def test_the_end_to_end_tests_have_the_charts_rights(helm: Helm) -> None:
+    """What their places get is what the chart renders; without Helm they get the same rules."""
+    kind = Kind("run.ai", "v1", "runaijobs", "RunaiJob")
+    for kinds in ((), (kind,)):
+        chart, plain = json.loads(rendered(kinds)), as_asked_for(kinds)
+        assert "helm.sh/chart" in chart[0]["metadata"]["labels"]
+        rules = set[Rule]().union(*(given(d) for d in several(chart, "Role")))
+        assert rules == given(one(plain, "Role"))
+        assert given(one(chart, "ClusterRole")) == given(one(plain, "ClusterRole"))
+        assert {s["name"] for d in chart for s in d.get("subjects", ())} == {
+            s["name"] for d in plain for s in d.get("subjects", ())
+        }
+        assert HERE in json.dumps(chart)
