@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from controller.core.owners import OwnerRule, Provenance, ownership
 from controller.core.policy import breaches
 from controller.core.problem import Problem
 from controller.core.spec import BatchSpec
-from controller.ports import SpecFile
+from controller.ports import NamedFile, SpecFile
 from controller.spec_pass import Reader, Reading
 from controller.specfile import SpecDefaults, read_spec_safely
 
@@ -26,17 +26,21 @@ from controller.specfile import SpecDefaults, read_spec_safely
 def owner_rules(settings: Settings) -> Sequence[OwnerRule]:
     """The operator's owner map out of the settings."""
     return [
-        OwnerRule(user=rule.user, folder=rule.folder, namespace=rule.namespace, uid=rule.uid)
+        OwnerRule(
+            user=rule.user, folder=rule.folder, source=rule.source, namespace=rule.namespace, uid=rule.uid
+        )
         for rule in settings.specs.owners
     ]
 
 
 def reader_of(settings: Settings) -> Reader:
-    """How the daemon reads a file of its watched folder."""
+    """How the daemon reads a spec of a watched store."""
 
     async def read(file: SpecFile) -> Reading:
         if file.error:
             return Reading(None, (file.error,))
+        if not file.folder or settings.specs.folder is None:
+            return await _read_from_afar(settings, file)
         return await _read(settings, file, Path(file.folder), settings.specs.folder.absolute())
 
     return read
@@ -57,14 +61,18 @@ async def read_spec_text(settings: Settings, content: bytes, *, name: str, user:
 
     ``name`` tells YAML from JSON by its ending. Relative working folders start at the state folder.
     """
+    return await _read_from_afar(settings, SpecFile(key=name, content=content, folder="", user=user))
+
+
+async def _read_from_afar(settings: Settings, file: SpecFile) -> Reading:
+    """A spec that lies in no folder of this machine: what it names is what came with it, and nothing else."""
     folder = settings.state_dir.absolute() / SENT
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    file = SpecFile(key=name, content=content, folder=str(folder), user=user)
-    return await _read(settings, file, folder, folder)
+    return await _read(settings, file, folder, folder, file.beside)
 
 
 SENT = "sent"
-"""The folder in which specs that were sent begin; nothing is ever put there."""
+"""The folder in which such specs begin; nothing is ever put there."""
 
 
 def _load(path: Path) -> tuple[Path, bytes]:
@@ -76,14 +84,22 @@ LIMIT = 256 * 1024
 """Bytes of a spec that are ever read; the reader refuses what is longer."""
 
 
-async def _read(settings: Settings, file: SpecFile, folder: Path, root: Path) -> Reading:
+async def _read(
+    settings: Settings,
+    file: SpecFile,
+    folder: Path,
+    root: Path,
+    beside: Mapping[str, NamedFile] | None = None,
+) -> Reading:
     defaults = SpecDefaults(
         max_concurrent=settings.max_concurrent,
         namespace=settings.namespace,
         user=file.user,
         workdir=settings.local.workdir,
     )
-    read = await read_spec_safely(file.content, name=file.key, folder=folder, root=root, defaults=defaults)
+    read = await read_spec_safely(
+        file.content, name=file.key, folder=folder, root=root, defaults=defaults, beside=beside
+    )
     warnings = tuple(str(warning) for warning in read.warnings)
     names = (read.csv,) if read.csv else ()
     if read.spec is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from controller.config import ConfigError, Settings, load, schema
+from controller.config import ConfigError, Settings, load, schema, specs
 from controller.config.complaints import leaves, variable
 from controller.config.policy import policy_of
 from controller.config.reading import read_config
@@ -50,8 +50,8 @@ def test_the_shipped_file_says_the_defaults() -> None:
     """What config.yaml says about a default is the default; its paths start at its own folder."""
     here = SHIPPED.absolute().parent
     default = Settings()
-    specs = default.specs.model_copy(update={"folder": here / default.specs.folder})
-    anchored = default.model_copy(update={"state_dir": here / default.state_dir, "specs": specs})
+    stores = default.specs.model_copy(update={"folder": here / "specs"})
+    anchored = default.model_copy(update={"state_dir": here / default.state_dir, "specs": stores})
     assert load(SHIPPED) == anchored
 
 
@@ -74,7 +74,11 @@ def test_every_key_is_described() -> None:
     """Every key has its docstring, which tells its unit and what its empty value means."""
     fields = [
         (section, name, field)
-        for section in (Settings, *(type(value) for _, value in Settings()), schema.Mongod, schema.Owner)
+        for section in (
+            Settings,
+            *(type(value) for _, value in Settings()),
+            *(schema.Mongod, schema.Owner, specs.S3, specs.ConfigMaps),
+        )
         if isinstance(section, type) and issubclass(section, BaseModel)
         for name, field in section.model_fields.items()
     ]
@@ -216,8 +220,14 @@ def test_all_complaints_come_at_once(write: Write, monkeypatch: pytest.MonkeyPat
         ("specs: {owners: [{folder: a}]}", "c.yaml:1: specs.owners.0.user: is missing"),
         (
             "specs: {owners: [{user: a}]}",
-            "c.yaml:1: specs.owners.0: needs exactly one of folder, namespace and uid",
+            "c.yaml:1: specs.owners.0: needs exactly one of folder, source, namespace and uid",
         ),
+        ("specs: {owners: [{user: a, source: x}]}", "c.yaml:1: specs.owners.0.source: must match"),
+        ("specs: {s3: {prefix: a}}", "c.yaml:1: specs.s3: needs bucket, else no store is watched"),
+        ("specs: {s3: {bucket: A_b}}", "c.yaml:1: specs.s3.bucket: must match"),
+        ("specs: {s3: {bucket: lab, prefix: /a}}", "c.yaml:1: specs.s3.prefix: must match"),
+        ("specs: {s3: {secret_access_key: x}}", "c.yaml:1: specs.s3.secret_access_key: no such key"),
+        ("specs: {configmaps: {namespace: lab}}", "specs.configmaps: ConfigMaps lie in a cluster: set"),
         ("specs: {owners: [{usr: a, uid: 1, user: b}]}", "c.yaml:1: specs.owners.0.usr: no such key"),
         ("store: {database: a.b}", "c.yaml:1: store.database: must match"),
         (
@@ -325,6 +335,11 @@ def test_every_key_has_its_own_variable() -> None:
     """No two keys are overridden by the same variable."""
     names = [variable(where) for where in leaves(Settings)]
     assert len(names) == len(set(names))
+
+
+def test_a_folder_is_not_needed(write: Write) -> None:
+    """null means none, in the file and as a variable; the other stores are watched by themselves."""
+    assert load(write("specs: {folder: null, s3: {bucket: lab}}")).specs.folder is None
 
 
 def test_host_paths_are_anybodys_on_one_machine_only(write: Write) -> None:

@@ -40,6 +40,8 @@ class Draft:
 
 def draft(source: Path, spec: BatchSpec, settings: Settings) -> Draft:
     """Write the copy beside where it will appear. Raises ``BatchkeeperError``, one line."""
+    if settings.specs.folder is None:
+        raise BatchkeeperError("specs.folder is null: name a folder that the spec can be dropped into")
     source, folder = source.absolute(), settings.specs.folder.absolute()
     target = folder / source.name
     if target == source:

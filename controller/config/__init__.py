@@ -29,6 +29,7 @@ from controller.config.complaints import (
 )
 from controller.config.kubernetes import Kubernetes, Runai
 from controller.config.reading import ConfigError, ConfigFile, read_config
+from controller.config.specs import Specs
 
 __all__ = ["CONFIG_FILE", "ConfigError", "Settings", "load"]
 
@@ -71,7 +72,7 @@ class Settings(BaseSettings):
     """Folder for the mongod of our own, local jobs and the lock that keeps a second daemon out."""
 
     store: schema.Store = schema.Store()
-    specs: schema.Specs = schema.Specs()
+    specs: Specs = Specs()
     cluster: schema.Cluster = schema.Cluster()
     local: schema.Local = schema.Local()
     kubernetes: Kubernetes = Kubernetes()
@@ -146,6 +147,11 @@ def load(path: Path | None = None) -> Settings:
         complaints = complaints or [" ".join(str(error).split())]
     if complaints:
         raise ConfigError(*dict.fromkeys(complaints))
+    if settings.specs.configmaps.namespace and settings.cluster.kind == "local":
+        raise ConfigError(
+            "specs.configmaps: ConfigMaps lie in a cluster: set cluster.kind to kubernetes or runai, or "
+            "leave specs.configmaps.namespace empty"
+        )
     return _in_its_project(settings)
 
 

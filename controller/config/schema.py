@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -139,10 +138,12 @@ class Store(Section):
 
 
 class Owner(Section):
-    """Whose the specs are: those of a folder, for a namespace, or of a file owner on this machine."""
+    """Whose the specs are: those of a place, for a namespace, or of a file owner on this machine."""
 
     folder: str = ""
     """Folder below `specs.folder`, and all below it."""
+    source: str = Field("", pattern=r"^((s3|configmap)://\S+)?$")
+    """Place in a bucket or among ConfigMaps, and all below it: `s3://lab/specs/salk`, `configmap://lab`."""
     namespace: str = ""
     """The spec's namespace."""
     uid: int | None = Field(None, ge=0)
@@ -152,21 +153,10 @@ class Owner(Section):
 
     @model_validator(mode="after")
     def _one_condition(self) -> Owner:
-        if sum((bool(self.folder), bool(self.namespace), self.uid is not None)) != 1:
-            raise ValueError("needs exactly one of folder, namespace and uid beside user")
+        conditions = (bool(self.folder), bool(self.source), bool(self.namespace), self.uid is not None)
+        if sum(conditions) != 1:
+            raise ValueError("needs exactly one of folder, source, namespace and uid beside user")
         return self
-
-
-class Specs(Section):
-    """The watched store of batch specs."""
-
-    folder: Path = Path("specs")
-    """Folder that specs are dropped into."""
-    interval: Duration = timedelta(seconds=2)
-    """How often it is looked at. A file counts when two looks found it the same."""
-    owners: Annotated[tuple[Owner, ...], NoDecode, BeforeValidator(listed)] = ()
-    """Whose a spec is, first match wins; a spec's `owner:` must then agree. Empty: the file's owner on
-    this machine decides permissions, and `owner:` is shown only."""
 
 
 class Cluster(Section):

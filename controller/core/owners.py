@@ -2,7 +2,9 @@
 
 The map wins over the spec: an ``owner:`` that the map does not confirm is a problem, for otherwise a
 spec could run in anybody's name. Without a map (one machine) ``owner:`` is shown and decides nothing.
-Called by ``intake`` for every spec, once its namespace is read.
+In a bucket or a ConfigMap no file has an owner: what the map does not give to a user belongs to the store
+itself, which is nobody (only admins may act on it), and an ``owner:`` needs a line of the map.
+Called by ``reading`` for every spec, once its namespace is read.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOCAL = "local:"
+ELSEWHERE = "://"
+"""In the key of a spec that lies in no folder: ``s3://bucket/key``, ``configmap://namespace/name/key``. No
+path of a folder has two slashes in a row, so no file can pass for one of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,13 @@ class OwnerRule:
     """Below the watched folder; what lies deeper belongs to it too. ``.`` is the watched folder itself."""
     namespace: str = ""
     uid: int | None = None
+    source: str = ""
+    """A place in a bucket or among ConfigMaps, with all below it: ``s3://lab/specs/salk``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a spec comes from. ``key`` and ``uid`` as its source gave them; ``user`` is ``local:…``."""
+    """Where a spec comes from. ``key``, ``uid`` and ``user`` as its source gave them."""
 
     key: str
     namespace: str
@@ -46,7 +53,7 @@ class Ownership:
 
 def ownership(rules: Sequence[OwnerRule], origin: Provenance, claimed: str = "") -> Ownership:
     """Whose the spec is. ``claimed`` is its ``owner:``, or empty. The first rule that applies decides."""
-    if not rules:
+    if not rules and origin.user.startswith(LOCAL):
         return Ownership(origin.user, claimed or origin.user)
     rule = next((rule for rule in rules if _applies(rule, origin)), None)
     user = rule.user if rule else origin.user
@@ -59,7 +66,11 @@ def _applies(rule: OwnerRule, origin: Provenance) -> bool:
         return rule.uid == origin.uid
     if rule.namespace:
         return rule.namespace == origin.namespace
-    return bool(rule.folder) and _is_below(posixpath.dirname(origin.key), posixpath.normpath(rule.folder))
+    if rule.source:
+        return ELSEWHERE in origin.key and (origin.key + "/").startswith(rule.source.rstrip("/") + "/")
+    if not rule.folder or ELSEWHERE in origin.key:
+        return False
+    return _is_below(posixpath.dirname(origin.key), posixpath.normpath(rule.folder))
 
 
 def _is_below(folder: str, above: str) -> bool:
@@ -70,7 +81,7 @@ def _disagreement(rule: OwnerRule | None, origin: Provenance, claimed: str) -> s
     if rule is None:
         return (
             f"owner: {claimed!r} can't be confirmed: the operator's map (specs.owners) has no line for this "
-            f"spec, and its file belongs to {origin.user}; leave owner out, or ask the operator for a line"
+            f"spec, which belongs to {origin.user}; leave owner out, or ask the operator for a line"
         )
     return (
         f"owner: {claimed!r} disagrees with the operator's map (specs.owners): {_what(rule)} belong to "
@@ -81,4 +92,6 @@ def _disagreement(rule: OwnerRule | None, origin: Provenance, claimed: str) -> s
 def _what(rule: OwnerRule) -> str:
     if rule.uid is not None:
         return f"files of uid {rule.uid}"
+    if rule.source:
+        return f"specs in {rule.source}"
     return f"specs for namespace {rule.namespace}" if rule.namespace else f"specs in folder {rule.folder}"

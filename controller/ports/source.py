@@ -15,7 +15,7 @@ class NamedFile:
     error: str = ""
     """One line for people: not there, outside the folder, not a regular file …"""
     truncated: bool = False
-    """The file is larger than the source's limit: ``content`` ends one byte past it."""
+    """The file is larger than the source's limit: ``content`` ends one byte past it, or was not fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,18 @@ class SpecFile:
     key: str
     content: bytes
     folder: str
-    """Where the spec's relative paths are resolved; reading outside the watched folder is refused."""
+    """Where the spec's relative paths are resolved; reading outside the watched folder is refused. Empty: it
+    lies in no folder of this machine, and what it names comes in ``beside`` only."""
     user: str
-    """``local:<os user of the file>``; ``core.owners`` says what the operator's map makes of it."""
+    """Whose it is where the operator's map has no word: ``local:<os user of the file>`` in a folder, else the
+    store itself (``s3:<bucket>``), which is nobody. See ``core.owners``."""
     uid: int | None = None
     """Numeric owner of the file, where the source knows one."""
     error: str = ""
     """Why it could not be read, in one line (``content`` is empty then); the other files are served."""
     truncated: bool = False
-    """The file is larger than the source's limit: ``content`` ends one byte past it. Refuse it."""
+    """The file is larger than the source's limit: ``content`` ends one byte past it, or was not fetched and
+    ``error`` says so. Refuse it."""
     beside: Mapping[str, NamedFile] = field(default_factory=dict)
     """The files that ``depends`` asked for, by the path that the spec wrote."""
 

@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from controller.core.problem import Problem
+from controller.ports import NamedFile
 from controller.specfile.reader import ReadSpec, SpecDefaults, read_spec
 
 HEAD = Struct("!cQ")
@@ -62,6 +63,7 @@ class Request:
     csv_cpu: int
     memory: int
     csv_memory: int
+    beside: Mapping[str, NamedFile] | None = None
 
 
 def main() -> None:
@@ -94,6 +96,7 @@ def _answer(request: Request, answers: BinaryIO, start: int) -> Iterator[tuple[K
             folder=request.folder,
             root=request.root,
             defaults=request.defaults,
+            beside=request.beside,
             on_csv=on_csv,
         )
     except MemoryError:

@@ -1,4 +1,6 @@
-"""Reads the csv file that a spec names: inside the watched folder only, whole, with the line of every row."""
+"""The csv file that a spec names, whole, with the line of every row: out of the watched folder and from
+nowhere else, or as it came with the spec.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,11 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.ports import NamedFile
 from controller.specfile.problems import Problems, shown
 from controller.specfile.scalars import env_name
 from controller.specfile.text import MAX_CSV_BYTES, Unreadable, decoded
@@ -36,8 +39,7 @@ class Table:
 
 def located(path: str, folder: Path, root: Path) -> Path:
     """The file that a spec in ``folder`` names, links followed; raises ``Unreadable`` outside ``root``."""
-    if path.startswith("/") or "\\" in path:
-        raise Unreadable(f"{shown(path)} must be relative to the spec, with / between folders")
+    _check_relative(path)
     try:
         target = (folder / path).resolve(strict=True)
         inside = target.is_relative_to(root.resolve(strict=True))
@@ -50,6 +52,17 @@ def located(path: str, folder: Path, root: Path) -> Path:
     if not inside:
         raise Unreadable(f"{shown(path)} leads out of the watched folder: copy the file into it")
     return target
+
+
+def handed(path: str, beside: Mapping[str, NamedFile]) -> bytes:
+    """The bytes that came with a spec whose source is no folder of this machine; raises ``Unreadable``."""
+    _check_relative(path)
+    file = beside.get(path, NamedFile(error="no such file"))
+    if file.truncated:
+        raise Unreadable(f"{shown(path)} is larger than 32 MiB: split the batch")
+    if file.error:
+        raise Unreadable(f"{shown(path)}: {file.error}: put the file beside the spec, or correct the path")
+    return file.content
 
 
 def fetched(target: Path) -> bytes:
@@ -139,6 +152,11 @@ def _even(
         else:
             cells = f"{len(record)} cell{'' if len(record) == 1 else 's'}"
             problems.add(_FIELD, f"this row has {cells}, the header {width}", line=line, file=path)
+
+
+def _check_relative(path: str) -> None:
+    if path.startswith("/") or "\\" in path:
+        raise Unreadable(f"{shown(path)} must be relative to the spec, with / between folders")
 
 
 def _why(error: Exception) -> str:

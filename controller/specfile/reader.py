@@ -18,11 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from controller.core.problem import Problem
 from controller.core.settings import rules_of
 from controller.core.spec import BatchSpec, Task
+from controller.ports import NamedFile
 from controller.specfile import models, tasks
 from controller.specfile.checks import check
 from controller.specfile.complaints import complain
 from controller.specfile.convert import document, job_input
-from controller.specfile.csvfile import Table, fetched, located, parsed
+from controller.specfile.csvfile import Table, fetched, handed, located, parsed
 from controller.specfile.json_reading import read_json
 from controller.specfile.nodes import Fields, Items, Node, dotted, plain_data
 from controller.specfile.problems import Problems
@@ -78,12 +79,14 @@ def read_spec(
     folder: Path,
     root: Path,
     defaults: SpecDefaults,
+    beside: Mapping[str, NamedFile] | None = None,
     on_csv: Callable[[], None] = lambda: None,
 ) -> ReadSpec:
     """Read a spec; all its problems at once, except that a syntax error stands alone.
 
     ``name``: the file's, shown in messages; ``.json`` is read as JSON, all else as YAML. ``folder``:
     where its relative paths start; ``root``: the watched folder, out of which nothing is read.
+    ``beside``: the files that came with it, of which alone its csv may be one; None: it lies in ``folder``.
     ``on_csv`` is called before a csv file is read, which takes longer. Raises nothing but what means a
     bug: ``MemoryError`` for want of memory excepted.
     """
@@ -97,7 +100,7 @@ def read_spec(
     data = plain_data(node)
     parts = _validated(data, problems)
     check(data, problems)
-    source, table = _table(parts.get("tasks"), folder, root, problems, on_csv)
+    source, table = _table(parts.get("tasks"), folder, root, beside, problems, on_csv)
     expanded = _expanded(parts, data, table, problems)
     _warn(parts, expanded, problems)
     result = ReadSpec(None, problems.found, problems.warned, source, _lines(node))
@@ -148,15 +151,20 @@ def _section(name: str, data: Mapping[str, Any]) -> Any:
 
 
 def _table(
-    section: models.Tasks | None, folder: Path, root: Path, problems: Problems, on_csv: Callable[[], None]
+    section: models.Tasks | None,
+    folder: Path,
+    root: Path,
+    beside: Mapping[str, NamedFile] | None,
+    problems: Problems,
+    on_csv: Callable[[], None],
 ) -> tuple[str, Table | None]:
     if section is None or section.csv is None:
         return "", None
     written = section.csv.path
     try:
-        target = located(written, folder, root)
+        target = located(written, folder, root) if beside is None else None
         on_csv()
-        content = fetched(target)
+        content = handed(written, beside or {}) if target is None else fetched(target)
     except Unreadable as error:
         problems.add(("tasks", "csv", "path"), str(error))
         return written, None

@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from controller.core.problem import Problem
 from controller.core.spec import Task
-from controller.ports import Unavailable
+from controller.ports import NamedFile, Unavailable
 from controller.specfile.child import HEAD, Kind, Request
 from controller.specfile.reader import ReadSpec, SpecDefaults, read_spec
 from controller.specfile.text import MAX_SPEC_BYTES
@@ -63,7 +63,14 @@ class SpecReader:
         await self.close()
 
     async def read(
-        self, content: bytes, *, name: str, folder: Path, root: Path, defaults: SpecDefaults
+        self,
+        content: bytes,
+        *,
+        name: str,
+        folder: Path,
+        root: Path,
+        defaults: SpecDefaults,
+        beside: Mapping[str, NamedFile] | None = None,
     ) -> ReadSpec:
         """``read_spec`` within the limits; past one of them the answer is a problem that says so.
 
@@ -82,6 +89,7 @@ class SpecReader:
             csv_cpu=limits.csv_cpu,
             memory=limits.memory,
             csv_memory=limits.csv_memory,
+            beside=beside,
         )
         async with self._lock:
             process = await self._started()
@@ -165,14 +173,22 @@ _warm: dict[asyncio.AbstractEventLoop, tuple[SpecReader, asyncio.Task[None]]] = 
 
 
 async def read_spec_safely(
-    content: bytes, *, name: str, folder: Path, root: Path, defaults: SpecDefaults
+    content: bytes,
+    *,
+    name: str,
+    folder: Path,
+    root: Path,
+    defaults: SpecDefaults,
+    beside: Mapping[str, NamedFile] | None = None,
 ) -> ReadSpec:
     """``SpecReader.read`` by a reader with the usual limits, which stays warm until the loop ends."""
     loop = asyncio.get_running_loop()
     if loop not in _warm:
         reader = SpecReader()
         _warm[loop] = reader, loop.create_task(_keep(reader), name="spec reader")
-    return await _warm[loop][0].read(content, name=name, folder=folder, root=root, defaults=defaults)
+    return await _warm[loop][0].read(
+        content, name=name, folder=folder, root=root, defaults=defaults, beside=beside
+    )
 
 
 async def _keep(reader: SpecReader) -> None:

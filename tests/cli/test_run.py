@@ -32,6 +32,7 @@ def running(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
             SimpleNamespace(parts=place.parts, daemon=daemon, specs=SimpleNamespace(refused=refused), url="")
         )
         while not stop.is_set():
+            assert settings.specs.folder
             for path in settings.specs.folder.glob("[!.]*.yaml"):
                 reading = await read_spec_file(settings, path, user=local_user())
                 assert reading.spec

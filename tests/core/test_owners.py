@@ -104,3 +104,55 @@ def test_a_claim_that_disagrees_says_with_what(origin: Provenance, parts: tuple[
     assert all(part in found.problem for part in parts)
     assert len(found.problem.splitlines()) == 1
     assert found.user == ownership(MAP, origin).user
+
+
+def elsewhere(key: str, namespace: str = "default") -> Provenance:
+    """A spec that lies in a bucket."""
+    return Provenance(key, namespace, "s3:lab", None)
+
+
+SALK = OwnerRule("salk", source="s3://lab/specs/salk")
+
+
+@pytest.mark.parametrize("written", ["s3://lab/specs/salk", "s3://lab/specs/salk/"])
+@pytest.mark.parametrize(
+    ("key", "user"),
+    [
+        ("s3://lab/specs/salk/a.yaml", "salk"),
+        ("s3://lab/specs/salk/deep/er/a.yaml", "salk"),
+        ("s3://lab/specs/salk2/a.yaml", "s3:lab"),
+        ("s3://lab2/specs/salk/a.yaml", "s3:lab"),
+        ("s3://lab/specs/a.yaml", "s3:lab"),
+    ],
+)
+def test_a_place_in_a_bucket_is_somebodys(written: str, key: str, user: str) -> None:
+    """The place and all below it, to the letter; the rest of the bucket is nobody's."""
+    assert ownership((OwnerRule("salk", source=written),), elsewhere(key)).user == user
+
+
+def test_a_folders_line_gives_away_nothing_outside_of_the_folder() -> None:
+    """``folder: .`` is every file in the watched folder, and no object of a bucket."""
+    rules = (OwnerRule("all", folder="."), OwnerRule("alice", folder="alice"))
+    assert ownership(rules, elsewhere("s3://lab/alice/a.yaml")).user == "s3:lab"
+    assert ownership(rules, provenance("x/a.yaml")).user == "all"
+
+
+def test_no_folder_can_pass_for_a_bucket() -> None:
+    """A path never has two slashes in a row, whatever its folders are called."""
+    assert ownership((SALK,), provenance("s3:/lab/specs/salk/a.yaml")).user == "local:carol"
+    assert ownership((OwnerRule("mallory", source="x"),), provenance("x/a.yaml")).user == "local:carol"
+
+
+@pytest.mark.parametrize("rules", [(), (SALK,)])
+def test_in_a_bucket_a_claim_needs_a_line_of_the_map(rules: tuple[OwnerRule, ...]) -> None:
+    """Also where there is no map at all: who put the object there is not known."""
+    found = ownership(rules, elsewhere("s3://lab/specs/a.yaml"), "eberrigan")
+    assert found.user == "s3:lab"
+    assert "'eberrigan' can't be confirmed" in found.problem
+    assert ownership(rules, elsewhere("s3://lab/specs/a.yaml")).problem == ""
+
+
+def test_a_claim_that_disagrees_names_the_place() -> None:
+    """As it stands in the map."""
+    problem = ownership((SALK,), elsewhere("s3://lab/specs/salk/a.yaml"), "mallory").problem
+    assert "specs in s3://lab/specs/salk belong to salk" in problem

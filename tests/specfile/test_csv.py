@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from controller.core.spec import Task
+from controller.ports import NamedFile
+from controller.specfile import read_spec
 from controller.specfile.tasks import hashed_id
-from tests.specfile.reading import good, read, told
+from tests.specfile.reading import DEFAULTS, good, read, told
 
 CSV = "traits.csv"
 SECRET = "looks like a secret: put it into a Secret and name that in job.envFromSecret"
@@ -160,3 +162,51 @@ def test_the_csv_is_named_even_when_it_is_missing(tmp_path: Path) -> None:
     """Whoever watches the spec must watch that file too, to read both again once it is there."""
     assert read(SPEC, tmp_path).csv == "traits.csv"
     assert read(HEAD + "tasks: {range: {name: I, from: 1, to: 2}}").csv == ""
+
+
+class TestHanded:
+    """A csv that came with its spec, from a store that is no folder."""
+
+    def problems(self, tmp_path: Path, *files: tuple[str, NamedFile], path: str = CSV) -> list[str]:
+        """What is told of a spec that came with these files; what lies in the folder is none of them."""
+        put(tmp_path, "id\nwrong\n")
+        spec = HEAD + f"tasks: {{csv: {{path: {path}}}}}"
+        result = read_spec(
+            spec.encode(),
+            name="s3://lab/a.yaml",
+            folder=tmp_path,
+            root=tmp_path,
+            defaults=DEFAULTS,
+            beside=dict(files),
+        )
+        assert result.csv == path
+        ids = [task.id for task in result.spec.tasks] if result.spec else []
+        return [str(problem) for problem in result.problems] or ids
+
+    def test_its_rows_are_the_tasks(self, tmp_path: Path) -> None:
+        """And not those of a file of the same name on this machine."""
+        assert self.problems(tmp_path, (CSV, NamedFile(b"id\nx\ny\n"))) == ["x", "y"]
+
+    @pytest.mark.parametrize(
+        ("files", "says"),
+        [
+            ((), "'traits.csv': no such file: put the file beside the spec, or correct the path"),
+            (((CSV, NamedFile(error="access denied")),), "'traits.csv': access denied: put"),
+            (
+                ((CSV, NamedFile(error="has many bytes", truncated=True)),),
+                "'traits.csv' is larger than 32 MiB",
+            ),
+            (((CSV, NamedFile(b"id\n")),), "has no rows below its header"),
+        ],
+    )
+    def test_what_can_t_be_had(
+        self, tmp_path: Path, files: tuple[tuple[str, NamedFile], ...], says: str
+    ) -> None:
+        """One problem, which says what to do; the folder is not looked into instead."""
+        (problem,) = self.problems(tmp_path, *files)
+        assert says in problem
+
+    def test_it_is_relative(self, tmp_path: Path) -> None:
+        """As in a folder."""
+        (problem,) = self.problems(tmp_path, path="/traits.csv")
+        assert "must be relative to the spec" in problem
