@@ -7,7 +7,7 @@ a crash: a batch that stopped half-way through its expansion goes on when its sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -50,7 +50,7 @@ async def accept(
     spec: BatchSpec,
     *,
     source: str,
-    other_sources: frozenset[str] = frozenset(),
+    other_sources: Container[str] = frozenset(),
 ) -> Taken:
     """Make the batch that the spec asks for, or bring the one of its name up to it (O1).
 
@@ -180,7 +180,7 @@ async def _known(
     batch: Batch,
     spec: BatchSpec,
     source: str,
-    other_sources: frozenset[str],
+    other_sources: Container[str],
 ) -> Taken:
     if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
         if missing := await expand(store, batch, spec):
@@ -206,7 +206,7 @@ async def _known(
     return Taken(Outcome.CHANGED, batch, tuple(sentences) or ("nothing that matters changed",))
 
 
-def _why_refused(batch: Batch, spec: BatchSpec, source: str, other_sources: frozenset[str]) -> list[str]:
+def _why_refused(batch: Batch, spec: BatchSpec, source: str, other_sources: Container[str]) -> list[str]:
     if batch.status.closed:
         ended = f"batch {batch.name} has ended ({batch.status.value}); its name stays its own for ever"
         return [f"{ended}: give the changed spec another name, or use 'batchkeeper retry'"]

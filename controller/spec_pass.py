@@ -1,7 +1,8 @@
-"""The spec pass: what lies in the watched store becomes batches, and each file is told what became of it.
+"""The spec pass: what lies in a watched store becomes batches, and each file is told what became of it.
 
-Run by the daemon on its own interval. One bad file costs that file; what can't be taken in now, because
-the store is away, is kept and tried again. Nothing here depends on who leads: the names are unique.
+Run by the daemon on its own interval, one for each watched store (``spec_stores``), so that none waits for
+another. One bad file costs that file; what can't be taken in now, because the store is away, is kept and
+tried again. Nothing here depends on who leads: the names are unique.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ class SpecPass:
     view_of: Callable[[Batch, Gate], Awaitable[View]]
     on_batch: Callable[[str], None] = lambda batch_id: None
     """Told that a batch is new or changed, so that it gets a pass at once."""
+    start: str = ""
+    """What the keys of this store begin with; empty: it is the folder, whose keys are paths."""
+    peers: list[SpecPass] = field(default_factory=list)
+    """The passes over the other watched stores."""
+    _keys: frozenset[str] | None = None
+    """The keys of the last good scan; None: there was none yet."""
+    _away: str = ""
+    """Why the store can't be read, as it was told last."""
     _kept: dict[str, SpecFile] = field(default_factory=dict)
     _refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _batches: dict[str, str] = field(default_factory=dict)
@@ -64,13 +73,7 @@ class SpecPass:
     async def scan(self) -> int:
         """One look at the watched store; returns how many files were taken in or refused."""
         engine, taken = self.engine, 0
-        started = engine.clock.monotonic()
-        try:
-            for file in await self.source.scan():
-                self._kept[file.key] = file
-        except Unavailable as error:
-            engine.journal.trouble("spec store", error)
-            engine.journal.passed("specs", "unavailable", engine.clock.monotonic() - started, 0)
+        if not await self._look():
             return 0
         for key, file in list(self._kept.items()):
             item = f"spec:{key}"
@@ -84,8 +87,35 @@ class SpecPass:
             except Unavailable as error:
                 engine.journal.trouble("spec", error, spec=key)
         await self._forget_deleted()
-        engine.journal.gauge("quarantined_specs", len(self._refused))
+        refused = len(self._refused) + sum(len(peer.refused) for peer in self.peers)
+        engine.journal.gauge("quarantined_specs", refused)
         return taken
+
+    async def _look(self) -> bool:
+        """Keep what is new; whether the store could be read. Why not is said once, while it is so."""
+        journal, started = self.engine.journal, self.engine.clock.monotonic()
+        try:
+            for file in await self.source.scan():
+                self._kept[file.key] = file
+        except Unavailable as error:
+            if str(error) != self._away:
+                self._away = str(error)
+                journal.trouble("spec store", error)
+            journal.passed("specs", "unavailable", self.engine.clock.monotonic() - started, 0)
+            return False
+        if self._away:
+            self._away = ""
+            journal.said("spec-store-back", store=self.start or "folder")
+        self._keys = await self.source.keys()
+        return True
+
+    def holds(self, key: str) -> bool:
+        """Whether this store holds a spec of this key; raises ``Unavailable`` where it was not read yet."""
+        if self._keys is not None:
+            return key in self._keys
+        if key.startswith(self.start) if self.start else "://" not in key:
+            raise Unavailable(f"{key} may still lie in a store that could not be read since the start")
+        return False
 
     async def _forget_deleted(self) -> None:
         """A refused spec whose file is gone is refused no more."""
@@ -105,12 +135,8 @@ class SpecPass:
         if reading.spec is None:
             await self._refuse(file.key, tuple(reading.problems), None)
             return
-        others = await self.source.keys() - {file.key}
         taken = await intake.accept(
-            self.engine.store,
-            reading.spec,
-            source=file.key,
-            other_sources=frozenset(others),
+            self.engine.store, reading.spec, source=file.key, other_sources=_Stores([self, *self.peers])
         )
         if taken.outcome is Outcome.REFUSED:
             await self._refuse(file.key, taken.sentences, taken.batch)
@@ -206,6 +232,16 @@ class SpecPass:
     def refused(self) -> dict[str, tuple[str, ...]]:
         """Specs that are refused as they are now, and why."""
         return dict(self._refused)
+
+
+class _Stores:
+    """All watched stores, as the places that still hold specs."""
+
+    def __init__(self, stores: Sequence[SpecPass]) -> None:
+        self._stores = stores
+
+    def __contains__(self, key: object) -> bool:
+        return any(store.holds(str(key)) for store in self._stores)
 
 
 def _at_rest(gate: Gate | None) -> bool:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.contract.folder_world import FolderWorld
-from tests.contract.source_suite import SourceSuite, World
+from tests.contract.source_suite import SourceSuite, UnreadableSuite, World
 
 
-class TestSpecDirectory(SourceSuite):
+class TestSpecDirectory(SourceSuite, UnreadableSuite):
     @pytest.fixture
     def world(self, tmp_path: Path) -> World:
         """An empty folder."""

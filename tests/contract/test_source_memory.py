@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.source_suite import SourceSuite, World
+from tests.contract.source_suite import SourceSuite, UnreadableSuite, World
 from tests.fakes.memory_source import MemorySource
 
 
@@ -47,7 +47,7 @@ class MemoryWorld(World):
         """Time is no matter here."""
 
 
-class TestMemorySource(SourceSuite):
+class TestMemorySource(SourceSuite, UnreadableSuite):
     @pytest.fixture
     def world(self) -> World:
         """An empty source in memory."""

@@ -1,0 +1,145 @@
+"""Several watched stores at once: one name is one batch among all of them, and none waits for another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.core.model import Batch, Gate
+from controller.core.view import View
+from controller.ports import SpecFile
+from controller.spec_pass import Reading, SpecPass
+from tests.fakes.memory_source import MemorySource
+from tests.simulation.people import spec_of
+from tests.simulation.scenario import BatchPlan
+from tests.simulation.stage import Stage, perform
+
+BUCKET = "s3://lab/"
+
+
+class Stores:
+    """A folder and a bucket, in memory. A spec's content is the maxConcurrent of the batch ``scan``."""
+
+    def __init__(self, stage: Stage, engine: Any) -> None:
+        async def read(file: SpecFile) -> Reading:
+            if not file.content.isdigit():
+                return Reading(None, ("no",))
+            plan = BatchPlan("scan", 1, 1)
+            return Reading(spec_of(plan, stage.world.scenario, int(file.content)))
+
+        async def view_of(batch: Batch, gate: Gate) -> View:
+            return View(batch, gate, engine.now(), engine.settings.life, foreign=())
+
+        self.world = stage.world
+        self.folder, self.bucket = MemorySource(), MemorySource()
+        self.over_folder = SpecPass(engine, self.folder, read, view_of)
+        self.over_bucket = SpecPass(engine, self.bucket, read, view_of, start=BUCKET)
+        self.over_folder.peers.append(self.over_bucket)
+        self.over_bucket.peers.append(self.over_folder)
+
+    async def scan(self, times: int = 2) -> None:
+        """Scans of both."""
+        for _ in range(times):
+            await self.over_folder.scan()
+            await self.over_bucket.scan()
+        self.world.recorder.catch_up()
+
+    def told(self, *keys: str) -> list[str]:
+        """What stands beside specs, as text."""
+        return [str(self.folder.status(key) or self.bucket.status(key)) for key in keys]
+
+
+def test_other_content_under_a_name_of_another_store_is_refused() -> None:
+    """Loudly, beside the second file; the first one's batch goes on as it was."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.folder.drop("a.yaml", b"1")
+        await stores.scan()
+        stores.bucket.drop(f"{BUCKET}a.yaml", b"2")
+        await stores.scan()
+        (told,) = stores.told(f"{BUCKET}a.yaml")
+        assert "batch scan is defined by a.yaml: edit that file" in told
+        assert (await stage.world.store.quarantine()).keys() == {f"{BUCKET}a.yaml"}
+        (batch,) = await stage.world.store.batches()
+        assert batch.settings["maxConcurrent"].value == 1
+
+    perform(trace)
+
+
+def test_the_same_content_in_two_stores_is_one_batch() -> None:
+    """And both are told of it."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.folder.drop("a.yaml", b"1")
+        stores.bucket.drop(f"{BUCKET}b.yaml", b"1")
+        await stores.scan()
+        (batch,) = await stage.world.store.batches()
+        assert all(batch.id in told for told in stores.told("a.yaml", f"{BUCKET}b.yaml"))
+
+    perform(trace)
+
+
+def test_a_store_that_could_not_be_read_since_the_start_may_hold_the_other_one() -> None:
+    """Until it is read nobody takes its batch over; then it is refused, or taken over where it is gone."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.bucket.drop(f"{BUCKET}a.yaml", b"1")
+        await stores.scan()
+        again = Stores(stage, daemon.engine)
+        again.bucket.drop(f"{BUCKET}a.yaml", b"1")
+        again.bucket.unavailable = "gone for a test"
+        again.folder.drop("a.yaml", b"2")
+        await again.scan(4)
+        assert again.told("a.yaml") == ["None"]
+        again.bucket.unavailable = ""
+        await again.scan(4)
+        assert f"defined by {BUCKET}a.yaml" in again.told("a.yaml")[0]
+
+    perform(trace)
+
+
+def test_an_outage_of_one_stops_no_other_and_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line when it begins and one when it ends; the other store's specs are taken in meanwhile."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        engine = daemon.engine
+        stores, lines = Stores(stage, engine), list[str]()
+        monkeypatch.setattr(engine.journal, "trouble", lambda where, error, **_: lines.append(str(error)))
+        monkeypatch.setattr(engine.journal, "said", lambda event, **_: lines.append(event))
+        stores.bucket.unavailable = "gone for a test"
+        stores.folder.drop("a.yaml", b"1")
+        await stores.scan(5)
+        assert len(await stage.world.store.batches()) == 1
+        stores.bucket.unavailable = ""
+        await stores.scan(5)
+        assert [line for line in lines if line != "spec"] == ["gone for a test", "spec-store-back"]
+
+    perform(trace)
+
+
+def test_the_gauge_counts_what_is_refused_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever store was looked at last."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores, seen = Stores(stage, daemon.engine), dict[str, float]()
+        monkeypatch.setattr(
+            daemon.engine.journal, "gauge", lambda name, value, batch="": seen.update({name: value})
+        )
+        stores.folder.drop("a.yaml", b"x")
+        stores.bucket.drop(f"{BUCKET}a.yaml", b"y")
+        await stores.scan()
+        assert seen["quarantined_specs"] == 2
+        stores.bucket.remove(f"{BUCKET}a.yaml")
+        await stores.scan()
+        assert seen["quarantined_specs"] == 1
+
+    perform(trace)
