@@ -10,9 +10,9 @@ import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
-from controller.adapters.spec_directory import SpecDirectory
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
 from controller.api.application import Api
@@ -31,10 +31,9 @@ from controller.parts import engine_settings as engine_settings
 from controller.parts import open_parts as open_parts
 from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
-from controller.reading import reader_of
 from controller.seeing import Seeing
 from controller.serving import LaterReviewer, api_of, world_of
-from controller.spec_pass import SpecPass
+from controller.spec_stores import SpecStores, Watched, spec_stores
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
 from controller.timetable import Pass, PassEnd, Timetable
@@ -57,7 +56,7 @@ class Running:
 
     parts: Parts
     daemon: Daemon
-    specs: SpecPass
+    specs: SpecStores
     url: str
     page: str = ""
     seeing: Seeing = field(default_factory=Seeing)
@@ -160,20 +159,12 @@ async def _patient_parts(
 
 
 def _assemble(parts: Parts, url: str) -> Running:
-    settings, daemon = parts.settings, Daemon(parts.engine)
-    source = SpecDirectory(settings.specs.folder, parts.clock.monotonic)
-    settings.specs.folder.mkdir(parents=True, exist_ok=True)
+    daemon = Daemon(parts.engine)
 
     async def view(batch: Batch, gate: Gate) -> View:
         return await cheap_view(parts, batch, gate)
 
-    specs = SpecPass(
-        parts.engine,
-        source,
-        reader_of(settings),
-        view,
-        on_batch=lambda batch_id: daemon.agenda.add(batch_id, None),
-    )
+    specs = spec_stores(parts, view, on_batch=lambda batch_id: daemon.agenda.add(batch_id, None))
     return Running(parts, daemon, specs, url)
 
 
@@ -256,15 +247,6 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
             health.store_answered()
             health.pass_succeeded("reconcile", clock.monotonic())
 
-    async def scan() -> None:
-        if daemon.engine.epoch:
-            await running.specs.scan()
-
-    async def statuses() -> None:
-        with contextlib.suppress(Unavailable):
-            if daemon.engine.epoch:
-                await running.specs.tell_all()
-
     async def gauges() -> None:
         with contextlib.suppress(Unavailable):  # the full pass says so
             if daemon.engine.epoch:
@@ -276,9 +258,27 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
     return [
         Pass("reconcile", interval, full, patience),
         Pass("repair", settings.repair.interval, daemon.repair_pass, patience),
-        Pass("specs", settings.specs.interval, scan, patience),
-        Pass("status", settings.specs.interval, statuses, patience),
         Pass("gauges", interval, gauges, patience),
+        *(one for store in running.specs.each for one in _store_passes(store, daemon, patience)),
+    ]
+
+
+def _store_passes(store: Watched, daemon: Daemon, patience: timedelta) -> list[Pass]:
+    """Taking in and telling, of one watched store."""
+
+    async def scan() -> None:
+        if daemon.engine.epoch:
+            await store.specs.scan()
+
+    async def statuses() -> None:
+        with contextlib.suppress(Unavailable):
+            if daemon.engine.epoch:
+                await store.specs.tell_all()
+
+    end = f"-{store.name}" if store.name else ""
+    return [
+        Pass(f"specs{end}", store.interval, scan, patience),
+        Pass(f"status{end}", store.interval, statuses, patience),
     ]
 
 

@@ -43,8 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reading",
         ENGINE,
     },
+    "spec_stores": {"core", "ports", "config", "adapters", "parts", "reading", ENGINE},
     "app": {
         "serving",
+        "spec_stores",
         "reading",
         "clusters",
         "parts",
@@ -87,6 +89,7 @@ THIRD_PARTIES: dict[str, tuple[str, ...]] = {
         "cli/way_api.py",
     ),
     "apscheduler": ("timetable.py",),
+    "botocore": ("adapters/spec_bucket_client.py",),
     "bson": ("adapters/*mongo*",),
     "fastapi": ("http.py", "api/*"),
     "jwt": ("api/auth_oidc.py",),

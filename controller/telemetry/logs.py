@@ -17,8 +17,9 @@ from controller.telemetry.redaction import redacted
 
 Logger = structlog.stdlib.BoundLogger
 
-_CHATTY = ("apscheduler", "asyncio", "pymongo", "uvicorn")
-"""Their warnings are of interest. Their details are not, and pymongo's hold whole records."""
+_CHATTY = ("apscheduler", "asyncio", "botocore", "pymongo", "urllib3", "uvicorn")
+"""Their warnings are of interest. Their details are not: pymongo's hold whole records, botocore's the headers
+of signed requests."""
 
 _FIRST = ("timestamp", "level", "event", "logger")
 

@@ -138,7 +138,7 @@ async def idle(place: Place) -> list[Figure]:
                 quiet = spec(f"idle-{number}", 3, 1, ("true",), paused=True)
                 taken = await accept(running.parts.store, quiet, source=f"{number}.yaml")
                 assert taken.batch is not None
-                running.specs._batches[f"{number}.yaml"] = taken.batch.id
+                running.specs.each[0].specs._batches[f"{number}.yaml"] = taken.batch.id
             await asyncio.sleep(20)  # until every status tells that it is paused
             calls.clear()
             await asyncio.sleep(15)
