@@ -210,10 +210,15 @@ def _ends(view: View, done: bool) -> bool:
 
 
 async def _with_chains(engine: Engine, view: View) -> View:
-    """Add the whole chain of every task about whose retry something may be decided."""
-    ended = [job.root_id for job in view.holders if job.status is Status.ERROR]
+    """Add the whole chain of every task about whose retry something may be decided, or told."""
+    ended = [job.root_id for job in view.holders if _failed_or_retried(job)]
     retries = [job.root_id for job in (*view.due, *view.at_end) if job.origin is Origin.AUTO]
     roots = frozenset((*ended, *retries))
     if not roots:
         return view
     return replace(view, chains=await engine.store.chains(sorted(roots)))
+
+
+def _failed_or_retried(job: Attempt) -> bool:
+    """Whether this end may lead to a retry, or is that of one."""
+    return job.status is Status.ERROR or (job.status.terminal and job.attempt > 0)

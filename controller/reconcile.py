@@ -309,9 +309,10 @@ async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
             trial.owed.discard(chain[-1].id)
             return recorded
         case Leave(_, jobs):
-            leaving = [job.id for job in jobs if job.id not in trial.owed]
+            leaving = [job for job in jobs if job.id not in trial.owed]
             if leaving:
-                await engine.store.leave(view.batch.id, leaving)
+                await engine.store.leave(view.batch.id, [job.id for job in leaving])
+                _tell_of_retries(engine, view, leaving)
             return bool(leaving)
         case _:
             return await take_for_batch(engine, view, step)
@@ -352,6 +353,15 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
     engine.journal.retried(step.chain[-1], child)
     await lifecycle.complete(engine.store, [child])
     return True
+
+
+def _tell_of_retries(engine: Engine, view: View, ended: Sequence[Attempt]) -> None:
+    """What became of retries: told once, with the place, for that is given back once."""
+    for job in ended:
+        chain = view.chains.get(job.root_id, ()) if job.attempt else ()
+        for failed in chain:
+            if failed.attempt == job.attempt - 1:
+                engine.journal.retry_ended(failed, job)
 
 
 async def _check_name(engine: Engine, view: View, child: Attempt) -> None:

@@ -61,7 +61,11 @@ class Journal(Protocol):
         ...
 
     def retried(self, failed: Attempt, child: Attempt) -> None:
-        """A rule's retry of a failed attempt was recorded; how it ends is told by ``moved``."""
+        """A rule's retry of a failed attempt was recorded."""
+        ...
+
+    def retry_ended(self, failed: Attempt, child: Attempt) -> None:
+        """A retry that had run came to its end; ``failed`` is the attempt that it was to mend."""
         ...
 
     def repaired(self, step: str, n: int) -> None:

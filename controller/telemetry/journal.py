@@ -42,9 +42,6 @@ class TelemetryJournal:
             namespace, _, name = _batch(after).partition("/")
             self._metrics.batch_seen(after.batch_id, namespace, name)
             self._metrics.job_finished(after.batch_id, after.status.value, str(after.verdict or "unknown"))
-            if after.retry_parent:
-                outcome = "succeeded" if after.status is Status.COMPLETED else "failed"
-                self._metrics.retried(str(after.verdict or "unknown"), outcome)
         say = self._log.debug if change.event in _QUIET else self._log.info
         say(change.event.value, **{key: value for key, value in facts.items() if value not in (None, "")})
 
@@ -83,6 +80,11 @@ class TelemetryJournal:
         self._metrics.retried(verdict, "recorded")
         facts = _facts(child) | {"rule": child.rule, "after": verdict, "not_before": _when(child)}
         self._log.info("retry", **facts)
+
+    def retry_ended(self, failed: Attempt, child: Attempt) -> None:
+        """A retry that had run came to its end."""
+        outcome = "succeeded" if child.status is Status.COMPLETED else "failed"
+        self._metrics.retried(str(failed.verdict or "unknown"), outcome)
 
     def repaired(self, step: str, n: int) -> None:
         """The repair pass redid a step of that many lifecycles."""

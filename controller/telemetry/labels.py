@@ -1,7 +1,7 @@
-"""Which batches have a metric label of their own: the first 40; whoever comes later shares `other`.
+"""What bounds the number of series: who has a metric label of its own; whoever comes later shares `other`.
 
-A batch keeps its label from first sight until an hour after its end, so that its last values are
-scraped and its label never changes hands while somebody looks at it.
+Of batches the first 40 have one. A batch keeps its label from first sight until an hour after its end, so
+that its last values are scraped and its label never changes hands while somebody looks at it.
 """
 
 from __future__ import annotations
@@ -51,3 +51,23 @@ class LabelBook:
         if len(taken) >= self._limit:
             return OTHER
         return name if name not in taken and name != OTHER else f"{namespace}/{name}"
+
+
+class RequestBook:
+    """Labels of requests to the cluster: the first kinds as they are, later ones by class of code only.
+
+    Which kinds there are is the cluster's doing: what is counted beside our own jobs, and what it answers.
+    """
+
+    def __init__(self, limit: int = 60) -> None:
+        self._limit = limit
+        self._known: set[tuple[str, str, str]] = set()
+
+    def label(self, verb: str, resource: str, code: str) -> tuple[str, str, str]:
+        """Verb, resource and code to count a request under."""
+        asked = (verb, resource, code)
+        if len(self._known) < self._limit:
+            self._known.add(asked)
+        if asked in self._known:
+            return asked
+        return OTHER, OTHER, f"{code[0]}xx" if code[:1].isdigit() else code

@@ -17,11 +17,13 @@ from prometheus_client.process_collector import ProcessCollector
 from controller import __version__
 from controller.core.model import ACTIVE, Batch, Status, Verdict
 from controller.ports import CreateResult, Invariant
-from controller.telemetry.labels import OTHER, LabelBook
+from controller.telemetry.labels import OTHER, LabelBook, RequestBook
 
 _PREFIX = "batchkeeper"
-_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds: calls to the store and to the cluster."""
+_FAST = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10)
+"""Seconds: calls to the store. Few buckets, for each call has them all."""
+_REQUEST = (0.01, 0.05, 0.25, 1, 10)
+"""Seconds: requests to the cluster, of which there are many kinds."""
 _SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds: passes, and places that wait for the next job."""
 
@@ -63,6 +65,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None, labels: LabelBook | None = None) -> None:
         self._registry = registry = registry or CollectorRegistry()
         self._labels = labels or LabelBook()
+        self._requests = RequestBook()
         self._leading: bool | None = None
 
         self.declared: list[Declared] = []
@@ -99,7 +102,7 @@ class Metrics:
         )
         self._retries = counter(
             "retries",
-            "Automatic and asked retries, by what had failed and what became of them.",
+            "Retries by the verdict they were to mend: recorded by a rule; succeeded or failed, whoever asked.",
             "verdict",
             "outcome",
         )
@@ -138,7 +141,7 @@ class Metrics:
         )
         self._store_op = histogram("store_op_seconds", "Calls to the store.", _FAST, "op")
         self._cluster_request = histogram(
-            "cluster_request_seconds", "Requests to the cluster.", _FAST, "verb", "resource", "code"
+            "cluster_request_seconds", "Requests to the cluster.", _REQUEST, "verb", "resource", "code"
         )
         self._config_ok = gauge(
             "config_last_reload_successful", "1: the last reading of the configuration was good."
@@ -166,17 +169,18 @@ class Metrics:
         Batches that share ``other`` are summed.
         """
         values = self._batch_values[name]
+        self._batch_gauges[name].labels(self._labels.of(batch_id)).inc(value - values.get(batch_id, 0.0))
         values[batch_id] = value
-        label = self._labels.of(batch_id)
-        if label == OTHER:
-            value = sum(each for other, each in values.items() if self._labels.of(other) == OTHER)
-        self._batch_gauges[name].labels(label).set(value)
 
     def batch_seen(self, batch_id: str, namespace: str, name: str) -> None:
         """Something of this batch is about to be counted: from now on it has its label."""
         if self._labels.knows(batch_id):
             return
         label = self._labels.see(batch_id, namespace, name)
+        for gauge, batch_gauge in self._batch_gauges.items():
+            if label != OTHER and (value := self._batch_values[gauge].get(batch_id, 0.0)):
+                batch_gauge.labels(OTHER).dec(value)  # it was told before the batch was seen
+                batch_gauge.labels(label).inc(value)
         for status, verdict in ENDS:
             self._jobs_finished.labels(label, status.value, verdict.value)
 
@@ -205,7 +209,7 @@ class Metrics:
     # -- retries, repair, reapers
 
     def retried(self, verdict: str, outcome: str) -> None:
-        """A retry of a job that ended with this verdict was recorded, succeeded or failed."""
+        """A retry of what ended with this verdict was recorded by a rule, or ran and succeeded or failed."""
         self._retries.labels(verdict, outcome).inc()
 
     def incomplete_retries(self, count: int, oldest: timedelta = timedelta()) -> None:
@@ -288,7 +292,7 @@ class Metrics:
 
     def cluster_requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """A request to the cluster was answered, or given up."""
-        self._cluster_request.labels(verb, resource, code).observe(seconds)
+        self._cluster_request.labels(*self._requests.label(verb, resource, code)).observe(seconds)
 
     def config_read(self, good: bool) -> None:
         """The configuration was read."""

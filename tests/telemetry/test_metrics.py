@@ -250,6 +250,15 @@ def test_a_gauge_told_before_the_batch_was_seen_moves_to_its_label() -> None:
     assert by_batch(metrics) == {"b1": 4}
 
 
+def test_a_gauge_moves_with_the_first_end_of_its_batch() -> None:
+    """What was counted as `other` goes to the batch's own label, and is not counted twice."""
+    metrics = Metrics()
+    metrics.batch_gauge("active_jobs", batch(1).id, 3)
+    metrics.batch_seen(batch(1).id, "default", "b1")
+    metrics.batch_gauge("active_jobs", batch(1).id, 5)
+    assert by_batch(metrics) == {OTHER: 0, "b1": 5}
+
+
 def test_equal_names_in_two_namespaces_have_two_labels() -> None:
     """The second one's label names its namespace; a batch called `other` is no exception."""
     book = LabelBook()
