@@ -102,7 +102,7 @@ class Metrics:
         )
         self._retries = counter(
             "retries",
-            "Retries by the verdict they were to mend: recorded by a rule; succeeded or failed, whoever asked.",
+            "Retries by what they were to mend: recorded by a rule; succeeded or failed, whoever asked.",
             "verdict",
             "outcome",
         )

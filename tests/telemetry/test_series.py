@@ -39,7 +39,7 @@ async def world() -> StoreWorld:
     store = MemoryStore(clock, seed=1)
 
     async def tick() -> None:
-        clock.move(timedelta(milliseconds=5))
+        clock.at += timedelta(milliseconds=5)
 
     world = StoreWorld(store, tick, clock.now())
     for number in range(BATCHES):
