@@ -1,7 +1,7 @@
 """Tokens from a file: one ``token user group,group`` a line, the token plain or as ``sha256:<its hash>``.
 
 Only hashes are kept in memory. The file is looked at again when it changes; one that others may read, or
-that can't be read now, lets nobody in and says so in the log.
+that can't be read now, lets nobody in and says so in the log. A Secret in a pod is root's and its group's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,14 @@ class StaticTokens:
             # Opened once: what was looked at is what is read. A pipe would be waited for.
             with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:
                 found = os.fstat(file.fileno())
-                seen = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid)
+                seen = (
+                    found.st_mtime_ns,
+                    found.st_size,
+                    found.st_ino,
+                    found.st_mode,
+                    found.st_uid,
+                    found.st_gid,
+                )
                 if seen == self._seen:
                     return
                 _must_be_private(self._path, found)
@@ -66,13 +73,27 @@ class StaticTokens:
             self._known, self._seen, self._trouble = {}, None, trouble
 
 
+def _access(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mode, found.st_uid, found.st_gid
+
+
 def _must_be_private(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise BadTokenFile("it is no file")
     if found.st_uid not in (0, os.geteuid()):
         raise BadTokenFile(f"user {found.st_uid} owns it, and could let anybody in: make it your own")
-    if found.st_mode & 0o077:
+    allowed = 0o040 if _mounted_for_us(found) else 0
+    if found.st_mode & 0o077 & ~allowed:
         raise BadTokenFile(f"others may read it: chmod 600 {path}")
+
+
+def _mounted_for_us(found: os.stat_result) -> bool:
+    """Whether it is root's and given to a group of ours, as a Secret is mounted in a pod with an fsGroup.
+
+    A group of people's own file is another matter: its other members would learn the tokens.
+    """
+    ours = found.st_gid in {os.getegid(), *os.getgroups()}
+    return found.st_uid == 0 and os.geteuid() != 0 and ours
 
 
 def parsed(text: str, path: Path) -> Mapping[str, Identity]:

@@ -32,7 +32,8 @@ class StaticTokens(Section):
     """Tokens from a file: one `token user group,group` a line; the token plain, or `sha256:<its hash>`."""
 
     file: Path | None = None
-    """The file; nobody but its owner may read it (0600). Read again when it changes. null: none."""
+    """The file; nobody but its owner may read it (0600), or it is root's and readable by a group of ours, as
+    Secrets are mounted. Read again when it changes. null: none."""
 
 
 _ISSUER = r"^(https://[^\s?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?)?$"

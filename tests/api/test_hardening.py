@@ -125,6 +125,65 @@ def test_a_file_of_somebody_else_lets_nobody_in(tmp_path: Path, monkeypatch: pyt
         asyncio.run(StaticTokens(path).identify("token-0123456789abc"))
 
 
+NOBODYS, OURS, THEIRS = 4242, 4243, 4244
+"""A user, a group of that user's, and one of others."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "good"),
+    [
+        (0, OURS, 0o440, True),
+        (0, OURS, 0o640, True),
+        (0, THEIRS, 0o440, False),
+        (0, OURS, 0o460, False),
+        (0, OURS, 0o450, False),
+        (0, OURS, 0o444, False),
+        (0, OURS, 0o442, False),
+        (NOBODYS, OURS, 0o640, False),
+        (NOBODYS, OURS, 0o600, True),
+    ],
+)
+async def test_a_mounted_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, group: int, mode: int, good: bool
+) -> None:
+    """Root's file for a group of ours is what a pod with an fsGroup gets; others may do nothing."""
+    path = tmp_path / "tokens"
+    path.write_text("token-0123456789abc ada\n")
+    if os.geteuid() == 0:
+        os.chown(path, owner, group)
+    else:
+        fstat = os.fstat
+        monkeypatch.setattr(os, "fstat", lambda descriptor: _owned(fstat(descriptor), owner, group))
+    path.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODYS)
+    monkeypatch.setattr(os, "getegid", lambda: NOBODYS)
+    monkeypatch.setattr(os, "getgroups", lambda: [OURS])
+    known = StaticTokens(path)
+    if good:
+        assert await known.identify("token-0123456789abc")
+    else:
+        with pytest.raises(BadTokenFile, match="others may read it"):
+            await known.identify("token-0123456789abc")
+
+
+def test_root_needs_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that is root reads its own file in any case: a group on it is somebody else."""
+    path = tmp_path / "tokens"
+    path.write_text("token-0123456789abc ada\n")
+    path.chmod(0o640)
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda descriptor: _owned(fstat(descriptor), 0, OURS))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "getgroups", lambda: [OURS])
+    with pytest.raises(BadTokenFile, match="others may read it"):
+        asyncio.run(StaticTokens(path).identify("token-0123456789abc"))
+
+
+def _owned(found: os.stat_result, owner: int, group: int) -> os.stat_result:
+    """The same, of other owners."""
+    return os.stat_result((*found[:4], owner, group, *found[6:]), {"st_mtime_ns": found.st_mtime_ns})
+
+
 async def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """What is no file is refused at once; a link to one is followed, as secrets are mounted."""
     os.mkfifo(tmp_path / "pipe", 0o600)
