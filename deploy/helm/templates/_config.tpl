@@ -5,7 +5,7 @@
 {{- $own := dict -}}
 {{- $_ := set $own "namespace" (first $namespaces) -}}
 {{- $_ := set $own "state_dir" "/var/lib/batchkeeper" -}}
-{{- $_ := set $own "specs" (dict "folder" "/specs") -}}
+{{- $_ := set $own "specs" (dict "folder" (ternary "/specs" nil .Values.specs.enabled)) -}}
 {{- $_ := set $own "policy" (dict "namespaces" (rest $namespaces)) -}}
 {{- $_ := set $own "http" (dict "host" "0.0.0.0" "port" 8080) -}}
 {{- $_ := set $own "log" (dict "format" "json") -}}
@@ -21,7 +21,7 @@
   "namespace" "set workNamespaces, whose first it is"
   "policy.namespaces" "set workNamespaces"
   "state_dir" "leave it out"
-  "specs.folder" "leave it out: the volume of specs.* is mounted there"
+  "specs.folder" "set specs.enabled: the volume is mounted where the daemon looks"
   "store.uri" "put it into a Secret and name that in mongodb.secret.name"
   "store.mongod" "set mongodb.secret.name, or mongodb.trial.enabled"
   "http.enabled" "leave it out: the probes need it"
