@@ -28,6 +28,7 @@ from controller.core.naming import longest_prefix
 from controller.core.sight import Adoptable
 from controller.core.view import View
 from controller.engine import Engine
+from controller.former import nobodys
 from controller.patterns import matched_patterns
 from controller.people import Caller, NotAllowed, People, Refused, not_yours
 from controller.ports import Store
@@ -49,11 +50,11 @@ class Look:
 async def look_for_others(
     engine: Engine, batch: Batch, gate: Gate, *, names: frozenset[str] = frozenset()
 ) -> Look:
-    """Ask the cluster live, now, for whatever others have under the batch's names.
+    """Ask the cluster live, now, for whatever others, or a former life, have under the batch's names.
 
     ``names``: of the unfinished batches of the namespace. Raises ``Unavailable``: it could not be seen.
     """
-    found = await engine.cluster.find(batch.namespace, f"{batch.name}-")
+    found = await nobodys(engine, await engine.cluster.find(batch.namespace, f"{batch.name}-"))
     waiting = await _waiting_under(engine.store, batch, gate, found)
     bound = bindings(waiting, found)
     bound += half_done(gate, waiting, {one.job.id for one in bound})

@@ -15,6 +15,7 @@ from controller.core.model import Attempt, Batch, Gate
 from controller.core.sight import Observation
 from controller.core.view import View
 from controller.engine import Engine
+from controller.former import sorted_out
 from controller.looking import look
 from controller.ports import Unavailable
 
@@ -29,7 +30,7 @@ async def view_of(engine: Engine, batch: Batch, gate: Gate | None = None, *, fre
     read_at = engine.clock.monotonic()
     records = (read_at, await engine.store.jobs([holder.job for holder in gate.holders]))
     known = None if fresh else _recent(engine, batch)
-    observation = known or await engine.cluster.observe([batch.namespace])
+    observation = known or await sorted_out(engine, await engine.cluster.observe([batch.namespace]))
     engine.seen = engine.seen if engine.epoch else observation
     scene = await reconcile.scene_of(engine, await reconcile.open_batches(engine))
     allowance = await allowance_of(engine, batch, gate)

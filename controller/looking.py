@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.core.decide import Lifecycle, Sight
-from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, Halts, Origin, Status
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, ForeignKind, Gate, Halts, Origin, Status
 from controller.core.naming import longest_prefix
 from controller.core.sharing import Demand
 from controller.core.sight import ClusterJob, ForeignObject, Observation
@@ -102,9 +102,13 @@ async def _records(engine: Engine, ids: Sequence[str]) -> Sequence[Attempt]:
 def _orphans(
     seen: Mapping[str, ClusterJob], strange: Sequence[str], found: Sequence[Attempt]
 ) -> tuple[ClusterJob, ...]:
-    """Active objects whose record can't be found."""
-    known = {job.id for job in found}
-    return tuple(seen[job_id] for job_id in strange if job_id not in known and seen[job_id].active)
+    """Active objects whose record can't be found, or says that they were never asked for.
+
+    Both only where the database was set back: a record is written before its object is asked for, and
+    these were read after their objects were seen.
+    """
+    asked_for = {job.id for job in found if job.status is not Status.WAITING}
+    return tuple(seen[job_id] for job_id in strange if job_id not in asked_for and seen[job_id].active)
 
 
 def _sights(
@@ -177,9 +181,11 @@ async def _due(engine: Engine, gate: Gate, scene: Scene) -> Sequence[Attempt]:
     if not room:
         return ()
     with_auto, held = scene.halts.retries is None, {holder.job for holder in gate.holders}
+    orphans = sum(thing.cause is ForeignKind.ORPHAN for thing in gate.foreign)
     line = await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto)
-    if any(job.id in held for job in line):  # a crash left them half-claimed: they keep nobody from the line
-        more = room + len(held)
+    if orphans or any(job.id in held for job in line):
+        # A crash left them half-claimed, or a job of their task runs: they keep nobody from the line.
+        more = room + len(held) + orphans
         line = await engine.store.waiting(gate.batch_id, more, now, with_auto=with_auto)
     return line
 

@@ -104,13 +104,14 @@ async def all_batches(engine: Engine) -> int:
     if (newest := await engine.store.epoch()) > engine.epoch:
         raise StaleEpoch(f"epoch {newest} was minted after this controller's {engine.epoch}")
     batches = await open_batches(engine)
-    gates = await engine.store.gates([batch.id for batch in batches])
+    ids = [batch.id for batch in batches]
+    gates = await engine.store.gates(ids)
     if any(gate.epoch < engine.epoch for gate in gates.values()):
         await engine.store.stamp(engine.epoch)  # a batch that came since: no earlier leader may claim in it
     read_at = engine.clock.monotonic()
     records = await _holders(engine, gates)
     namespaces = sorted({batch.namespace for batch in batches})
-    observation = await observe(engine, namespaces) if namespaces else None
+    observation = await observe(engine, namespaces, ids) if namespaces else None
     scene = replace(
         await scene_of(engine, batches), observation=observation, demands=await all_demands(engine)
     )

@@ -17,6 +17,7 @@ from controller.core.model import Batch, Halts
 from controller.core.sharing import Demand, Limits
 from controller.core.sight import Observation
 from controller.engine import Engine
+from controller.former import sorted_out
 from controller.looking import Scene
 from controller.ports import Unavailable
 
@@ -31,11 +32,14 @@ async def open_batches(engine: Engine) -> list[Batch]:
     return sorted(batches.values(), key=lambda batch: (batch.inserted, batch.id))
 
 
-async def observe(engine: Engine, namespaces: Sequence[str]) -> Observation:
-    """A complete list; what the watch showed before it was asked for is forgotten."""
+async def observe(engine: Engine, namespaces: Sequence[str], recorded: Iterable[str] = ()) -> Observation:
+    """A complete list; what the watch showed before it was asked for is forgotten.
+
+    ``recorded``: batches that are known to have a record.
+    """
     engine.news.clear()
     try:
-        observation = await engine.cluster.observe(namespaces)
+        observation = await sorted_out(engine, await engine.cluster.observe(namespaces), recorded)
     except Unavailable as error:
         engine.blind = str(error)
         raise
@@ -107,7 +111,8 @@ async def scene_after_event(
     """
     if not _fresh(engine, batch):
         others = await open_batches(engine)
-        await observe(engine, sorted({other.namespace for other in others} | {batch.namespace}))
+        namespaces = sorted({other.namespace for other in others} | {batch.namespace})
+        await observe(engine, namespaces, {batch.id, *(other.id for other in others)})
         engine.names = names_of(others)
     elif not batch.status.closed and batch.name not in engine.names.get(batch.namespace, ()):
         engine.names = names_of(await open_batches(engine))

@@ -1,4 +1,4 @@
-"""Objects of others under a batch's names, with the evidence that is still there: to be taken over (S11).
+"""Objects under a batch's names, with the evidence that is still there: others' may be taken over (S11).
 
 Reads only. A workload, the Job that it made and that Job's pods are one object: its root. Called by
 ``kube_cluster`` for ``find`` and ``find_uid``.
@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import NOT_FOUND, list_all, list_namespace, owned_by
+from controller.adapters.kube_listing import NOT_FOUND, list_all, list_namespace, our_jobs, owned_by
 from controller.adapters.kube_logs import CONTROLLER_UID
 from controller.adapters.kube_reading import dig, items, job_of, meta, pod_ended, text
 from controller.adapters.kube_render import MAIN
@@ -129,7 +129,9 @@ class Others:
             raise Unavailable(f"namespace {namespace}: the API server serves no Jobs or no Pods")
         listed = {kind: things or [] for kind, things in lists.items()}
         by_uid = {text(meta(thing), "uid"): thing for things in listed.values() for thing in things}
-        return [
+        ours = our_jobs(listed[JOB], listed[POD], self._instance).values()
+        found = [Adoptable(JOB.kind, job) for job in ours if job.name.startswith(prefix)]
+        return found + [
             Adoptable(
                 root.kind,
                 others_job(

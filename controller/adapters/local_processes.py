@@ -223,10 +223,11 @@ class LocalProcesses:
 
     def _find(self, namespace: str, prefix: str) -> list[Adoptable]:
         records = (one for one in self._listing.records(namespace) if one.name.startswith(prefix))
+        found = ((record, self._job(record)) for record in records)
         return [
-            Adoptable(local_objects.KIND, local_objects.others_job(record))
-            for record in records
-            if self._job(record) is None
+            Adoptable(local_objects.KIND, job or local_objects.others_job(record))
+            for record, job in found
+            if not (job and job.tombstone)
         ]
 
     def _find_uid(self, namespace: str, name: str, uid: str) -> ClusterJob | None:

@@ -15,6 +15,7 @@ from controller.core.adoption import about_others
 from controller.core.decide import Lifecycle, open_creates
 from controller.core.durations import format_duration
 from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When
+from controller.core.naming import root_name
 from controller.core.plan import Block, block, forbidden_retry, room
 from controller.core.reaping import blind_time, entered, waits_on_node_since
 from controller.core.retry import decide_retry
@@ -108,6 +109,8 @@ def _nothing_due(view: View, next_due: datetime | None) -> Explanation:
     if next_due is not None:
         wait = f"the next retry is due {_in(next_due, view.now)}"
         return Explanation("back-off", f"{_active(view)}: {wait}", next_due)
+    if view.due and (alive := view.unrecorded):
+        return Explanation("unrecorded", f"{_active(view)}: {_still_runs(next(iter(alive.values())))}")
     if view.halts.retries:
         halt = view.halts.retries
         until = "until 'batchkeeper unhalt retries --as-admin'"
@@ -150,6 +153,8 @@ def _waiting(view: View, job: Attempt) -> Explanation:
         return Explanation(
             "retries-halted", f"{job.name} waits: {why}; until 'batchkeeper unhalt retries --as-admin'"
         )
+    if alive := view.unrecorded.get(root_name(job.name)):
+        return Explanation("unrecorded", f"{job.name} waits: {_still_runs(alive)}")
     blocked, sentence = block(view)
     if job.when is When.BATCH_END and not view.idle:
         why = "it starts when nothing else of the batch waits or is active (when: batch-end)"
@@ -160,6 +165,10 @@ def _waiting(view: View, job: Attempt) -> Explanation:
             "in-line", f"{job.name} is in line; {places} places are free, the next pass fills them"
         )
     return Explanation(blocked.value, f"{job.name} is in line: {sentence}; {_lifts(blocked, view)}")
+
+
+def _still_runs(name: str) -> str:
+    return f"job {name} of that task runs, and no record knows of it; the task goes on when it has ended"
 
 
 def _taken_over(view: View, job: Attempt, since: datetime) -> Explanation:

@@ -33,6 +33,11 @@ def looks_like_retry(task_id: str) -> bool:
     return _RETRY_SUFFIX.search(task_id) is not None
 
 
+def root_name(name: str) -> str:
+    """The name of the first attempt of the task whose attempt has this name."""
+    return _RETRY_SUFFIX.sub("", name)
+
+
 def under_prefix(name: str, prefix: str) -> bool:
     """Whether an object's name is under a batch's prefix: ``<prefix>-…``, anchored (S2)."""
     return name.startswith(prefix + "-")

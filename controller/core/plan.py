@@ -30,7 +30,9 @@ from controller.core.model import (
     TerminatedCode,
     Verdict,
 )
+from controller.core.naming import root_name
 from controller.core.retry import RetryDecision, decide_retry
+from controller.core.sight import ForeignObject
 from controller.core.systemic import hold_sentence, systemic_failure
 from controller.core.view import View
 
@@ -172,12 +174,17 @@ def _count_foreign(view: View) -> Iterator[Step]:
     if view.foreign is None:
         return
     seen = {thing.uid: thing for thing in view.foreign if thing.active}
-    new = tuple(Foreign(uid, thing.name, thing.kind) for uid, thing in seen.items() if uid not in counted)
+    new = tuple(_as_counted(thing) for uid, thing in seen.items() if uid not in counted)
     if new:
         yield CountForeign(Reason.FOREIGN_SEEN, new)
     for foreign in view.gate.foreign:
         if foreign.uid not in seen:
             yield CheckForeign(Reason.FOREIGN_UNSEEN, foreign)
+
+
+def _as_counted(thing: ForeignObject) -> Foreign:
+    cause = ForeignKind.ORPHAN if thing.orphan else ForeignKind.FOREIGN
+    return Foreign(thing.uid, thing.name, thing.kind, cause)
 
 
 def _others(view: View) -> Iterator[Step]:
@@ -300,7 +307,9 @@ def candidates(view: View) -> tuple[Attempt, ...]:
     """The waiting attempts that may start, in order; ``batch-end`` retries only once all else is over."""
     held = {holder.job for holder in view.gate.holders}
     line = view.due or (view.at_end if view.idle else ())
-    return tuple(job for job in line if job.id not in held and not forbidden_retry(job, view))
+    free = (job for job in line if job.id not in held and not forbidden_retry(job, view))
+    alive = view.unrecorded
+    return tuple(job for job in free if root_name(job.name) not in alive)
 
 
 def block(view: View) -> tuple[Block, str]:
@@ -354,7 +363,9 @@ def startable(view: View) -> frozenset[str]:
     ]
     places = room(view.gate, view) + len(pending)
     first = sorted(pending, key=lambda job: slots.get(job.id, len(slots)))[: max(0, places)]
-    return frozenset(job.id for job in first if not forbidden_retry(job, view))
+    alive = view.unrecorded
+    may = (job for job in first if root_name(job.name) not in alive)
+    return frozenset(job.id for job in may if not forbidden_retry(job, view))
 
 
 def _full(view: View) -> str:

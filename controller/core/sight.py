@@ -80,7 +80,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class ForeignObject:
-    """An object without our labels that may count under a batch's prefix (roots only)."""
+    """An object that is no attempt's and may count under a batch's prefix (roots only)."""
 
     name: str
     namespace: str
@@ -89,11 +89,13 @@ class ForeignObject:
     active: bool = True
     started: bool = False
     """Whether the list shows that it runs; a live look tells more."""
+    orphan: bool = False
+    """Whether it carries our labels, and no record knows its batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adoptable:
-    """An object of others as it is now, active or ended, with its evidence; ``job.job_id`` is empty."""
+    """An object as it is now, active or ended, with its evidence; of others': ``job.job_id`` is empty."""
 
     kind: str
     job: ClusterJob

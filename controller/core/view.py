@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from controller.core.decide import UNSEEN, Lifecycle, Sight
-from controller.core.model import Attempt, Batch, Gate, Halts
+from controller.core.model import Attempt, Batch, ForeignKind, Gate, Halts
+from controller.core.naming import root_name
 from controller.core.sight import ClusterJob, ForeignObject
 from controller.core.spec import RetryRule
 
@@ -56,7 +57,7 @@ class View:
     """All attempts of a task, by root id, for the ended holders and the due automatic retries."""
     sights: Mapping[str, Sight] = field(default_factory=dict)
     orphans: Sequence[ClusterJob] = ()
-    """Active objects with our labels whose record can't be found."""
+    """Active objects with our labels whose record can't be found, or knows nothing of them."""
     foreign: Sequence[ForeignObject] | None = None
     """Active foreign objects under the prefix; None: no list recent enough, so nothing may be claimed."""
     blind: str = ""
@@ -69,3 +70,15 @@ class View:
     def sight(self, job: Attempt) -> Sight:
         """What is known of this attempt's object."""
         return self.sights.get(job.id, UNSEEN)
+
+    @property
+    def unrecorded(self) -> Mapping[str, str]:
+        """By the names of tasks' first attempts: a live object of that task that no record knows.
+
+        Nothing of such a task starts before that has ended: no task has two jobs at once, also after the
+        database was set back or lost.
+        """
+        counted = (thing.name for thing in self.gate.foreign if thing.cause is ForeignKind.ORPHAN)
+        seen = (thing.name for thing in self.foreign or () if thing.orphan and thing.active)
+        names = (*counted, *seen, *(orphan.name for orphan in self.orphans))
+        return {root_name(name): name for name in names}

@@ -75,9 +75,10 @@ class Cluster(Protocol):
         ...
 
     async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:
-        """Objects of others whose names start with ``prefix``, roots of any counted kind, live (S11).
+        """Objects whose names start with ``prefix``, live: others' roots of any counted kind, and ours (S11).
 
-        Active or ended, with the evidence that is still there. All kinds were listed, or ``Unavailable``.
+        Active or ended, with the evidence that is still there; tombstones of ours are left out. All kinds
+        were listed, or ``Unavailable``.
         """
         ...
 

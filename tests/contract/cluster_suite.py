@@ -220,6 +220,22 @@ class ClusterSuite:
         world.remove_foreign("sweep-9")
         assert (await world.cluster.observe([world.namespace])).foreign == ()
 
+    async def test_a_look_under_a_prefix_finds_ours_and_others(self, world: World) -> None:
+        """Ours come with their labels, other people's without; a tombstone of ours is not found."""
+        uid = world.add_foreign("sweep-9")
+        world.add_foreign("other-9")
+        job, buried = world.job("sweep-1", Does.FAIL), world.job("sweep-2", Does.STAY)
+        created = await world.cluster.create(job)
+        await world.cluster.bury(buried, LONG)
+        await world.finished(job)
+        found = {one.job.name: one.job for one in await world.cluster.find(world.namespace, "sweep-")}
+        assert {name: (one.uid, one.job_id, one.batch_id) for name, one in found.items()} == {
+            "sweep-1": (created.uid, job.job_id, job.batch_id),
+            "sweep-9": (uid, "", ""),
+        }
+        assert (found["sweep-1"].finished, found["sweep-1"].exit_code) == (True, 3)
+        assert found["sweep-9"].active
+
     async def test_looks_are_stamped_in_order(self, world: World) -> None:
         """A look that was asked for later has no earlier stamp."""
         first = (await world.cluster.observe([world.namespace])).asked

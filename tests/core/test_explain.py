@@ -19,6 +19,8 @@ from controller.core.model import (
     Batch,
     BatchStatus,
     Evidence,
+    Foreign,
+    ForeignKind,
     Gate,
     Halts,
     Holder,
@@ -161,3 +163,13 @@ def test_the_batch_names_what_is_stuck_and_what_is_not_counted() -> None:
     assert why.cause == "full"
     assert f"1 job is out of reach: 'batchkeeper explain {job.name}' has the ways out" in why.sentence
     assert "run.ai/v1 is not served by this cluster" in why.sentence
+
+
+def test_a_task_whose_unrecorded_job_runs_says_so() -> None:
+    """The attempt and, when nothing else is due, the batch name the job that must end first."""
+    gate = Gate("batch", max=3, foreign=(Foreign("o", "sweep-7-r1", "Job", ForeignKind.ORPHAN),))
+    job = root("7")
+    seen = View(batch=BATCH, gate=gate, now=NOW, life=Lifecycle(), due=(job,), foreign=())
+    for answer in (explain_job(seen, job, (job,)), explain_batch(seen)):
+        assert answer.cause == "unrecorded"
+        assert "sweep-7-r1 of that task runs, and no record knows of it" in answer.sentence

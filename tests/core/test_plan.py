@@ -43,6 +43,7 @@ from controller.core.plan import (
     block,
     plan,
     room,
+    startable,
 )
 from controller.core.sight import ClusterJob, ForeignObject
 from controller.core.view import Allowance, View
@@ -295,6 +296,34 @@ def test_an_orphan_is_counted_and_never_touched() -> None:
     found = steps(view(orphans=(orphan, replace(orphan, uid="p", tombstone=True)), foreign=None))
     counting = CountForeign(Reason.ORPHAN, (Foreign("o", "sweep-9", "Job", ForeignKind.ORPHAN),))
     assert found == (counting,)
+
+
+LEFT = Foreign("o", "sweep-0-r1", "Job", ForeignKind.ORPHAN)
+
+
+def test_a_task_of_which_an_unrecorded_job_runs_waits_for_its_end() -> None:
+    """Neither a new attempt of it starts nor a create of it is repeated; the next task does not wait."""
+    assert claimed(view(replace(GATE, foreign=(LEFT,)))) == [("1", 0)]
+    assert claimed(view(replace(GATE, foreign=(replace(LEFT, cause=ForeignKind.FOREIGN),)))) == [
+        ("0", 0),
+        ("1", 1),
+    ]
+    seen = (ForeignObject("sweep-1", "lab", "p", "Job", orphan=True),)
+    assert claimed(view(foreign=seen)) == [("0", 0)]
+    assert claimed(view(orphans=(ClusterJob("sweep-1", "lab", "p", "", "", pod_unfinished=True),))) == [
+        ("0", 0)
+    ]
+    pending = tuple(root(str(task), status=Status.CREATED, slot=task) for task in range(2))
+    places = tuple(Holder(job.id, slot) for slot, job in enumerate(pending))
+    gate = replace(GATE, holders=places, foreign=(LEFT,))
+    assert startable(view(gate, holders=pending, due=())) == {pending[1].id}
+
+
+def test_what_a_former_life_left_is_counted_as_an_orphan() -> None:
+    """It enters the gate by its uid like anything foreign, and the gate says what it is."""
+    seen = (ForeignObject("sweep-5", "lab", "p", "Job", orphan=True),)
+    orphan = Foreign("p", "sweep-5", "Job", ForeignKind.ORPHAN)
+    assert steps(view(foreign=seen))[0] == CountForeign(Reason.FOREIGN_SEEN, (orphan,))
 
 
 def test_holders_move_as_their_objects_do() -> None:

@@ -61,9 +61,9 @@ class MemoryCluster(Machine):
         """See ``Cluster.find``."""
         self._reach(namespace)
         return [
-            Adoptable(thing.kind, others_job(thing, self._wall))
+            Adoptable(thing.kind, self._shown(thing) if thing.job else others_job(thing, self._wall))
             for thing in self._things.values()
-            if thing.job is None and thing.namespace == namespace and thing.name.startswith(prefix)
+            if not thing.tombstone and thing.namespace == namespace and thing.name.startswith(prefix)
         ]
 
     async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:

@@ -1,0 +1,162 @@
+"""Database set back or lost, cluster lost, or both: what follows is what the operator guide says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.local_history import CREATE
+from tests.e2e.disasters import assert_never_too_many, backup, collect, lose_cluster, lose_database, restore
+from tests.e2e.history import starts
+from tests.e2e.place import Place
+from tests.e2e.specs import QUICK, batch
+
+
+@pytest.fixture
+def place(place: Place) -> Place:
+    """A place whose judge is the cluster's history: the oracle knows of no second life."""
+    place.recorder = None
+    return place
+
+
+def until_there(path: Path) -> str:
+    """A job that ends once this file is there."""
+    return f"until [ -e {path} ]; do sleep 0.02; done"
+
+
+def fails_first(path: Path, again: Path) -> str:
+    """A job that fails with exit code 2 once a file is there; its retry ends once another one is."""
+    return f'[ "$BATCHKEEPER_ATTEMPT" = 0 ] && {{ {until_there(path)}; exit 2; }}; {until_there(again)}'
+
+
+def test_an_older_backup_is_restored(place: Place) -> None:
+    """Jobs that were started since the backup count and are found again: nothing of them runs twice, and
+    nothing is above the maximum. A retry that only the lost records knew ends as a name collision."""
+    go = {name: place.root / f"go-{name}" for name in "bcer"}
+    does = {
+        "a": "true",
+        "b": until_there(go["b"]),
+        "c": fails_first(go["c"], go["r"]),
+        "d": "true",
+        "e": until_there(go["e"]),
+        "f": "true",
+    }
+    place.drop(batch("back", does, most=2))
+    daemon = place.start()
+    for name in ("back-b", "back-c"):
+        place.is_(name, "running")
+    saved = backup(place)
+    for name in "bc":
+        go[name].touch()
+    for name in ("back-c-r1", "back-e"):
+        place.is_(name, "running")
+    daemon.kill()
+    restore(place, saved)
+    place.start()
+    place.is_("back-b", "completed")
+    place.is_("back-c", "error")
+    place.until("both are counted", lambda: len(place.gate("back")["foreign"]) == 2)
+    assert place.statuses("back")["back-f"] == "waiting"
+    go["e"].touch()
+    place.is_("back-f", "completed")
+    assert place.is_("back-c-r1", "waiting")
+    go["r"].touch()
+    place.over("back")
+    ended = {job["name"]: (job["status"], job["verdict"]) for job in place.jobs("back")}
+    assert ended.pop("back-c") == ("error", "mount-failure")
+    assert ended.pop("back-c-r1") == ("error", "name-collision")
+    assert set(ended.values()) == {("completed", "succeeded")}
+    assert place.cli("retry", "--batch", "back", "--verdict", "name-collision").code == 0
+    place.is_("back-c-r2", "completed")
+    place.over("back")
+    assert set(starts(place.history()).values()) == {1}
+    assert_never_too_many(place, 2)
+
+
+def test_the_database_is_lost(place: Place) -> None:
+    """The specs make the batches anew; what the old life left is not ours any more: it counts, the batch is
+    held until somebody takes it over, and then nothing that ran or runs is started again."""
+    go = place.root / "go"
+    does = {"a": "true", "b": until_there(go), "c": until_there(go), "d": "true", "e": "true"}
+    place.drop(batch("lost", does, most=2))
+    daemon = place.start()
+    for name in ("lost-b", "lost-c"):
+        place.is_(name, "running")
+    daemon.kill()
+    lose_database(place)
+    place.start()
+    told = place.tells("lost.json", lambda told: told["state"] == "held")
+    assert "adoption-needed: 3 jobs under its names" in told["reason"]
+    assert set(place.statuses("lost").values()) == {"waiting"}
+    assert place.cli("adopt", "lost").code == 0
+    place.is_("lost-b", "running")
+    go.touch()
+    place.over("lost")
+    assert set(place.statuses("lost").values()) == {"completed"}
+    assert [job["origin"] for job in place.jobs("lost")] == ["adopted"] * 3 + ["spec"] * 2
+    assert set(starts(place.history()).values()) == {1}
+    assert_never_too_many(place, 2)
+
+
+def test_the_database_is_lost_and_ended_objects_are_gone(place: Place) -> None:
+    """What was collected since it ended is remembered by nobody and runs again; what runs still counts."""
+    go = place.root / "go"
+    does = {"a": "true", "b": until_there(go), "c": until_there(go), "d": "true"}
+    place.drop(batch("gone", does, most=2))
+    daemon = place.start()
+    for name in ("gone-b", "gone-c"):
+        place.is_(name, "running")
+    daemon.kill()
+    collect(place, "gone-a")
+    lose_database(place)
+    place.start()
+    place.tells("gone.json", lambda told: told["state"] == "held")
+    assert place.cli("adopt", "gone").code == 0
+    place.is_("gone-b", "running")
+    go.touch()
+    place.over("gone")
+    assert starts(place.history()) == {"gone-a": 2, "gone-b": 1, "gone-c": 1, "gone-d": 1}
+
+
+def test_the_cluster_is_lost(place: Place) -> None:
+    """What was active is lost, and retried by its rule; what had ended stays; what waited goes on."""
+    go = place.root / "go"
+    does = {"a": "true", "b": until_there(go), "c": until_there(go), "d": "true"}
+    lost = {"on": {"verdict": "lost"}, "limit": 2, "backoff": {"base": "100ms", "factor": 2, "max": "1s"}}
+    place.drop(batch("away", does, most=2, retry=[*QUICK, lost]))
+    daemon = place.start()
+    for name in ("away-b", "away-c"):
+        place.is_(name, "running")
+    daemon.kill()
+    lose_cluster(place)
+    gone_at = len(place.history())
+    place.start()
+    for name in ("away-b-r1", "away-c-r1"):
+        place.is_(name, "running")
+    go.touch()
+    place.over("away")
+    ended = {job["name"]: (job["status"], job["verdict"]) for job in place.jobs("away")}
+    assert ended.pop("away-b") == ended.pop("away-c") == ("error", "lost")
+    assert set(ended) == {"away-a", "away-b-r1", "away-c-r1", "away-d"}
+    assert set(ended.values()) == {("completed", "succeeded")}
+    assert_never_too_many(place, 2, gone_at)
+
+
+def test_both_are_lost(place: Place) -> None:
+    """With neither records nor objects every spec in the folder is a new batch, and all of it runs again."""
+    go = place.root / "go"
+    place.drop(batch("both", {"a": "true", "b": until_there(go)}, most=1))
+    daemon = place.start()
+    place.is_("both-b", "running")
+    daemon.kill()
+    lose_cluster(place)
+    lose_database(place)
+    gone_at = len(place.history())
+    go.touch()
+    place.start()
+    place.until("it is there", lambda: place.parent("both"))
+    place.over("both")
+    assert set(place.statuses("both").values()) == {"completed"}
+    created = [entry.name for entry in place.history()[gone_at:] if entry.kind == CREATE]
+    assert created == ["both-a", "both-b"]

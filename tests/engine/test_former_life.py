@@ -1,0 +1,60 @@
+"""What a database that was lost left in the cluster: nobody's attempts, ours by its labels alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation
+from controller.former import nobodys, sorted_out
+from tests.simulation.stage import Stage, perform
+
+LEFT = ClusterJob("scan-t1", "lab", "u2", "2" * 24, "f" * 24, task_id="t1", pod_unfinished=True)
+
+
+def test_a_list_shows_it_as_foreign() -> None:
+    """An object whose batch has no record is no attempt: it counts as an orphan while it is active."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        ours = replace(LEFT, name="scan-t0", uid="u1", job_id="1" * 24, batch_id=stage.batch.id)
+        ended = replace(LEFT, uid="u3", job_id="3" * 24, finished=True, pod_unfinished=False)
+        jobs = {job.job_id: job for job in (ours, LEFT, ended)}
+        seen = await sorted_out(daemon.engine, Observation(1.0, frozenset({"lab"}), {}, jobs))
+        assert dict(seen.jobs) == {ours.job_id: ours}
+        assert seen.foreign == (
+            ForeignObject("scan-t1", "lab", "u2", "Job", active=True, orphan=True),
+            ForeignObject("scan-t1", "lab", "u3", "Job", active=False, orphan=True),
+        )
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_batch_that_was_read_is_not_asked_for_again() -> None:
+    """A pass that has read its batches costs no further call, and changes nothing of the list."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        seen = Observation(1.0, frozenset({"lab"}), {}, {LEFT.job_id: LEFT})
+        assert await sorted_out(daemon.engine, seen, [LEFT.batch_id]) is seen
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_look_finds_it_as_if_others_had_made_it() -> None:
+    """Ours of a recorded batch are left out; what has no record comes without our labels, like others'."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        ours = replace(LEFT, name="scan-t0", job_id="1" * 24, batch_id=stage.batch.id)
+        theirs = replace(LEFT, name="scan-t9", job_id="", batch_id="", task_id="")
+        found = [Adoptable("Job", one) for one in (ours, LEFT, theirs)]
+        bare = replace(LEFT, job_id="", batch_id="", task_id="")
+        assert await nobodys(daemon.engine, found) == [Adoptable("Job", bare), Adoptable("Job", theirs)]
+        await stage.until_over(daemon)
+
+    perform(trace)
