@@ -51,11 +51,13 @@ async def accept(
     *,
     source: str,
     other_sources: Container[str] = frozenset(),
+    by: str = "",
 ) -> Taken:
     """Make the batch that the spec asks for, or bring the one of its name up to it (O1).
 
     ``source`` names where the spec came from; ``other_sources`` are the places that still hold specs:
-    a second file that gives the same batch other content is refused, not taken in turns.
+    a second file that gives the same batch other content is refused, not taken in turns. ``by``: whose
+    the file is, which changes nobody else's batch; empty: who asks has been checked.
     """
     batch = await store.batch_named(spec.namespace, spec.name)
     if batch is None:
@@ -72,7 +74,7 @@ async def accept(
             return Taken(
                 Outcome.ACCEPTED, batch, (f"accepted: {count}, at most {spec.max_concurrent} active",)
             )
-    return await _known(store, batch, spec, source, other_sources)
+    return await _known(store, batch, spec, source, other_sources, by)
 
 
 def _new(store: Store, spec: BatchSpec, source: str, now: datetime, epoch: int = 0) -> tuple[Batch, Gate]:
@@ -181,6 +183,7 @@ async def _known(
     spec: BatchSpec,
     source: str,
     other_sources: Container[str],
+    by: str,
 ) -> Taken:
     if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
         if missing := await expand(store, batch, spec):
@@ -189,6 +192,8 @@ async def _known(
     if batch.spec_hash == spec.hash:
         return Taken(Outcome.SAME, batch, (f"the same content is batch {batch.name} already",))
     problems = _why_refused(batch, spec, source, other_sources)
+    if by not in ("", batch.user):
+        problems = [f"batch {batch.name} belongs to {batch.user}, and this spec to {by}: choose another name"]
     if problems:
         return Taken(Outcome.REFUSED, batch, tuple(problems))
     changes, _ = changed_fields(batch.spec, spec.document)

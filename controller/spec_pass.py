@@ -136,7 +136,11 @@ class SpecPass:
             await self._refuse(file.key, tuple(reading.problems), None)
             return
         taken = await intake.accept(
-            self.engine.store, reading.spec, source=file.key, other_sources=_Stores([self, *self.peers])
+            self.engine.store,
+            reading.spec,
+            source=file.key,
+            other_sources=_Stores([self, *self.peers]),
+            by=reading.spec.owner,
         )
         if taken.outcome is Outcome.REFUSED:
             await self._refuse(file.key, taken.sentences, taken.batch)

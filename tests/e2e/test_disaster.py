@@ -32,7 +32,8 @@ def fails_first(path: Path, again: Path) -> str:
 
 def test_an_older_backup_is_restored(place: Place) -> None:
     """Jobs that were started since the backup count and are found again: nothing of them runs twice, and
-    nothing is above the maximum. A retry that only the lost records knew ends as a name collision."""
+    nothing is above the maximum. A retry that only the lost records knew ends as a name collision; what has
+    ended since and was collected runs again."""
     go = {name: place.root / f"go-{name}" for name in "bcer"}
     does = {
         "a": "true",
@@ -52,12 +53,14 @@ def test_an_older_backup_is_restored(place: Place) -> None:
     for name in ("back-c-r1", "back-e"):
         place.is_(name, "running")
     daemon.kill()
+    collect(place, "back-d")
     restore(place, saved)
     place.start()
     place.is_("back-b", "completed")
     place.is_("back-c", "error")
     place.until("both are counted", lambda: len(place.gate("back")["foreign"]) == 2)
-    assert place.statuses("back")["back-f"] == "waiting"
+    assert [place.statuses("back")[f"back-{name}"] for name in "def"] == ["waiting"] * 3
+    assert "no record knows of it" in place.cli("explain", "back-e").out
     go["e"].touch()
     place.is_("back-f", "completed")
     assert place.is_("back-c-r1", "waiting")
@@ -70,7 +73,9 @@ def test_an_older_backup_is_restored(place: Place) -> None:
     assert place.cli("retry", "--batch", "back", "--verdict", "name-collision").code == 0
     place.is_("back-c-r2", "completed")
     place.over("back")
-    assert set(starts(place.history()).values()) == {1}
+    ran = starts(place.history())
+    assert ran.pop("back-d") == 2
+    assert set(ran.values()) == {1}
     assert_never_too_many(place, 2)
 
 

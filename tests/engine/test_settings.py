@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from controller.intake import change_setting
+import pytest
+
+from controller import intake
+from controller.intake import Outcome, change_setting
 from tests.engine.acting import drop
+from tests.simulation.people import OWNER, spec_of
+from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
 
 
@@ -42,5 +47,22 @@ def test_a_change_that_comes_too_late_does_not_reach_the_gate() -> None:
         await change_setting(store, batch, "maxConcurrent", 7, "bob", now)
         await change_setting(store, batch, "maxConcurrent", 5, "scan.yaml", now - timedelta(seconds=5))
         assert stage.batch.settings["maxConcurrent"].value == stage.gate.max == 7
+
+    perform(trace)
+
+
+@pytest.mark.parametrize(
+    ("by", "outcome", "most"), [(OWNER, Outcome.CHANGED, 4), ("eve", Outcome.REFUSED, 1)]
+)
+def test_a_file_changes_nobody_elses_batch(by: str, outcome: Outcome, most: int) -> None:
+    """Where the batch's own file is gone, whoever may write to the folder could have changed its settings."""
+
+    async def trace(stage: Stage) -> None:
+        batch = await drop(stage, "scan", 1, 1)
+        assert batch.user == OWNER
+        more = spec_of(BatchPlan("scan", 1, 4), stage.world.scenario)
+        taken = await intake.accept(stage.world.store, more, source="other.yaml", by=by)
+        assert taken.outcome is outcome
+        assert stage.gate.max == most
 
     perform(trace)
