@@ -18,7 +18,7 @@ from controller.adapters.state_lock import LockElector
 from controller.adapters.system_clock import SystemClock
 from controller.config import Settings
 from controller.config.policy import policy_of
-from controller.ports import Cluster, Elector, EventWriter, TokenReviewer
+from controller.ports import Cluster, Elector, EventWriter, SpecSource, TokenReviewer
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.timed import timed_cluster
 
@@ -41,6 +41,8 @@ class Ground:
     """Who can say whose a token of the cluster is; None: this machine has no such tokens."""
     events: EventWriter | None = None
     """Who can write Events; None: nobody here, or nobody is to."""
+    config_maps: SpecSource | None = None
+    """The ConfigMaps that hold specs; None: none do."""
 
 
 def identity() -> str:
@@ -80,13 +82,15 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
         await client.open()
         namespace = settings.kubernetes.lease.namespace or client.namespace or settings.namespace
         if leads:
-            who = await check_access(client, told.kinds, told.namespaces, namespace)
+            specs = settings.specs.configmaps.namespace
+            who = await check_access(client, told.kinds, told.namespaces, namespace, specs)
             log = get_logger("cluster")
             log.info("connected", user=who, namespaces=list(told.namespaces))
             reviews = settings.api.enabled and settings.auth.token_review.enabled == "auto"
             if reviews and (missing := await check_reviews(client)):
                 log.warning("tokens are not reviewed", why=missing)
-            if settings.kubernetes.events and (missing := await check_events(client, told.namespaces)):
+            told_in = dict.fromkeys((*told.namespaces, *filter(None, (specs,))))
+            if settings.kubernetes.events and (missing := await check_events(client, told_in)):
                 log.warning("events are not written", why=missing)
     except BaseException:
         await client.close()
@@ -95,7 +99,16 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
     cluster = KubeCluster(client, told, SystemClock(), restarted)
     elector = _lease(settings, told, client, namespace)
     events = KubeEvents(client, told.instance, elector.identity) if settings.kubernetes.events else None
-    return Ground(cluster, elector, KubeTokens(client), events)
+    return Ground(cluster, elector, KubeTokens(client), events, _config_maps(settings, client, events))
+
+
+def _config_maps(settings: Settings, client: KubeClient, events: EventWriter | None) -> SpecSource | None:
+    from controller.adapters.spec_configmap import SpecConfigMaps
+
+    told = settings.specs.configmaps
+    if not told.namespace:
+        return None
+    return SpecConfigMaps(client, told.namespace, told.selector, SystemClock(), events)
 
 
 def _lease(settings: Settings, told: KubeSettings, client: KubeClient, namespace: str) -> Elector:

@@ -31,6 +31,7 @@ from controller.ports import (
     Desk,
     Elector,
     Journal,
+    SpecSource,
     Store,
     TokenReviewer,
 )
@@ -62,6 +63,8 @@ class Parts:
     """The store as the API sees it; None: it is not asked so."""
     reviewer: TokenReviewer | None = None
     """Who can say whose a token of the cluster is."""
+    config_maps: SpecSource | None = None
+    """The ConfigMaps that hold specs; None: none do."""
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -148,7 +151,17 @@ def _parts(
     )
     people = People(store, clock, settings.max_retries)
     return Parts(
-        settings, store, ground.cluster, clock, engine, journal, people, ground.elector, desk, ground.reviewer
+        settings,
+        store,
+        ground.cluster,
+        clock,
+        engine,
+        journal,
+        people,
+        ground.elector,
+        desk,
+        ground.reviewer,
+        config_maps=ground.config_maps,
     )
 
 

@@ -72,6 +72,9 @@ def _sources(parts: Parts) -> Iterator[tuple[str, timedelta, SpecSource, str]]:
         yield "", specs.interval, _folder(specs.folder, parts), ""
     if specs.s3.bucket:
         yield "s3", specs.s3.interval, *_bucket(specs.s3, parts)
+    if parts.config_maps is not None:
+        start = f"configmap://{specs.configmaps.namespace}/"
+        yield "configmaps", specs.configmaps.interval, parts.config_maps, start
 
 
 def _folder(folder: Path, parts: Parts) -> SpecSource:

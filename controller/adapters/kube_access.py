@@ -39,6 +39,8 @@ EVENT_RULES = (Right("events.k8s.io", "events", ("create",)),)
 """In every namespace that batches may be in, and with ``kubernetes.events`` only."""
 LEASE_RULES = (Right("coordination.k8s.io", "leases", ("create", "get", "update")),)
 """In the namespace of the Lease."""
+SPEC_RULES = (Right("", "configmaps", ("list", "patch")),)
+"""In the namespace of the ConfigMaps that hold specs, and with ``specs.configmaps`` only."""
 REVIEW_RULES = (Right("authentication.k8s.io", "tokenreviews", ("create",)),)
 """In no namespace, and with ``auth.token_review`` only."""
 
@@ -50,12 +52,20 @@ def rules_for(kinds: Iterable[Kind]) -> tuple[Right, ...]:
 
 
 async def check_access(
-    client: KubeClient, kinds: Iterable[Kind], namespaces: Iterable[str], lease_namespace: str
+    client: KubeClient,
+    kinds: Iterable[Kind],
+    namespaces: Iterable[str],
+    lease_namespace: str,
+    spec_namespace: str = "",
 ) -> str:
-    """Ask for every verb; returns who we are. Raises ``BatchkeeperError`` that names all that is missing."""
+    """Ask for every verb; returns who we are. Raises ``BatchkeeperError`` that names all that is missing.
+
+    ``spec_namespace``: where ConfigMaps hold specs; empty: nowhere.
+    """
     rules = rules_for(kinds)
     wanted = [(right, namespace) for namespace in namespaces for right in rules]
     wanted += [(right, lease_namespace) for right in LEASE_RULES]
+    wanted += [(right, spec_namespace) for right in SPEC_RULES if spec_namespace]
     questions = [(right, verb, namespace) for right, namespace in wanted for verb in right.verbs]
     limit = asyncio.Semaphore(AT_ONCE)
 

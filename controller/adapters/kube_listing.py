@@ -20,30 +20,32 @@ PAGE = 500
 """Objects in one page of a list."""
 RESTARTS = 3
 """How often a list starts anew because its pages expired under it."""
-NOT_FOUND, GONE = 404, 410
+NOT_FOUND, CONFLICT, GONE = 404, 409, 410
 
 
 async def list_all(
-    client: KubeClient, kind: Kind, namespace: str, selector: str = ""
+    client: KubeClient, kind: Kind, namespace: str, selector: str = "", size: int = PAGE
 ) -> tuple[list[Json], str]:
-    """Every object of the kind in the namespace, and the list's resource version.
+    """Every object of the kind in the namespace, in pages of that size, and the list's resource version.
 
     From etcd, never from a cache that may be stale (no ``resourceVersion=0``); a page that expired starts
     the list anew. Raises ``Refused``, ``Unavailable``.
     """
     for _ in range(RESTARTS):
         try:
-            return await _pages(client, kind, namespace, selector)
+            return await _pages(client, kind, namespace, selector, size)
         except Refused as error:
             if error.code != GONE:
                 raise
     raise Unavailable(f"the list of {kind.resource} in {namespace} expired {RESTARTS} times under way")
 
 
-async def _pages(client: KubeClient, kind: Kind, namespace: str, selector: str) -> tuple[list[Json], str]:
+async def _pages(
+    client: KubeClient, kind: Kind, namespace: str, selector: str, size: int
+) -> tuple[list[Json], str]:
     path = f"{kind.path}/namespaces/{namespace}/{kind.resource}"
     found: list[Json] = []
-    query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+    query = {"limit": str(size)} | ({"labelSelector": selector} if selector else {})
     while True:
         page = await client.request("GET", path, resource=kind.resource, query=query)
         found += [dict(one) for one in items(page, "items")]

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, REVIEW_RULES, Right, rules_for
+from controller.adapters.kube_access import (
+    EVENT_RULES,
+    LEASE_RULES,
+    REVIEW_RULES,
+    SPEC_RULES,
+    Right,
+    rules_for,
+)
 from controller.adapters.kube_foreign import Kind, runai_kinds
 from tests.chart.helm import CHART, CI, NAMESPACE, RELEASE, Document, Helm, one, several
 from tests.chart.rights import HERE, as_asked_for, rendered
@@ -48,6 +55,18 @@ def test_each_namespace_gets_what_the_daemon_asks_for(helm: Helm) -> None:
     assert given(one(documents, "ClusterRole")) == asked(REVIEW_RULES)
 
 
+def test_config_maps_are_read_where_they_hold_specs(helm: Helm) -> None:
+    """In their namespace, by a Role of its own, which is there with that store only."""
+    config = {"cluster": {"kind": "kubernetes"}, "specs": {"configmaps": {"namespace": "lab"}}}
+    name = f"{RELEASE}-batchkeeper-specs"
+    (role,) = several(helm.template(CLUSTER, config=config), "Role", name)
+    assert role["metadata"]["namespace"] == "lab"
+    assert given(role) == asked((*SPEC_RULES, *EVENT_RULES))
+    (binding,) = several(helm.template(CLUSTER, config=config), "RoleBinding", name)
+    assert (binding["metadata"]["namespace"], binding["roleRef"]["name"]) == ("lab", name)
+    assert not several(helm.template(CLUSTER), "Role", name)
+
+
 def test_counted_kinds_are_read(helm: Helm) -> None:
     """Run:ai's, and those that the configuration names, are listed and read: nothing else."""
     (role,) = (
@@ -60,7 +79,11 @@ def test_counted_kinds_are_read(helm: Helm) -> None:
 def test_it_is_the_plain_manifest(helm: Helm) -> None:
     """deploy/role.yaml, for whoever uses no Helm, gives the same."""
     plain = list(YAML(typ="safe", pure=True).load_all(ROLE.read_text(encoding="utf-8")))
-    config = {"cluster": {"kind": "runai"}, "kubernetes": {"counted": None}}
+    config = {
+        "cluster": {"kind": "runai"},
+        "kubernetes": {"counted": None},
+        "specs": {"configmaps": {"namespace": "specs"}},
+    }
     documents = helm.template(
         RUNAI,
         namespace="batchkeeper",

@@ -21,6 +21,8 @@ class Lossy:
         self._losing = 0
         self.lost = 0
         """Answers that were dropped."""
+        self.gone = False
+        """Nobody gets through."""
 
     def lose(self, answers: int = 1) -> None:
         """The request goes through, the server answers, and nobody hears it."""
@@ -31,6 +33,10 @@ class Lossy:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
+        if self.gone:
+            writer.close()
+            self._tasks.discard(task)
+            return
         back, forth = await asyncio.open_connection(*self._there)
         ways = [asyncio.ensure_future(self._there_way(reader, forth))]
         ways += [asyncio.ensure_future(self._back_way(back, writer))]
@@ -58,6 +64,12 @@ class Lossy:
                 return
             writer.write(data)
             await writer.drain()
+
+    def cut(self) -> None:
+        """Nobody gets through from now on, and whoever is connected no more."""
+        self.gone = True
+        for task in self._tasks:
+            task.cancel()
 
     async def stop(self) -> None:
         """End all connections."""

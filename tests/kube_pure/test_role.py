@@ -7,7 +7,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, REVIEW_RULES, Right, rules_for
+from controller.adapters.kube_access import (
+    EVENT_RULES,
+    LEASE_RULES,
+    REVIEW_RULES,
+    SPEC_RULES,
+    Right,
+    rules_for,
+)
 from controller.adapters.kube_foreign import runai_kinds
 
 ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
@@ -35,10 +42,11 @@ def as_set(wanted: tuple[Right, ...]) -> set[tuple[str, str, frozenset[str]]]:
 
 
 def test_the_role_is_what_the_daemon_needs() -> None:
-    """Nothing with ``*``, nothing that writes but Jobs, Events and the Lease."""
+    """Nothing with ``*``, nothing that writes but Jobs, Events, the Lease and what is told of specs."""
     wanted = (*rules_for(runai_kinds(stopped_counts=True)), *EVENT_RULES)
     assert rights("batchkeeper") == as_set(wanted)
     assert rights("batchkeeper-lease") == as_set(LEASE_RULES)
+    assert rights("batchkeeper-specs") == as_set((*SPEC_RULES, *EVENT_RULES))
 
 
 def test_the_only_right_on_the_whole_cluster_is_to_ask_about_tokens() -> None:
@@ -56,6 +64,7 @@ def test_every_role_is_bound_to_the_account() -> None:
     assert {(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in bound} == {
         ("Role", "batchkeeper"),
         ("Role", "batchkeeper-lease"),
+        ("Role", "batchkeeper-specs"),
         ("ClusterRole", "batchkeeper-token-review"),
     }
     for one in bound:
