@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.ready-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1
 RUN    := $(BIN)/batchkeeper run examples/gwas/traits.yaml --config examples/gwas/config.yaml --expect examples/gwas/expected.yaml --fresh
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help setup run test lint format bench lock clean
+.PHONY: help setup run test lint format bench sbom lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,10 @@ format: $(STAMP) ## put the code into its format
 
 bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more than ten minutes, the rows on a cluster among them)
 	$(BIN)/python -m tests.bench
+
+sbom: $(STAMP) ## what the image is made of, as CycloneDX: dist/batchkeeper.cdx.json
+	@mkdir -p dist
+	$(BIN)/python -m deploy.sbom > dist/batchkeeper.cdx.json
 
 # Needs uv, which the environment itself does not.
 lock: ## write the lock files anew from pyproject.toml
