@@ -112,13 +112,14 @@ def _licenses(package: Package) -> list[dict[str, Any]]:
         return []
     if told.version != package.version:
         return []
-    if "License-Expression" in told.metadata:
-        return [{"expression": told.metadata["License-Expression"]}]
+    known = told.metadata.json
+    if expression := known.get("license_expression"):
+        return [{"expression": expression}]
     prefix = "License :: OSI Approved :: "
     names = [
         one.removeprefix(prefix) for one in told.metadata.get_all("Classifier", []) if one.startswith(prefix)
     ]
-    said = told.metadata["License"] if "License" in told.metadata else ""
+    said = str(known.get("license", ""))
     if not names and said and len(said) <= _LONGEST and "\n" not in said:
         names = [said]
     return [{"license": {"name": name}} for name in names]
