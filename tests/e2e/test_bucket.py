@@ -152,7 +152,8 @@ def test_a_folder_and_a_bucket_at_once(place: Place, hand: Hand, first: str) -> 
     """One name is one batch, whichever store had it first; the other one's file is told whose it is."""
     shelf = Shelf(place, hand)
     s3 = {**settings(hand), "interval": "200ms"}
-    place.configure(specs={"folder": "specs", "s3": s3})
+    owners = [{"namespace": "default", "user": "lab"}]  # one owner, who may change the batch from either
+    place.configure(specs={"folder": "specs", "s3": s3, "owners": owners})
     go = place.root / "go"
     spec = batch("both", {"a": f"until [ -e {go} ]; do sleep 0.02; done"})
     other = {**spec, "maxConcurrent": 9}
