@@ -141,6 +141,8 @@ class Engine:
     sick: Sickbed = field(default_factory=Sickbed)
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
+    ended_retries: set[str] = field(default_factory=set)
+    """Ids of retries that have ended here and whose places were not given back yet: they are to be told."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By batch id: one pass of a batch at a time; for quiet, not for safety."""
     claims: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -192,6 +194,8 @@ class Engine:
             return None
         if after.status is not job.status:
             self.tally(job, after)
+            if after.status.terminal and job.status.active and job.attempt:
+                self.ended_retries.add(job.id)
         self.journal.moved(job, after, change)
         return after
 
@@ -230,13 +234,19 @@ class Engine:
         else:
             self.sick.recovered(item)
 
-    def forget_all_but(self, batch_ids: Iterable[str]) -> None:
-        """Let go of what is remembered of batches that are over, so that weeks cost no memory."""
-        kept = set(batch_ids)
-        for gone in [batch_id for batch_id in self.freed if batch_id not in kept]:
-            del self.freed[gone]
-        for gone in [item for item, lock in self.locks.items() if item not in kept and not lock.locked()]:
-            del self.locks[gone]
+    def remembered(self) -> frozenset[str]:
+        """Ids of batches of which something is remembered."""
+        return frozenset((*self.freed, *self.locks))
+
+    def forget(self, over: Iterable[str]) -> None:
+        """Let go of what is remembered of batches that are over, so that weeks cost no memory.
+
+        They were remembered before the open ones were read: a batch that came since is not over.
+        """
+        for batch_id in over:
+            self.freed.pop(batch_id, None)
+            if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
+                del self.locks[batch_id]
         self.sick.forget(self.clock.monotonic())
 
     def must_lead(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from controller import lifecycle
+from controller import lifecycle, telling
 from controller.allowance import allowance_of, held_now
 from controller.batch_deeds import take_for_batch
 from controller.core.decide import Act, Reason
@@ -103,6 +103,7 @@ async def all_batches(engine: Engine) -> int:
     engine.must_lead()
     if (newest := await engine.store.epoch()) > engine.epoch:
         raise StaleEpoch(f"epoch {newest} was minted after this controller's {engine.epoch}")
+    remembered = engine.remembered()
     batches = await open_batches(engine)
     ids = [batch.id for batch in batches]
     gates = await engine.store.gates(ids)
@@ -122,7 +123,7 @@ async def all_batches(engine: Engine) -> int:
             continue  # its intake is between its two writes, or stopped there; intake goes on
         held = (read_at, records.get(batch.id, ()))
         steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
-    engine.forget_all_but(batch.id for batch in batches)
+    engine.forget(remembered - {batch.id for batch in batches})
     return steps
 
 
@@ -188,6 +189,7 @@ async def _rounds(
         allowance = await allowance_of(engine, batch, gate, scene.demands)
         view = await look(engine, batch, gate, scene, allowance, records)
         planned = plan(view, engine.jitter)
+        telling.forget_idle_places(engine, view)
         trial.owed = {step.chain[-1].id for step in planned if isinstance(step, Retry)}
         steps = [step for step in planned if trial.first_time(step)]
         if not steps or not await act(engine, view, steps, trial) or trial.unavailable:
@@ -313,7 +315,7 @@ async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
             leaving = [job for job in jobs if job.id not in trial.owed]
             if leaving:
                 await engine.store.leave(view.batch.id, [job.id for job in leaving])
-                _tell_of_retries(engine, view, leaving)
+                telling.retries_ended(engine, view, leaving)
             return bool(leaving)
         case _:
             return await take_for_batch(engine, view, step)
@@ -335,10 +337,7 @@ async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int
         return True  # the gate moved on since it was read: look again
     engine.pacer.take(len(places))
     await _side_by_side(engine, view, [Submit(Reason.PLACE_FREE, job, slot) for job, slot in places], trial)
-    freed, now = engine.freed.get(view.batch.id, []), engine.clock.monotonic()
-    for instant in freed[: len(places)]:
-        engine.journal.refilled(now - instant)
-    engine.freed[view.batch.id] = freed[len(places) :][-view.gate.max :]
+    telling.places_taken(engine, view, len(places))
     return True
 
 
@@ -354,15 +353,6 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
     engine.journal.retried(step.chain[-1], child)
     await lifecycle.complete(engine.store, [child])
     return True
-
-
-def _tell_of_retries(engine: Engine, view: View, ended: Sequence[Attempt]) -> None:
-    """What became of retries: told once, with the place, for that is given back once."""
-    for job in ended:
-        chain = view.chains.get(job.root_id, ()) if job.attempt else ()
-        for failed in chain:
-            if failed.attempt == job.attempt - 1:
-                engine.journal.retry_ended(failed, job)
 
 
 async def _check_name(engine: Engine, view: View, child: Attempt) -> None:

@@ -1,0 +1,38 @@
+"""What a pass tells of retries and of places, in numbers. Called by ``reconcile``; nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.core.model import Attempt
+from controller.core.plan import Block, block
+from controller.core.view import View
+from controller.engine import Engine
+
+_STILL_WANTED = (Block.NONE, Block.FULL, Block.BLIND)
+"""What may be the matter while somebody due waits for a free place: at most that it can't be taken yet."""
+
+
+def retries_ended(engine: Engine, view: View, left: Sequence[Attempt]) -> None:
+    """What became of retries that gave back their places; each is told once, however often it leaves."""
+    for job in left:
+        if job.id not in engine.ended_retries:
+            continue
+        engine.ended_retries.discard(job.id)
+        for failed in view.chains.get(job.root_id, ()):
+            if failed.attempt == job.attempt - 1:
+                engine.journal.retry_ended(failed, job)
+
+
+def places_taken(engine: Engine, view: View, n: int) -> None:
+    """Places that had become free were taken again, the first of them first."""
+    freed, now = engine.freed.get(view.batch.id, []), engine.clock.monotonic()
+    for instant in freed[:n]:
+        engine.journal.refilled(now - instant)
+    engine.freed[view.batch.id] = freed[n:][-view.gate.max :]
+
+
+def forget_idle_places(engine: Engine, view: View) -> None:
+    """A place that nobody due waits for, or that a person keeps empty, is not waited for: it is idle."""
+    if block(view)[0] not in _STILL_WANTED:
+        engine.freed.pop(view.batch.id, None)
