@@ -1,4 +1,4 @@
-"""What a pass tells of retries and of places, in numbers. Called by ``reconcile``; nothing is decided here."""
+"""What a pass tells of retries and of places, in numbers. Called by ``reconcile``; it decides nothing."""
 
 from __future__ import annotations
 

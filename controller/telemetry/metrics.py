@@ -29,6 +29,8 @@ _SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 UNAVAILABLE = "unavailable"
 """The value of ``op`` under which a call counts that found no store, whichever call it was."""
+WATCHED = ("jobs", "pods")
+"""The resources of which there are watches."""
 OUTCOMES = (*(result.value for result in CreateResult), "refused", "throttled", "unknown")
 """What may become of a submission."""
 _STOPPED = frozenset({Verdict.CANCELLED, Verdict.REAPED})
@@ -158,6 +160,14 @@ class Metrics:
             self._submissions.labels(outcome)
         for invariant in Invariant:
             self._violations.labels(invariant.value)
+        for verdict in Verdict:
+            for outcome in ("recorded", "succeeded", "failed"):
+                self._retries.labels(verdict.value, outcome)
+        for resource in WATCHED:
+            for reason in ("expired", "refused", "unavailable"):
+                self._watch_restarts.labels(resource, reason)
+        self._repaired.labels("toggle")
+        self._unknown_outcome.labels("create")
         self._reconcile.labels("ok")
         self._store_op.labels(UNAVAILABLE)
 

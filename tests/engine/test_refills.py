@@ -22,8 +22,8 @@ def refills(tasks: int, most: int, ends: dict[str, End]) -> tuple[float, float]:
         await stage.until_over(daemon)
 
     perform(trace, ends=ends)
-    found = [registry.get_sample_value(f"batchkeeper_slot_refill_seconds_{what}") for what in ("count", "sum")]
-    return found[0] or 0, found[1] or 0
+    name = "batchkeeper_slot_refill_seconds"
+    return registry.get_sample_value(f"{name}_count") or 0, registry.get_sample_value(f"{name}_sum") or 0
 
 
 def test_each_place_that_was_waited_for_is_one() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from controller.adapters.local_history import CREATE
 from tests.e2e.waiting import wait_for
 from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.story import MOST, Told
 
-Numbers = dict[tuple[str, ...], float]
 
-
-def agree(server: Prometheus, expression: str, labels: tuple[str, ...], expected: Numbers) -> None:
+def agree(
+    server: Prometheus, expression: str, labels: tuple[str, ...], expected: Mapping[Any, float]
+) -> None:
     """Wait for the scrape that brings the last of it, then the numbers are these, and no others."""
-    seen: Numbers = {}
+    seen: dict[tuple[str, ...], float] = {}
 
     def look() -> bool:
         seen.clear()
@@ -27,7 +29,7 @@ def agree(server: Prometheus, expression: str, labels: tuple[str, ...], expected
         raise AssertionError(f"{expression}: Prometheus has {seen}, and it should be {expected}") from None
 
 
-def records(run: Told) -> list[dict[str, str]]:
+def records(run: Told) -> list[dict[str, Any]]:
     """Every attempt's record, with the name of its batch."""
     return [{**job, "batch": name} for name in MOST for job in run.place.jobs(name)]
 
