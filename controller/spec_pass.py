@@ -60,8 +60,8 @@ class SpecPass:
     """The passes over the other watched stores."""
     _keys: frozenset[str] | None = None
     """The keys of the last good scan; None: there was none yet."""
-    _away: str = ""
-    """Why the store can't be read, as it was told last."""
+    _away: set[str] = field(default_factory=set)
+    """Why the store can't be read: all that was told of it in this outage."""
     _kept: dict[str, SpecFile] = field(default_factory=dict)
     _refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _batches: dict[str, str] = field(default_factory=dict)
@@ -92,19 +92,19 @@ class SpecPass:
         return taken
 
     async def _look(self) -> bool:
-        """Keep what is new; whether the store could be read. Why not is said once, while it is so."""
+        """Keep what is new; whether the store could be read. Each reason why not is said once an outage."""
         journal, started = self.engine.journal, self.engine.clock.monotonic()
         try:
             for file in await self.source.scan():
                 self._kept[file.key] = file
         except Unavailable as error:
-            if str(error) != self._away:
-                self._away = str(error)
+            if str(error) not in self._away:
+                self._away.add(str(error))
                 journal.trouble("spec store", error)
             journal.passed("specs", "unavailable", self.engine.clock.monotonic() - started, 0)
             return False
         if self._away:
-            self._away = ""
+            self._away.clear()
             journal.said("spec-store-back", store=self.start or "folder")
         self._keys = await self.source.keys()
         return True

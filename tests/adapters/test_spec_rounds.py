@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from controller.adapters import spec_rounds
+from controller.adapters import spec_directory_files, spec_directory_watch, spec_rounds
 from controller.adapters.spec_rounds import Listed, Place, Round, Rounds
 from controller.ports import NamedFile
 
@@ -90,6 +90,13 @@ def test_so_many_bytes_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> N
     store.objects = {f"{name}.yaml": name.encode() for name in "abcde"}
     store.look()
     assert [store.look() for _ in range(4)] == [["a.yaml", "b.yaml"], ["c.yaml", "d.yaml"], ["e.yaml"], []]
+
+
+def test_the_limits_are_a_folders() -> None:
+    """A spec that is moved from one store to another is read alike."""
+    assert spec_rounds.SPEC_LIMIT == spec_directory_watch.SPEC_LIMIT
+    assert spec_rounds.BESIDE_LIMIT == spec_directory_watch.BESIDE_LIMIT
+    assert spec_rounds.MAX_DEPTH == spec_directory_files.MAX_DEPTH
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_store_that_could_not_be_read_since_the_start_may_hold_the_other_one()
 
 
 def test_an_outage_of_one_stops_no_other_and_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line when it begins and one when it ends; the other store's specs are taken in meanwhile."""
+    """A line for each reason and one when it ends; the other store's specs are taken in meanwhile."""
 
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
@@ -114,13 +114,18 @@ def test_an_outage_of_one_stops_no_other_and_is_told_once(monkeypatch: pytest.Mo
         stores, lines = Stores(stage, engine), list[str]()
         monkeypatch.setattr(engine.journal, "trouble", lambda where, error, **_: lines.append(str(error)))
         monkeypatch.setattr(engine.journal, "said", lambda event, **_: lines.append(event))
-        stores.bucket.unavailable = "gone for a test"
         stores.folder.drop("a.yaml", b"1")
-        await stores.scan(5)
+        for why in ("gone for a test", "no answer", "gone for a test", "no answer"):
+            stores.bucket.unavailable = why
+            await stores.scan()
         assert len(await stage.world.store.batches()) == 1
         stores.bucket.unavailable = ""
         await stores.scan(5)
-        assert [line for line in lines if line != "spec"] == ["gone for a test", "spec-store-back"]
+        assert [line for line in lines if line != "spec"] == [
+            "gone for a test",
+            "no answer",
+            "spec-store-back",
+        ]
 
     perform(trace)
 
