@@ -18,6 +18,7 @@ from controller.core.rules import BUILTIN
 from tests.links import ROOT, documents, prose
 
 DOCS = ROOT / "docs"
+COMMANDS: Any = typer.main.get_command(app)
 TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 _TYPED = re.compile(r"`batchkeeper ([^`]+)`|^ *batchkeeper (.+?)(?: +#.*)?$", re.MULTILINE)
 _SHORT = {"BATCH|JOB": "BATCH", "submissions|retries": "submissions", "N": "7", "COMMAND": "status"}
@@ -40,11 +41,10 @@ def typed() -> list[tuple[str, str]]:
 def test_what_people_are_told_to_type_is_a_command(page: str, line: str) -> None:
     """It names a command and options that are there, as many words as it takes, and values that it knows."""
     name, *words = [_SHORT.get(word, word) for word in shlex.split(line.removesuffix(" …"))]
-    root: Any = typer.main.get_command(app)
     if name in _SHORT.values() and words == ["--help"]:
         return
-    assert name in root.commands, page
-    command = root.commands[name]
+    assert name in COMMANDS.commands, page
+    command = COMMANDS.commands[name]
     if not words:  # the command is only named
         return
     context = command.make_context(name, words)
