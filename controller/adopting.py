@@ -31,6 +31,7 @@ from controller.engine import Engine
 from controller.former import nobodys
 from controller.patterns import matched_patterns
 from controller.people import Caller, NotAllowed, People, Refused, not_yours
+from controller.places import give_places
 from controller.ports import Store
 from controller.specfile import rules_of
 
@@ -93,6 +94,8 @@ async def _waiting_under(
 async def take_over(engine: Engine, view: View) -> bool:
     """Look live; then open the gate, hold it as ``adoption-needed``, or take over. True: news."""
     batch, gate = view.batch, view.gate
+    if await give_places(engine, batch, gate):
+        return True
     look = await look_for_others(engine, batch, gate)
     if gate.held_for(Hold.LOOKING) and not look.bound:
         return await engine.store.replace_hold(batch.id, gate.hold, "")

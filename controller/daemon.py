@@ -17,6 +17,7 @@ from controller.agenda import Agenda
 from controller.core.sight import Hint
 from controller.ending import end_all
 from controller.engine import Engine
+from controller.places import hold_for_places
 from controller.ports import BatchkeeperError, Clock, Journal, StaleEpoch, Unavailable
 
 WORKERS = 4
@@ -67,6 +68,7 @@ class Daemon:
         engine = self.engine
         epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
+        await hold_for_places(engine)
         await engine.read_clock()
         for batch in await engine.store.batches(closed=False):
             await engine.store.recount(batch.id)

@@ -79,6 +79,42 @@ def test_an_older_backup_is_restored(place: Place) -> None:
     assert_never_too_many(place, 2)
 
 
+def test_a_backup_of_no_one_instant_is_restored(place: Place) -> None:
+    """Its gates are older than its records: a job that runs has no place in them. It gets one before anything
+    else starts, its end is followed up, and never are there more than the maximum."""
+    go = {name: place.root / f"go-{name}" for name in "abc"}
+    does = {name: until_there(path) for name, path in go.items()}
+    place.drop(batch("torn", {**does, "c": fails_first(go["c"], go["b"]), "d": "true"}, most=2))
+    daemon = place.start()
+    for name in ("torn-a", "torn-b"):
+        place.is_(name, "running")
+    gates = backup(place)["gates"]
+    go["a"].touch()
+    place.is_("torn-c", "running")
+    daemon.kill()
+    restore(place, {**backup(place), "gates": gates})
+    daemon = place.start()
+    assert daemon.says("places-missing")["jobs"] == ["torn-c"]
+    place.until(
+        "it has its place",
+        lambda: place.id("torn-c") in held(place, "torn") and len(held(place, "torn")) == 2,
+    )
+    for name in "cb":
+        go[name].touch()
+    place.over("torn")
+    ended = {job["name"]: job["status"] for job in place.jobs("torn")}
+    assert ended.pop("torn-c") == "error"
+    assert set(ended) == {"torn-a", "torn-b", "torn-c-r1", "torn-d"}
+    assert set(ended.values()) == {"completed"}
+    assert set(starts(place.history()).values()) == {1}
+    assert_never_too_many(place, 2)
+
+
+def held(place: Place, name: str) -> list[str]:
+    """The jobs that hold a place in the batch's gate."""
+    return [str(holder["job"]) for holder in place.gate(name)["holders"]]
+
+
 def test_the_database_is_lost(place: Place) -> None:
     """The specs make the batches anew; what the old life left is not ours any more: it counts, the batch is
     held until somebody takes it over, and then nothing that ran or runs is started again."""

@@ -1,0 +1,50 @@
+"""Active records without a place: what a backup that is of no one instant may hold.
+
+A place is taken before its record is active, and left after it has ended. A copy of the database that has its
+gates and its records of different instants may show it otherwise: such a job would count nowhere, and
+nobody would follow its end up. ``hold_for_places`` is called by ``daemon.lead`` once everything is stamped,
+from when on nobody else takes or leaves places; ``give_places`` by ``adopting`` before that hold is lifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller.core.adoption import LOOKING, about_others
+from controller.core.model import ACTIVE, Attempt, Batch, Gate, Holder
+from controller.engine import Engine
+
+
+async def hold_for_places(engine: Engine) -> None:
+    """Hold every batch that has such a record: nothing of it starts before all have their places again."""
+    active = await engine.store.active()  # before the gates: what is active by then has had its place
+    gates = await engine.store.gates({job.batch_id for job in active})
+    for gate in gates.values():
+        without = _without_place(gate, active)
+        if not without or about_others(gate):
+            continue
+        await engine.store.replace_hold(gate.batch_id, gate.hold, LOOKING)
+        engine.journal.said("places-missing", batch_id=gate.batch_id, jobs=[job.name for job in without])
+
+
+async def give_places(engine: Engine, batch: Batch, gate: Gate) -> bool:
+    """Give places back where the slots are free by now. True: some were missing, so look again."""
+    if not await engine.store.has(batch.id, ACTIVE):
+        return False
+    without = _without_place(gate, await engine.store.active())
+    taken = {holder.slot for holder in gate.holders}
+    places = [place for place in map(_place, without) if place.slot not in taken]
+    if places:
+        async with engine.claims:  # a claim of another batch that has counted all places comes first
+            await engine.store.take_over(batch.id, places, gate.hold, engine.epoch)
+    return bool(without)
+
+
+def _without_place(gate: Gate, active: Iterable[Attempt]) -> list[Attempt]:
+    held = {holder.job for holder in gate.holders}
+    return [job for job in active if job.batch_id == gate.batch_id and job.id not in held]
+
+
+def _place(job: Attempt) -> Holder:
+    assert job.slot is not None, "an active record has a slot"
+    return Holder(job.id, job.slot, job.scheduler_id if job.kind else "", job.kind)
