@@ -10,8 +10,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.chart.helm import CHART, TRIAL, Helm
+from tests.chart.schema import SCHEMA as SCHEMA_FILE
+from tests.chart.schema import rendered
 
-SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 VALUES: dict[str, Any] = YAML(typ="safe", pure=True).load(CHART / "values.yaml")
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -35,6 +37,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "uri": ({"config": {"store": {"uri": "mongodb://x"}}}, "put it into a Secret and name that in mongodb.s"),
     "token file": ({"config": {"auth": {"static": {"file": "/x"}}}}, "config.auth.static is written by the"),
     "kubeconfig": ({"config": {"kubernetes": {"kubeconfig": "/x"}}}, "the pod has a service account"),
+    "no key of the daemon's": (
+        {"config": {"reconcile": {"intervall": "5s"}}},
+        "at '/config/reconcile': additional properties 'intervall' not allowed",
+    ),
+    "no key of a rule's": (
+        {"config": {"specs": {"owners": [{"namespace": "x", "usr": "ada"}]}}},
+        "at '/config/specs/owners/0': additional properties 'usr' not allowed",
+    ),
+    "no word of the daemon's": (
+        {"config": {"auth": {"token_review": {"enabled": False}}}},
+        "at '/config/auth/token_review/enabled': value must be one of 'auto', 'off'",
+    ),
+    "nobody's port": ({"config": {"http": {"host": "127.0.0.1"}}}, "config.http.host is 127.0.0.1, where no"),
     "no port": ({"config": {"http": {"enabled": False}}}, "config.http.enabled is written by the chart"),
 }
 
@@ -53,18 +68,51 @@ def objects(schema: dict[str, Any], value: Any, where: str = "") -> Iterator[tup
     if schema.get("type") == "object" and "properties" in schema:
         yield where, schema, value
         for key, inner in schema["properties"].items():
+            if key == "config":  # made of the daemon's settings, whose defaults are not the chart's
+                continue
             yield from objects(inner, (value or {}).get(key), f"{where}.{key}".lstrip("."))
 
 
 def test_the_schema_is_closed_and_complete() -> None:
     """It names every value that there is, and no other; what it leaves open is Kubernetes' own."""
     for where, schema, value in objects(SCHEMA, VALUES):
-        if where.startswith("config"):
-            continue
         assert schema["additionalProperties"] is False, where
         if where.endswith("resources") or "items" in where:
             continue
         assert set(schema["properties"]) - {"global"} == set(value), where
+
+
+REFUSED_KEYS = (
+    ("store", "uri"),
+    ("store", "mongod"),
+    ("specs", "folder"),
+    ("policy", "namespaces"),
+    ("kubernetes", "kubeconfig"),
+    ("kubernetes", "context"),
+    ("http", "enabled"),
+    ("http", "host"),
+    ("auth", "static"),
+)
+"""What the chart writes itself, or refuses as it is shipped."""
+
+
+def test_the_daemons_own_keys_are_in_the_schema() -> None:
+    """Those of its settings, as they are now."""
+    text = SCHEMA_FILE.read_text(encoding="utf-8")
+    assert rendered(text) == text, "python -m tests.chart.schema writes it anew"
+    assert "reconcile" in SCHEMA["properties"]["config"]["properties"]
+
+
+def test_all_that_the_daemon_takes_is_taken(helm: Helm) -> None:
+    """The configuration that is shipped, with every key that there is but those of the chart, passes."""
+    config = YAML(typ="safe", pure=True).load(CHART.parents[1] / "config.yaml")
+    for mine in ("namespace", "state_dir", "local"):
+        del config[mine]
+    for section, key in REFUSED_KEYS:
+        del config[section][key]
+    config["cluster"]["kind"] = "kubernetes"
+    said = helm.try_template(TRIAL, config=config)
+    assert said.code == 0, said.error
 
 
 def test_helm_reads_the_schema(helm: Helm) -> None:

@@ -48,6 +48,10 @@
 {{- if not (has (toString $cluster.kind) (list "kubernetes" "runai")) -}}
 {{- fail "config.cluster.kind: a pod runs jobs on its cluster: say kubernetes or runai" -}}
 {{- end -}}
+{{- $http := include "batchkeeper.section" (list . "http") | fromYaml -}}
+{{- if has (toString $http.host) (list "127.0.0.1" "localhost" "::1") -}}
+{{- fail (printf "config.http.host is %s, where no probe and no Service reaches it: leave it out" $http.host) -}}
+{{- end -}}
 {{- if and (include "batchkeeper.alone" .) (gt (int .Values.replicas) 1) -}}
 {{- fail (printf "specs.accessMode is %s, which one pod can mount: set replicas to 1, or use ReadWriteMany" .Values.specs.accessMode) -}}
 {{- end -}}
