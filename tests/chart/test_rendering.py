@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,11 @@ def test_what_watches_it(helm: Helm) -> None:
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "15s"}]
     assert service["spec"]["ports"][0]["name"] == "http"
+    dashboard = one(documents, "ConfigMap", f"{RELEASE}-batchkeeper-dashboard")
+    text = (CHART / "files" / "dashboard.json").read_text(encoding="utf-8").replace(UNKNOWN, RUNBOOKS)
+    assert json.loads(dashboard["data"]["batchkeeper.json"]) == json.loads(text)
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert dashboard["metadata"]["annotations"] == {"grafana_folder": "Batches"}
     assert not several(helm.template(CLUSTER), "PrometheusRule")
 
 
