@@ -17,8 +17,9 @@ from controller.engine import Engine
 
 async def hold_for_places(engine: Engine) -> None:
     """Hold every batch that has such a record: nothing of it starts before all have their places again."""
-    active = await engine.store.active()  # before the gates: what is active by then has had its place
-    gates = await engine.store.gates({job.batch_id for job in active})
+    gates = await engine.store.gates(await engine.store.batches_with_live_jobs())
+    placed = frozenset(holder.job for gate in gates.values() for holder in gate.holders)
+    active = await engine.store.active(but=placed)
     for gate in gates.values():
         without = _without_place(gate, active)
         if not without or about_others(gate):

@@ -7,7 +7,7 @@ thousand finished records and over a million.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bson import ObjectId
@@ -166,9 +166,10 @@ class MongoAttempts(MongoPart):
     # ----------------------------------------------------------------------------- active, and lineage
 
     @edge
-    async def active(self) -> Sequence[Attempt]:
-        """All active records, through an index."""
-        return await self._attempts(self._jobs.find(HOLDING).hint("active"))
+    async def active(self, but: Collection[str] = ()) -> Sequence[Attempt]:
+        """All active records, through an index; without those that have the ids ``but``."""
+        others: Document = {"_id": {"$nin": [object_id(job) for job in but]}} if but else {}
+        return await self._attempts(self._jobs.find({**HOLDING, **others}).hint("active"))
 
     @edge
     async def last_failures(self, batch_id: str, limit: int) -> Sequence[Attempt]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -244,8 +244,8 @@ class Store(Protocol):
         """Ids of waiting records, for a cancel."""
         ...
 
-    async def active(self) -> Sequence[Attempt]:
-        """All active records, through an index."""
+    async def active(self, but: Collection[str] = ()) -> Sequence[Attempt]:
+        """All active records, through an index; without those that have the ids ``but``."""
         ...
 
     async def roots(self, batch_id: str) -> Sequence[str]:

@@ -136,6 +136,7 @@ CALLS: dict[str, tuple[Call, int]] = {
     "has (when)": (lambda f: f.world.store.has(f.batch_id, [Status.WAITING], when=When.MANUAL), 0),
     "waiting_ids": (lambda f: f.world.store.waiting_ids(f.batch_id, 10), 10),
     "active": (lambda f: f.world.store.active(), 8),
+    "active (but)": (lambda f: f.world.store.active(but=[job.id for job in f.active]), 8),
     "roots": (lambda f: f.world.store.roots(f.batch_id), 0),
     "chain": (lambda f: f.world.store.chain(f.batch_id, f.root.task_id), 2),
     "chains": (lambda f: f.world.store.chains([f.root.id, f.active[0].id]), 5),

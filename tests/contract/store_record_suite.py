@@ -241,6 +241,7 @@ class LineSuite:
         await world.put_retry(rest[1])
         active = {job.id for job in (*made.values(), *rest, elsewhere) if job.status.active}
         assert {job.id for job in await world.store.active()} == active
+        assert {job.id for job in await world.store.active(but=sorted(active)[1:])} == {min(active)}
         in_order = sorted((*made.values(), *rest), key=lambda job: job.index)
         assert list(await world.store.roots(batch.id)) == [job.id for job in in_order]
 

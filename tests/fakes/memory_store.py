@@ -7,7 +7,7 @@ installation's own facts are in ``memory_batches``, which this extends by the at
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import nlargest
 from itertools import islice
@@ -112,9 +112,9 @@ class MemoryStore(MemoryBatches):
 
     # ---------------------------------------------------------------------------- active, and lineage
 
-    async def active(self) -> Sequence[Attempt]:
-        """All active records."""
-        return [self._attempts.by_id[job] for job in self._attempts.active]
+    async def active(self, but: Collection[str] = ()) -> Sequence[Attempt]:
+        """All active records but these."""
+        return [self._attempts.by_id[job] for job in self._attempts.active if job not in but]
 
     async def last_failures(self, batch_id: str, limit: int) -> Sequence[Attempt]:
         """The attempts that ended in error or terminated last, the newest first."""
