@@ -28,6 +28,8 @@ from controller.telemetry.logs import get_logger
 
 FETCHING = 10.0
 """Seconds that one look spends on fetching: the rest has its turn in the next."""
+OVERTAKEN = 3
+"""Looks in a row at which an object was not as it had been listed; then that is said."""
 LARGEST_STATUS = 2**20
 """Bytes that are read of what stands where a status is to be written."""
 
@@ -51,6 +53,7 @@ class SpecBucket:
         self._untold: dict[str, Mapping[str, Any]] = {}
         self._told: dict[str, tuple[str, str]] = {}
         """By path: digest and ETag of the status that we know to stand there."""
+        self._overtaken: dict[str, int] = {}
         self._complained: dict[str, str] = {}
 
     async def scan(self) -> Sequence[SpecFile]:
@@ -113,6 +116,12 @@ class SpecBucket:
         except Unavailable as error:
             self._complain(path, str(error), "spec-not-fetched")
             return None
+        if file is None:
+            self._overtaken[path] = self._overtaken.get(path, 0) + 1
+            if self._overtaken[path] >= OVERTAKEN:
+                self._complain(path, f"{self.place.key(path)} is never as it was listed", "spec-not-fetched")
+            return None
+        self._overtaken.pop(path, None)
         self._complained.pop(path, None)
         return file
 

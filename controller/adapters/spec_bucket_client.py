@@ -2,7 +2,8 @@
 
 Each request has a time limit and is tried three times; what it means when it fails is told here once:
 the store is away (``Unavailable``), a definite no (``Rejected``), or the object is not as it was listed.
-Credentials come by AWS's usual chain, are read when they are needed, and are never kept or shown.
+Credentials come by AWS's usual chain and are never shown; they are looked for anew once the store has refused
+those that we had, or there were none.
 
 Run in threads by ``spec_bucket``; botocore's clients may be used by several at once. botocore takes long to
 load and is loaded by the first request, so that no command waits for it.
@@ -10,6 +11,7 @@ load and is loaded by the first request, so that no command waits for it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +38,8 @@ _CHANGED = frozenset({404, 412})
 """The object went away, or became another one, since it was listed."""
 _OBJECTS_OWN = frozenset({"AccessDenied", "InvalidObjectState"})
 """What a 403 says when it is about this object: no right to it, archived. KMS's errors are, too."""
+_REFUSED = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"})
+"""The credentials are not taken, or no more: others may lie there by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Bucket:
             if error.code in _CHANGED:
                 return None
             return NamedFile(error=str(error))
-        if answer["ETag"] != listed.tag:  # a store that does not know If-Match
+        if _bare(answer["ETag"]) != _bare(listed.tag):  # a store that does not know If-Match
             return None
         return NamedFile(content, truncated=len(content) > limit)
 
@@ -166,8 +170,12 @@ class Bucket:
         try:
             yield
         except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _REFUSED:
+                self._client = None
             raise _meaning(error.response, f"{where} {cannot}") from None
         except (BotoCoreError, OSError, ValueError) as error:
+            if "Credential" in type(error).__name__:
+                self._client = None
             raise Unavailable(f"{where} {cannot}: {_why(error)}") from None
 
 
@@ -180,7 +188,7 @@ def _client(access: BucketAccess) -> Any:
     return session.create_client(
         "s3",
         endpoint_url=access.endpoint_url or None,
-        region_name=access.region or session.get_config_variable("region") or FALLBACK_REGION,
+        region_name=access.region or session.get_config_variable("region") or _region_of_the_pod(),
         config=Config(
             connect_timeout=min(CONNECT, seconds),
             read_timeout=seconds,
@@ -191,6 +199,16 @@ def _client(access: BucketAccess) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
+
+def _bare(tag: str) -> str:
+    """An ETag without its quotes: not every store sets them everywhere."""
+    return tag.removeprefix("W/").strip('"')
+
+
+def _region_of_the_pod() -> str:
+    """What a cloud's admission sets in a pod; botocore itself reads AWS_DEFAULT_REGION only."""
+    return os.environ.get("AWS_REGION") or FALLBACK_REGION
 
 
 def _meaning(answer: Mapping[str, Any], what: str) -> Unavailable | Rejected:

@@ -141,6 +141,20 @@ async def test_an_object_that_can_t_be_had_now(world: BucketWorld, fault: Fault)
     assert contents(await world.settle()) == {"a-bad.yaml": SPEC}
 
 
+async def test_an_object_that_is_never_as_it_was_listed(world: BucketWorld) -> None:
+    """A store whose listing lags behind for good: nothing is handed out, and that is said, once."""
+    world.put("a.yaml", SPEC)
+    world.way.fault = on("GET", "a.yaml", (412, "PreconditionFailed"))
+    with logged() as logs:
+        for _ in range(3):
+            assert await world.settle() == []
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("spec-not-fetched", f"{world.start}a.yaml is never as it was listed")
+    ]
+    world.way.well()
+    assert contents(await world.settle()) == {"a.yaml": SPEC}
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET", "PUT"])
 async def test_a_status_that_may_not_be_written_stops_nothing(world: BucketWorld, method: str) -> None:
     """Said once; specs are taken in as ever, and the next status is tried."""

@@ -180,8 +180,42 @@ async def test_credentials_of_a_pod(
     assert any(one.method == "POST" and one.path == "/" for one in world.way.asked)
 
 
+async def test_credentials_that_were_changed(
+    world: BucketWorld, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Once the store refuses what was read, the files are read again: no restart is needed."""
+    shared = tmp_path_factory.mktemp("aws") / "credentials"
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = x\n"
+    shared.write_text(text.format("old"), encoding="utf-8")
+    for name in CREDENTIALS:
+        if "KEY" in name:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
+    world.restart()
+    await world.source.scan()
+    world.way.fault = lambda asked: (403, "InvalidAccessKeyId") if "=old/" in asked.authorization else None
+    with pytest.raises(Unavailable, match="InvalidAccessKeyId"):
+        await world.source.scan()
+    shared.write_text(text.format("new"), encoding="utf-8")
+    await world.source.scan()
+
+
+async def test_the_region(world: BucketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting's, else that of the environment under either name, else the one that most stores take."""
+    for name, region in (
+        ("", "us-east-1"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_DEFAULT_REGION", "ap-south-1"),
+    ):
+        if name:
+            monkeypatch.setenv(name, region)
+        world.restart()
+        await world.source.scan()
+        assert f"/{region}/s3/" in world.way.asked[-1].authorization
+
+
 async def test_no_credentials(world: BucketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that says where they may come from."""
+    """One line that says where they may come from; once there are some, no restart is needed."""
     for name in CREDENTIALS:
         if "KEY" in name:
             monkeypatch.delenv(name)
@@ -189,3 +223,6 @@ async def test_no_credentials(world: BucketWorld, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Unavailable, match="no credentials were found: set AWS_ACCESS_KEY_ID") as caught:
         await world.source.scan()
     assert len(str(caught.value).splitlines()) == 1
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    await world.source.scan()
