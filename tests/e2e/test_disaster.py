@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,35 @@ def test_a_backup_of_no_one_instant_is_restored(place: Place) -> None:
 def held(place: Place, name: str) -> list[str]:
     """The jobs that hold a place in the batch's gate."""
     return [str(holder["job"]) for holder in place.gate(name)["holders"]]
+
+
+def test_the_database_of_our_own_is_copied_back(root: Path) -> None:
+    """On one machine the folder of the mongod is the backup, copied while nothing runs: what it knows is
+    known again, and a batch that came later is held, taken over, and not run again."""
+    place = Place(root, "", "batchkeeper")
+    files, kept = place.state / "mongo", root / "kept"
+    try:
+        place.start()
+        place.drop(batch("known", 1))
+        place.tells("known.json", lambda told: told["state"] == "finished")
+        place.start_no_more()
+        shutil.copytree(files, kept)
+        place.start()
+        place.drop(batch("later", 1))
+        place.tells("later.json", lambda told: told["state"] == "finished")
+        place.start_no_more()
+        shutil.rmtree(files)
+        shutil.copytree(kept, files)
+        place.start()
+        place.tells("later.json", lambda told: "adoption-needed" in told["reason"])
+        assert place.told("known.json")["state"] == "finished"
+        assert place.cli("adopt", "later").code == 0
+        told = place.tells("later.json", lambda told: told["state"] == "finished")
+        assert told["result"] == "completed"
+        assert starts(place.history()) == {"known-1": 1, "later-1": 1}
+        place.close()
+    finally:
+        place.tidy()
 
 
 def test_the_database_is_lost(place: Place) -> None:
