@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from controller.adapters import spec_directory_files, spec_directory_watch, spec_rounds
 from controller.adapters.spec_rounds import Listed, Place, Round, Rounds
@@ -115,3 +117,54 @@ def test_the_limits_are_a_folders() -> None:
 def test_a_key_leads_to_its_object_and_to_no_other(key: str, path: str | None) -> None:
     """Nothing is ever written beside what is no spec of this place."""
     assert PLACE.path(key) == path
+
+
+NAMES = ("a.yaml", "b.yaml")
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("put", "remove", "away", "back", "hurry")),
+        st.sampled_from(NAMES),
+        st.sampled_from((b"1", b"2")),
+        st.integers(0, 2),
+    ),
+    max_size=20,
+)
+"""What happens, to which object, with which content; and how many looks follow."""
+
+
+def happens(store: Store, step: str, name: str, content: bytes) -> None:
+    """One thing that somebody does to an object, or that the store does."""
+    if step == "put":
+        store.objects[name] = content
+    elif step == "remove":
+        store.objects.pop(name, None)
+    elif step == "away":
+        store.away.add(name)
+    elif step == "back":
+        store.away.discard(name)
+
+
+@settings(max_examples=300, deadline=None)
+@given(STEPS)
+def test_whatever_happens_between_looks(steps: list[tuple[str, str, bytes, int]]) -> None:
+    """What is handed out stood there at two looks in a row, and is never what was handed out last; when it is
+    quiet, what was handed out last is what is there."""
+    store, seen, last = Store(), list[dict[str, bytes]](), dict[str, bytes]()
+
+    def look(in_time: Callable[[], bool] = lambda: True) -> None:
+        seen.append(dict(store.objects))
+        for gone in last.keys() - store.objects.keys():
+            del last[gone]
+        for path in store.look(in_time=in_time):
+            assert len(seen) > 1
+            assert seen[-2].get(path) == seen[-1][path] != last.get(path)
+            last[path] = seen[-1][path]
+
+    for step, name, content, looks in steps:
+        happens(store, step, name, content)
+        for _ in range(looks):
+            look(once() if step == "hurry" else lambda: True)
+    store.away.clear()
+    for _ in range(3):
+        look()
+    assert last == store.objects
