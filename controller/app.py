@@ -36,6 +36,8 @@ from controller.serving import LaterReviewer, api_of, world_of
 from controller.spec_stores import SpecStores, Watched, spec_stores
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
+from controller.teller import Teller
+from controller.tellers import teller_of, telling_passes
 from controller.timetable import Pass, PassEnd, Timetable
 
 ONCE_PATIENCE = 2.0
@@ -57,6 +59,7 @@ class Running:
     parts: Parts
     daemon: Daemon
     specs: SpecStores
+    teller: Teller
     url: str
     page: str = ""
     seeing: Seeing = field(default_factory=Seeing)
@@ -161,11 +164,13 @@ async def _patient_parts(
 def _assemble(parts: Parts, url: str) -> Running:
     daemon = Daemon(parts.engine)
 
+    teller = teller_of(parts)
+
     async def view(batch: Batch, gate: Gate) -> View:
         return await cheap_view(parts, batch, gate)
 
     specs = spec_stores(parts, view, on_batch=lambda batch_id: daemon.agenda.add(batch_id, None))
-    return Running(parts, daemon, specs, url)
+    return Running(parts, daemon, specs, teller, url)
 
 
 async def _one_of_each(running: Running) -> int:
@@ -197,6 +202,8 @@ async def _passes(running: Running) -> int:
         await running.daemon.full_pass()
     await running.daemon.repair_pass()
     await running.specs.tell_all()
+    for channel in running.teller.channels:
+        await running.teller.tell(channel)
     return 0
 
 
@@ -259,6 +266,7 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
         Pass("reconcile", interval, full, patience),
         Pass("repair", settings.repair.interval, daemon.repair_pass, patience),
         Pass("gauges", interval, gauges, patience),
+        *telling_passes(running.teller, patience),
         *(one for store in running.specs.each for one in _store_passes(store, daemon, patience)),
     ]
 

@@ -10,17 +10,20 @@ from controller import lifecycle
 from controller.adopting import take_over
 from controller.core.decide import Reason
 from controller.core.model import BatchStatus, Status
+from controller.core.notices import notices
 from controller.core.plan import (
     CheckForeign,
     CountForeign,
     HoldBatch,
     LookForOthers,
     MoveBatch,
+    Remember,
     Step,
     WithdrawWaiting,
     withdrawal,
 )
 from controller.core.systemic import systemic_failure
+from controller.core.telling import moved
 from controller.core.view import View
 from controller.engine import Engine
 
@@ -40,6 +43,9 @@ async def take_for_batch(engine: Engine, view: View, step: Step) -> bool:
             return await take_over(engine, view)
         case HoldBatch():
             return await _hold(engine, view, step)
+        case Remember(_, told):
+            await engine.store.set_batch(view.batch.id, BatchStatus, {}, tuple(notices(told, view.channels)))
+            return False
         case WithdrawWaiting():
             return await _withdraw_all(engine, view, step)
         case MoveBatch():
@@ -102,7 +108,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     }
     if batch.status is BatchStatus.EXPANDING and ends:  # whoever recorded its tasks never came to list them
         await engine.store.list_children(batch.id, await engine.store.roots(batch.id))
-    if not await engine.store.set_batch(batch.id, [batch.status], fields):
+    told = tuple(notices(moved(view.gate, move), view.channels))
+    if not await engine.store.set_batch(batch.id, [batch.status], fields, told):
         return True
     engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
     if move.lifts_cancel and view.gate.cancel:

@@ -18,6 +18,7 @@ from controller.core.change import Change
 from controller.core.decide import Lifecycle
 from controller.core.machine import TABLE, Writer
 from controller.core.model import Attempt, Batch, Counts, Status, Verdict
+from controller.core.notices import Channel
 from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
 from controller.ports import Clock, Cluster, Conflict, Invariant, Journal, StaleEpoch, Store, Unavailable
@@ -41,6 +42,8 @@ class EngineSettings:
     concurrency: int = 16
     """Calls to the cluster in flight at once, per batch."""
     log_tail_bytes: int = 4096
+    channels: frozenset[Channel] = frozenset()
+    """The ways by which people are told what happens; none: nothing is written for it."""
     max_rounds: int = 12
     """Rounds of look, plan, act in one pass of one batch; what is left waits for the next pass."""
 

@@ -77,6 +77,7 @@ async def look(
         blind=blind,
         unserved=engine.seen.unserved if engine.seen else frozenset(),
         allowance=allowance,
+        channels=engine.settings.channels,
     )
     return await _with_chains(engine, await _with_line(engine, view))
 

@@ -30,6 +30,7 @@ from controller.ports import (
     Cluster,
     Desk,
     Elector,
+    EventWriter,
     Journal,
     SpecSource,
     Store,
@@ -65,6 +66,8 @@ class Parts:
     """Who can say whose a token of the cluster is."""
     config_maps: SpecSource | None = None
     """The ConfigMaps that hold specs; None: none do."""
+    events: EventWriter | None = None
+    """Who can write Events into the cluster."""
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -162,6 +165,7 @@ def _parts(
         desk,
         ground.reviewer,
         config_maps=ground.config_maps,
+        events=ground.events,
     )
 
 

@@ -27,6 +27,7 @@ from controller.core.plan import (
     LookForOthers,
     MoveBatch,
     MoveJob,
+    Remember,
     Retry,
     Step,
     Submit,
@@ -84,6 +85,8 @@ def _key(step: Step) -> tuple[object, ...]:
             return ("claim", tuple((job.id, slot) for job, slot in places))
         case Leave(_, jobs):
             return ("leave", tuple(job.id for job in jobs))
+        case Remember(_, told):
+            return ("remember", *(topic for topic, _ in told))
         case CountForeign(_, objects):
             return ("count", tuple(thing.uid for thing in objects))
         case _:
@@ -208,7 +211,7 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
 
     Nothing waits for an ended object's time to live to be set: it is set beside what follows the ends.
     """
-    first = (CountForeign, CheckForeign, LookForOthers, HoldBatch, WithdrawWaiting)
+    first = (Remember, CountForeign, CheckForeign, LookForOthers, HoldBatch, WithdrawWaiting)
     before = [step for step in steps if isinstance(step, first)]
     moves = [step for step in steps if isinstance(step, (MoveJob, Submit)) and not _expires(step)]
     after = [step for step in steps if isinstance(step, (Retry, Leave, Claim, MoveBatch))]

@@ -22,6 +22,7 @@ from controller.core.plan import (
     LookForOthers,
     MoveBatch,
     MoveJob,
+    Remember,
     Retry,
     Step,
     Submit,
@@ -92,6 +93,8 @@ def _of_the_batch(view: View, step: Step) -> tuple[str, str]:
             return "hold", f"{hold.value}: {sentence}"
         case WithdrawWaiting():
             return "withdraw", "everything that waits"
+        case Remember(_, told):
+            return "tell", ", ".join(topic.value for topic, _ in told)
         case MoveBatch(_, move):
             return f"set {move.status.value}", move.sentence
         case _:

@@ -14,9 +14,11 @@ from datetime import datetime
 
 from controller import intake
 from controller.core.explain import explain_batch
-from controller.core.model import Batch, Gate, Status
+from controller.core.model import Batch, BatchStatus, Gate, Status
+from controller.core.notices import Channel, Topic, notices
 from controller.core.spec import BatchSpec
 from controller.core.statusfile import Progress, awaiting_status, batch_status, refused_status
+from controller.core.telling import refused
 from controller.core.view import View
 from controller.engine import Engine
 from controller.intake import Outcome, Taken
@@ -56,6 +58,8 @@ class SpecPass:
     """Told that a batch is new or changed, so that it gets a pass at once."""
     start: str = ""
     """What the keys of this store begin with; empty: it is the folder, whose keys are paths."""
+    own_events: bool = False
+    """Its store tells the cluster itself of a spec that is refused: no Event but a batch's is written."""
     peers: list[SpecPass] = field(default_factory=list)
     """The passes over the other watched stores."""
     _keys: frozenset[str] | None = None
@@ -149,7 +153,7 @@ class SpecPass:
 
     async def _refuse(self, key: str, problems: tuple[str, ...], batch: Batch | None) -> None:
         self._refused[key] = problems
-        await self.engine.store.set_quarantine(key, problems)
+        await self._remember(key, problems, batch)
         self.engine.journal.passed("specs", Outcome.REFUSED.value, 0.0, 1)
         self.engine.journal.said("spec", spec=key, outcome=Outcome.REFUSED.value, problems=list(problems[:5]))
         if batch is not None and batch.source == key:
@@ -158,6 +162,20 @@ class SpecPass:
             await self._tell(key, batch.id)
         else:
             await self.source.tell(key, refused_status(problems))
+
+    async def _remember(self, key: str, problems: tuple[str, ...], batch: Batch | None) -> None:
+        """Its problems, and that they are to be told: once, however often it is read and refused for them.
+
+        A refused change of a batch is an Event of that batch, one of the few in its life.
+        """
+        told, channels = [(Topic.REFUSED, refused(problems))], self.engine.settings.channels
+        its_own = batch is not None and batch.source == key
+        if batch is not None and its_own:
+            events = tuple(notices(told, channels & {Channel.EVENT}))
+            await self.engine.store.set_batch(batch.id, BatchStatus, {}, events)
+        if self.own_events or its_own:
+            channels -= {Channel.EVENT}
+        await self.engine.store.set_quarantine(key, problems, tuple(notices(told, channels)))
 
     async def _accepted(self, key: str, taken: Taken) -> None:
         if self._refused.pop(key, None) is not None:

@@ -56,9 +56,9 @@ def spec_stores(
     parts: Parts, view: Callable[[Batch, Gate], Awaitable[View]], on_batch: Callable[[str], None]
 ) -> SpecStores:
     """The stores of ``specs`` in the settings; the folder is made where there is none."""
-    read = reader_of(parts.settings)
+    read, maps = reader_of(parts.settings), parts.config_maps
     each = tuple(
-        Watched(name, interval, SpecPass(parts.engine, source, read, view, on_batch, start))
+        Watched(name, interval, SpecPass(parts.engine, source, read, view, on_batch, start, source is maps))
         for name, interval, source, start in _sources(parts)
     )
     for one in each:

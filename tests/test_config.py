@@ -357,3 +357,39 @@ def test_a_runai_project_is_the_default_namespace(write: Write) -> None:
     assert load(write(project)).namespace == "runai-talmo-lab"
     assert load(write(project + "namespace: elsewhere\n")).namespace == "elsewhere"
     assert load(write("runai: {project: talmo-lab}\n")).namespace == "default"
+
+
+SECRET_URL = "/services/T0/B0/nobody-may-see-this"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"http://hooks.example{SECRET_URL}", f"ftp://hooks.example{SECRET_URL}", f"https://[::1{SECRET_URL}"],
+)
+def test_a_webhook_that_others_could_read_is_refused(write: Write, url: str) -> None:
+    """In a line that names the key and not the address, which is a secret."""
+    (line,) = complaints(write(f'notifications: {{url: "{url}"}}\n'))
+    assert "notifications.url" in line
+    assert "nobody-may-see-this" not in line
+
+
+def test_a_webhook_s_address_is_not_shown(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes from; and one place is enough."""
+    monkeypatch.setenv("BATCHKEEPER_NOTIFICATIONS__URL", f"https://hooks.example{SECRET_URL}")
+    told = load(write("log: {level: info}\n"))
+    assert told.notifications.url.get_secret_value().endswith(SECRET_URL)
+    assert told.notifications.wanted
+    assert "nobody-may-see-this" not in repr(told) + str(told.model_dump())
+    (line,) = complaints(write("notifications: {url_file: hook}\n"))
+    assert "takes url or url_file, not both" in line
+    assert "nobody-may-see-this" not in line
+
+
+def test_a_webhook_on_this_machine_and_one_in_a_file(write: Write, tmp_path: Path) -> None:
+    """Plain http is for this machine; the file is looked for beside the configuration."""
+    assert load(write("notifications: {url: 'http://127.0.0.1:9/x'}\n")).notifications.wanted
+    told = load(write("notifications: {url_file: hook}\n")).notifications
+    assert told.wanted
+    assert told.url_file is not None
+    assert told.url_file.name == "hook"
+    assert not Settings().notifications.wanted

@@ -2,10 +2,9 @@
 
 ``open_store`` is called by ``app`` and by every command; ``MongoStore`` is ``ports.Store``, put together
 from its parts: ``mongo_meta`` (clock, epoch, halts), ``mongo_gates``, ``mongo_batches``,
-``mongo_attempts``, ``mongo_lineage``, ``mongo_listing``, ``mongo_requests``, and for the API
-``mongo_desk``, ``mongo_tally`` and ``mongo_kept``. ``mongo_changes``
-executes the state machine's table, ``mongo_schema`` keeps indexes and validators, ``mongo_edge``
-translates errors.
+``mongo_attempts``, ``mongo_lineage``, ``mongo_listing``, ``mongo_requests``, ``mongo_notices``, and for
+the API ``mongo_desk``, ``mongo_tally`` and ``mongo_kept``. ``mongo_changes`` executes the state machine's
+table, ``mongo_schema`` keeps indexes and validators, ``mongo_edge`` translates errors.
 
 Every write waits for a majority and its journals; every read is majority, from the primary.
 """
@@ -23,6 +22,7 @@ from controller.adapters.mongo_kept import MongoKept
 from controller.adapters.mongo_lineage import MongoLineage
 from controller.adapters.mongo_listing import MongoListing
 from controller.adapters.mongo_meta import MongoMeta
+from controller.adapters.mongo_notices import MongoNotices
 from controller.adapters.mongo_requests import MongoRequests
 from controller.adapters.mongo_schema import prepare
 from controller.adapters.mongo_shapes import Document
@@ -38,7 +38,16 @@ OLDEST = (6, 0)
 """The oldest server that has what the partial indexes need (``$in`` in their filters)."""
 
 
-class MongoStore(MongoMeta, MongoTally, MongoAttempts, MongoLineage, MongoListing, MongoRequests, MongoKept):
+class MongoStore(
+    MongoMeta,
+    MongoTally,
+    MongoAttempts,
+    MongoLineage,
+    MongoListing,
+    MongoRequests,
+    MongoNotices,
+    MongoKept,
+):
     """``ports.Store`` and ``ports.Desk`` on one database.
 
     Safe for concurrent use by the tasks of one event loop.

@@ -11,8 +11,10 @@ from typing import Any
 from controller.adapters.mongo_documents import BATCH, COUNTS, SETTING, batch_document, record_status
 from controller.adapters.mongo_edge import edge
 from controller.adapters.mongo_gates import MongoGates
+from controller.adapters.mongo_notices import added
 from controller.adapters.mongo_shapes import Document, id_or_none, object_id
 from controller.core.model import LIVE, Batch, BatchStatus, Counts, Gate, Setting, Status, Verdict
+from controller.core.notices import Notice
 
 WITHOUT_CHILDREN = {"child_jobs": 0}
 SETTABLE = frozenset({"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"})
@@ -76,7 +78,11 @@ class MongoBatches(MongoGates):
 
     @edge
     async def set_batch(
-        self, batch_id: str, sources: Iterable[BatchStatus], fields: Mapping[str, Any]
+        self,
+        batch_id: str,
+        sources: Iterable[BatchStatus],
+        fields: Mapping[str, Any],
+        notices: Sequence[Notice] = (),
     ) -> bool:
         """Set fields of a batch parent if its batch status is one of ``sources``.
 
@@ -92,7 +98,7 @@ class MongoBatches(MongoGates):
                 "batch_job": True,
                 "batch_status": {"$in": [status.value for status in sources]},
             },
-            [{"$set": {"updated": "$$NOW", **_moved(fields), **_assigned(fields)}}],
+            [{"$set": {**_moved(fields), **_assigned(fields), **added(notices)}}],
         )
         return result.matched_count == 1
 
@@ -147,13 +153,13 @@ class MongoBatches(MongoGates):
 
 
 def _moved(fields: Mapping[str, Any]) -> Document:
-    """What follows a batch's status by itself."""
+    """What follows a batch's change, and its status, by itself."""
     if "status" not in fields:
-        return {}
+        return {"updated": "$$NOW"} if fields else {}
     status, result = BatchStatus(fields["status"]), fields.get("result")
     if status is BatchStatus.FINISHED and result is None:
         raise ValueError("a batch finishes with a result: completed, partial or failed")
-    moved: Document = {"status": record_status(status, result).value}
+    moved: Document = {"updated": "$$NOW", "status": record_status(status, result).value}
     if status.closed:
         return moved | {"finished": "$$NOW"}
     return moved | {"finished": "$$REMOVE", "result": "$$REMOVE"}

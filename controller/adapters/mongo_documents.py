@@ -49,6 +49,7 @@ from controller.core.model import (
     Verdict,
     When,
 )
+from controller.core.notices import Channel, Notice, Topic
 
 STOP = Shape(Stop, at=INSTANT, code=word(TerminatedCode))
 OPEN_CREATE = Shape(OpenCreate, at=INSTANT)
@@ -109,6 +110,14 @@ def _tally(enum: type[Status] | type[Verdict]) -> Codec:
     )
 
 
+NOTICE = Shape(
+    Notice,
+    always=("tries",),
+    topic=word(Topic),
+    channel=word(Channel),
+    at=INSTANT,
+    due=INSTANT,
+)
 COUNTS = Shape(Counts, status=_tally(Status), first=_tally(Verdict))
 BATCH = Shape(
     Batch,
@@ -123,6 +132,8 @@ BATCH = Shape(
     counts=nested(COUNTS),
     resumed=INSTANT,
     finished=INSTANT,
+    notices=each(nested(NOTICE)),
+    told=each(word(Topic)),
 )
 
 HOLDER = Shape(Holder, job=ID)

@@ -14,9 +14,11 @@ from pymongo import ReturnDocument, UpdateOne
 
 from controller.adapters.mongo_documents import HALT
 from controller.adapters.mongo_edge import MongoPart, edge
+from controller.adapters.mongo_notices import fresh
 from controller.adapters.mongo_schema import HOLDING
 from controller.adapters.mongo_shapes import Document, text
 from controller.core.model import Halt, Halts
+from controller.core.notices import Notice
 from controller.ports import StaleEpoch
 
 GAPS_KEPT = timedelta(days=60)
@@ -100,12 +102,15 @@ class MongoMeta(MongoPart):
         await self._meta.update_one({"_id": "nudge"}, {"$inc": {"nudges": 1}}, upsert=True)
 
     @edge
-    async def set_quarantine(self, key: str, problems: Sequence[str]) -> None:
+    async def set_quarantine(self, key: str, problems: Sequence[str], notices: Sequence[Notice] = ()) -> None:
         """Remember why a spec is refused as it is now; no problems: it no longer is."""
         spec = {"_id": text(key)}
         if problems:
-            stored = {"problems": [text(problem) for problem in problems]}
-            await self._refused.update_one(spec, {"$set": stored}, upsert=True)
+            stored = {"$literal": [text(problem) for problem in problems]}
+            known = {"$eq": ["$problems", stored]}
+            told = {"$cond": [known, {"$ifNull": ["$notices", []]}, fresh(notices)]}
+            update = [{"$set": {"problems": stored, "notices": told}}]
+            await self._refused.update_one(spec, update, upsert=True)
         else:
             await self._refused.delete_one(spec)
 

@@ -46,6 +46,9 @@ def _index(name: str, keys: str, partial: Document, *, unique: bool = False) -> 
 HOLDING: Document = {"slot": {"$type": "number"}, "status": {"$in": _values(ACTIVE)}}
 """Active attempts, as the index of that name wants to be asked."""
 
+UNTOLD: Document = {"notices.at": {"$exists": True}}
+"""Batch parents of which something is still to be told."""
+
 JOB_INDEXES = [
     _index("slot", "batch_id slot", {"slot": {"$type": "number"}}, unique=True),
     _index("attempt", "batch_id task_id attempt", ATTEMPTS, unique=True),
@@ -71,6 +74,8 @@ JOB_INDEXES = [
     _index("lineage", "retry_parent attempt", {"retry_parent": {"$exists": True}}),
     _index("unfinished", "inserted", {"retry_toggle": False, "retry_parent": {"$exists": True}}),
     _index("batches", "batch_status -inserted -_id", {"batch_job": True}),
+    # What is still to be told: an entry leaves when it is.
+    _index("untold", "notices.at", UNTOLD),
 ]
 REQUESTS_KEPT = 24 * 60 * 60
 """Seconds for which the API remembers a request by its idempotency key."""

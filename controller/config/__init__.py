@@ -28,6 +28,7 @@ from controller.config.complaints import (
     variable,
 )
 from controller.config.kubernetes import Kubernetes, Runai
+from controller.config.notifications import Notifications
 from controller.config.reading import ConfigError, ConfigFile, read_config
 from controller.config.specs import Specs
 
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     http: schema.Http = schema.Http()
     api: Api = Api()
     auth: Auth = Auth()
+    notifications: Notifications = Notifications()
     log: schema.Log = schema.Log()
     compat: schema.Compat = schema.Compat()
 
@@ -170,6 +172,7 @@ _PATHS = (
     ("local", "workdir"),
     ("store", "mongod", "binary"),
     ("auth", "static", "file"),
+    ("notifications", "url_file"),
 )
 """The keys that name files and folders."""
 

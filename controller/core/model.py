@@ -24,6 +24,8 @@ from controller.core.job_input import JobInput as JobInput
 from controller.core.job_input import LocalJob as LocalJob
 from controller.core.job_input import Mount as Mount
 from controller.core.job_input import Resources as Resources
+from controller.core.notices import Notice as Notice
+from controller.core.notices import Topic as Topic
 
 
 class Status(StrEnum):
@@ -279,6 +281,10 @@ class Batch:
     """The last ``resume``: the tally of S7b starts here."""
     finished: datetime | None = None
     """When it last finished or was cancelled; unset when reopened."""
+    notices: tuple[Notice, ...] = ()
+    """What is still to be told of it."""
+    told: tuple[Topic, ...] = ()
+    """What was told as an Event, or is about to be: never again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     LINKED = "linked"
     SYSTEMIC_FAILURE = "systemic-failure"
     BATCH_MOVED = "batch-moved"
+    WORTH_TELLING = "worth-telling"
 
 
 class Act(StrEnum):

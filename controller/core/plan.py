@@ -8,12 +8,11 @@ the cluster, never from memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
 from controller.core.adoption import about_others
-from controller.core.batches import BatchMove, batch_move
+from controller.core.batches import batch_move
 from controller.core.change import Change
 from controller.core.decide import BY_DAEMON, Act, Move, Reason, next_move
 from controller.core.machine import Event
@@ -31,100 +30,28 @@ from controller.core.model import (
     Verdict,
 )
 from controller.core.naming import root_name
-from controller.core.retry import RetryDecision, decide_retry
+from controller.core.retry import decide_retry
 from controller.core.sight import ForeignObject
+from controller.core.steps import CheckForeign as CheckForeign
+from controller.core.steps import Claim as Claim
+from controller.core.steps import CountForeign as CountForeign
+from controller.core.steps import HoldBatch as HoldBatch
+from controller.core.steps import Leave as Leave
+from controller.core.steps import LookForOthers as LookForOthers
+from controller.core.steps import MoveBatch as MoveBatch
+from controller.core.steps import MoveJob as MoveJob
+from controller.core.steps import Remember as Remember
+from controller.core.steps import Retry as Retry
+from controller.core.steps import Step as Step
+from controller.core.steps import Submit as Submit
+from controller.core.steps import WithdrawWaiting as WithdrawWaiting
 from controller.core.systemic import hold_sentence, systemic_failure
+from controller.core.telling import happened
 from controller.core.view import View
 
 EXPANSION_GRACE = timedelta(seconds=60)
 """So long after its cancel a batch that is still expanding is taken for abandoned. Whoever records tasks
 stops at the cancel; the grace is for the thousand that may be under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a batch. ``reason`` is log key, metric label and the record's ``reason``."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class MoveJob(Step):
-    """One attempt's next step, as ``decide`` has it."""
-
-    job: Attempt
-    move: Move
-
-
-@dataclass(frozen=True, slots=True)
-class Claim(Step):
-    """Take places in the gate for these attempts, then submit them (R1)."""
-
-    places: tuple[tuple[Attempt, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Submit(Step):
-    """An attempt already holds a place but was not recorded so: go on where a crash stopped."""
-
-    job: Attempt
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class Retry(Step):
-    """Record the automatic retry of an ended attempt (R8)."""
-
-    chain: tuple[Attempt, ...]
-    decision: RetryDecision
-
-
-@dataclass(frozen=True, slots=True)
-class Leave(Step):
-    """Give the places of ended attempts back."""
-
-    jobs: tuple[Attempt, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CountForeign(Step):
-    """Let objects that are no attempt's take places away (R2, R13)."""
-
-    objects: tuple[Foreign, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckForeign(Step):
-    """A counted object is no longer in the list: ask live, and only then stop counting it."""
-
-    object: Foreign
-
-
-@dataclass(frozen=True, slots=True)
-class LookForOthers(Step):
-    """See live what runs under the batch's names already; then open the gate, hold it, or take over (S11)."""
-
-
-@dataclass(frozen=True, slots=True)
-class HoldBatch(Step):
-    """Stop submissions until somebody says resume (S7b)."""
-
-    hold: Hold
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class MoveBatch(Step):
-    """The batch's own status follows its gate and its attempts."""
-
-    move: BatchMove
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawWaiting(Step):
-    """The batch is being cancelled: end everything that waits."""
-
-    stop: Stop
 
 
 class Block(StrEnum):
@@ -148,6 +75,7 @@ def plan(view: View, jitter: Callable[[str], float]) -> tuple[Step, ...]:
     ``jitter`` maps an attempt's id to a number in [0, 1] that spreads retries.
     """
     return (
+        *_remember(view),
         *_count_foreign(view),
         *_others(view),
         *_orders(view),
@@ -157,6 +85,11 @@ def plan(view: View, jitter: Callable[[str], float]) -> tuple[Step, ...]:
         *_claim(view),
         *_move_batch(view),
     )
+
+
+def _remember(view: View) -> Iterator[Step]:
+    if told := tuple(happened(view)):
+        yield Remember(Reason.WORTH_TELLING, told)
 
 
 # ------------------------------------------------------------------------------------------- foreign

@@ -13,6 +13,7 @@ from datetime import datetime
 from controller.core.decide import UNSEEN, Lifecycle, Sight
 from controller.core.model import Attempt, Batch, ForeignKind, Gate, Halts
 from controller.core.naming import root_name
+from controller.core.notices import Channel
 from controller.core.sight import ClusterJob, ForeignObject
 from controller.core.spec import RetryRule
 
@@ -66,6 +67,8 @@ class View:
     """API groups of counted kinds that the cluster does not serve."""
     allowance: Allowance = UNLIMITED
     """What operator's limits, other batches and the submission rate leave."""
+    channels: frozenset[Channel] = frozenset()
+    """The ways by which people are told what happens."""
 
     def sight(self, job: Attempt) -> Sight:
         """What is known of this attempt's object."""

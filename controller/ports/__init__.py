@@ -25,8 +25,9 @@ from controller.ports.elector import Elector
 from controller.ports.errors import BatchkeeperError, Conflict, Rejected, StaleEpoch, Unavailable
 from controller.ports.event_writer import ClusterEvent, EventWriter, Subject
 from controller.ports.journal import Invariant, Journal
+from controller.ports.notifier import Notifier, Throttled
 from controller.ports.source import NamedFile, SpecFile, SpecSource
-from controller.ports.store import JobFilter, Store
+from controller.ports.store import JobFilter, Store, Untold
 from controller.ports.tokens import KeySource, Reviewed, TokenReviewer
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "KeySource",
     "NamedFile",
     "NewJob",
+    "Notifier",
     "Place",
     "Rejected",
     "Reviewed",
@@ -61,6 +63,8 @@ __all__ = [
     "StaleEpoch",
     "Store",
     "Subject",
+    "Throttled",
     "TokenReviewer",
     "Unavailable",
+    "Untold",
 ]

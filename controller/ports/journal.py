@@ -72,6 +72,10 @@ class Journal(Protocol):
         """The repair pass redid a step of that many lifecycles."""
         ...
 
+    def told(self, channel: str, topic: str, outcome: str, **facts: object) -> None:
+        """A delivery to people ended: delivered, failed (to be tried again), refused or given-up."""
+        ...
+
     def violated(self, invariant: Invariant, **facts: object) -> None:
         """An invariant was found broken: an alarm."""
         ...

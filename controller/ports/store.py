@@ -23,6 +23,17 @@ from controller.core.model import (
     Stop,
     Verdict,
 )
+from controller.core.notices import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A notice that waits for its delivery: of a batch, or of a refused spec that is none's."""
+
+    notice: Notice
+    batch: Batch | None = None
+    spec: str = ""
+    """The key of the refused spec, where there is no batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +140,15 @@ class Store(Protocol):
         batch_id: str,
         sources: Iterable[BatchStatus],
         fields: Mapping[str, Any],
+        notices: Sequence[Notice] = (),
     ) -> bool:
         """Set fields of a batch parent if its batch status is one of ``sources``.
 
         ``fields`` are names of ``Batch`` (``status``, ``reason``, ``result``, ``spec``,
         ``spec_hash``, ``source``, ``resumed``, ``finished``); the parent record's own ``status``
-        follows ``status`` and ``result``.
+        follows ``status`` and ``result``. ``notices`` are remembered in the same write, at the store's
+        present; an Event whose topic is in ``told`` is not, and every other one's enters ``told`` with it.
+        Without ``fields`` nothing of the batch itself changes.
         """
         ...
 
@@ -297,8 +311,12 @@ class Store(Protocol):
         ...
 
     # -- specs that are refused
-    async def set_quarantine(self, key: str, problems: Sequence[str]) -> None:
-        """Remember why a spec is refused as it is now, for ``list --quarantined``; empty: it no longer is."""
+    async def set_quarantine(self, key: str, problems: Sequence[str], notices: Sequence[Notice] = ()) -> None:
+        """Remember why a spec is refused as it is now, for ``list --quarantined``; empty: it no longer is.
+
+        ``notices`` replace what waits there to be told, if it was not refused for these very problems
+        before; what is no longer refused is not told any more.
+        """
         ...
 
     async def quarantine(self) -> Mapping[str, Sequence[str]]:
@@ -307,6 +325,18 @@ class Store(Protocol):
 
     async def nudge(self) -> None:
         """Ask whoever leads to look at everything soon."""
+        ...
+
+    # -- what people are to be told
+    async def untold(self) -> Sequence[Untold]:
+        """Everything that waits to be told, through an index."""
+        ...
+
+    async def move_notice(self, one: Untold, due: datetime | None) -> bool:
+        """Begin its next delivery, if nobody did since it was read: nobody else does before ``due``.
+
+        None: it was told, or given up, whoever delivers it.
+        """
         ...
 
     # -- hints, end

@@ -94,6 +94,12 @@ class TelemetryJournal:
         """A job of EE2's that was stuck in this state was ended (``Ee2Journal``)."""
         self._metrics.reaped(state)
 
+    def told(self, channel: str, topic: str, outcome: str, **facts: object) -> None:
+        """A delivery to people ended."""
+        self._metrics.told(channel, outcome)
+        say = self._log.info if outcome == "delivered" else self._log.warning
+        say("told", channel=channel, topic=topic, outcome=outcome, **facts)
+
     def violated(self, invariant: Invariant, **facts: object) -> None:
         """An invariant was found broken: an alarm."""
         self._metrics.invariant_violated(invariant.value)

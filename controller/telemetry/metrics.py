@@ -141,6 +141,12 @@ class Metrics:
             "Broken safety rules: each one is a bug or somebody else's hand.",
             "invariant",
         )
+        self._notifications = counter(
+            "notifications",
+            "Deliveries of what people are told, by the way and by how they ended.",
+            "channel",
+            "outcome",
+        )
         self._store_op = histogram("store_op_seconds", "Calls to the store.", _FAST, "op")
         self._cluster_request = histogram(
             "cluster_request_seconds", "Requests to the cluster.", _REQUEST, "verb", "resource", "code"
@@ -295,6 +301,10 @@ class Metrics:
             for name, batch_gauge in self._batch_gauges.items():
                 self._batch_values[name].clear()
                 batch_gauge.clear()
+
+    def told(self, channel: str, outcome: str) -> None:
+        """A delivery by this way was made, failed, was refused or was given up."""
+        self._notifications.labels(channel, outcome).inc()
 
     def store_called(self, op: str, seconds: float) -> None:
         """A call to the store was answered; one that was not counts under ``unavailable``."""

@@ -18,6 +18,7 @@ from pymongo.database import Database
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongo_shapes import Document
 from controller.core.model import Attempt, BatchStatus, Counts, Foreign, Status, Verdict, When
+from controller.core.notices import Channel, Notice, Topic
 from controller.ports import JobFilter
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
 
@@ -107,6 +108,9 @@ async def _all_of(store: MongoStore, what: JobFilter, limit: int) -> list[Attemp
     return [job async for job in store.find_jobs(what, limit=limit)]
 
 
+TOLD = Notice(Topic.REAPED, Channel.EVENT, "it was stuck")
+
+
 Call = Callable[[Full], Awaitable[Any]]
 
 CALLS: dict[str, tuple[Call, int]] = {
@@ -147,6 +151,9 @@ CALLS: dict[str, tuple[Call, int]] = {
     "listed": (lambda f: f.world.store.listed([f.child]), 2),
     "unfinished_lifecycles": (lambda f: f.world.store.unfinished_lifecycles(f.world.now + SECOND, 9), 1),
     "toggle": (lambda f: f.world.store.toggle([f.child.id]), 1),
+    "untold (nothing there)": (lambda f: f.world.store.untold(), 0),
+    "set_batch (notices)": (lambda f: f.world.store.set_batch(f.batch_id, BatchStatus, {}, [TOLD]), 1),
+    "untold": (lambda f: f.world.store.untold(), 1),
     "halts": (lambda f: f.world.store.halts(), 1),
 }
 """By name: a call, and how many documents it may read of the twenty thousand."""

@@ -6,6 +6,7 @@ from tests.contract.store_batch_suite import BatchSuite
 from tests.contract.store_gate_suite import GateSuite
 from tests.contract.store_lineage_suite import LineageSuite, MetaSuite
 from tests.contract.store_machine_suite import ClockSuite, MachineSuite
+from tests.contract.store_notice_suite import NoticeSuite
 from tests.contract.store_record_suite import LineSuite, ListingSuite, RecordSuite
 
 
@@ -19,5 +20,6 @@ class StoreSuite(
     ListingSuite,
     LineageSuite,
     MetaSuite,
+    NoticeSuite,
 ):
     """A subclass gives the fixture ``world``: a ``StoreWorld`` with an empty store."""

@@ -2,7 +2,8 @@
 
 It passes the same contract suite as the MongoDB adapter. Its clock and its ids are arguments, no method
 ever waits, and every write is kept in ``oplog`` for an oracle to judge. Batches, gates and the
-installation's own facts are in ``memory_batches``, which this extends by the attempts.
+installation's own facts are in ``memory_batches``, what is to be told in ``memory_notices``, which this
+extends by the attempts.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from controller.core.change import Change
 from controller.core.machine import TABLE
 from controller.core.model import Attempt, Origin, Status, When
 from controller.ports import Conflict, JobFilter
-from tests.fakes.memory_batches import MemoryBatches
 from tests.fakes.memory_changes import changed, kept_attempt, target_of
+from tests.fakes.memory_notices import MemoryNotices
 
 _REQUESTED = frozenset({"stop", "no_retry", "not_before"})
 """Fields of a record that requests write."""
 
 
-class MemoryStore(MemoryBatches):
+class MemoryStore(MemoryNotices):
     """``ports.Store`` over dictionaries."""
 
     # ------------------------------------------------------------------------------------- attempts

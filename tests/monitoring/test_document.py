@@ -22,6 +22,7 @@ _UNITS = {
     "watches": "watch_restarts",
     "writes": "unknown_outcome",
     "specs": "specs quarantined_specs",
+    "deliveries": "notifications",
     "changes": "leader_transitions",
     "violations": "invariant_violations",
     "0 or 1": "leader config_last_reload_successful",

@@ -15,6 +15,7 @@ from tests.simulation.people import Intake, Person, put_right
 from tests.simulation.process import owned_tasks
 from tests.simulation.replica import Replica
 from tests.simulation.scenario import Scenario
+from tests.simulation.told import untold, wrongly_told
 from tests.simulation.world import World
 
 LOOK_EVERY = 20.0
@@ -124,12 +125,15 @@ async def _is_quiet(world: World) -> bool:
         and not any(gate.holders for gate in gates.values())
         and not await store.batches_with_live_jobs()
         and not await store.unfinished_lifecycles(world.clock.now(), 1)
+        and not untold(world)
         and not any(thing.job_id for thing in world.oracle.state.live.values())
     )
 
 
 def _played(world: World, wall: float) -> Played:
     oracle, scenario = world.oracle, world.scenario
+    if scenario.tells:
+        world.trouble += wrongly_told(world, twice=len(world.faults.struck))
     return Played(
         seed=scenario.seed,
         violations=(*world.trouble, *map(str, oracle.violations)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from typing import cast
 
+from controller.core.notices import Channel
 from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.ports import Journal, StaleEpoch, Unavailable
+from controller.teller import Teller
 from tests.simulation.journal import StrictJournal
 from tests.simulation.process import Process
 from tests.simulation.telling import told
@@ -69,6 +72,10 @@ class Replica:
             group.create_task(daemon.follow_events())
             group.create_task(self._repair(process, daemon))
             group.create_task(self._keep_the_lock(process, daemon))
+            if self.world.scenario.tells:
+                teller = Teller(daemon.engine, *self.world.ways(process))
+                for channel in Channel:
+                    group.create_task(self._tell(process, teller, channel))
             while True:
                 if self._may_lead(process):
                     await self._reign(process, daemon)
@@ -105,3 +112,10 @@ class Replica:
         while True:
             await process.sleep(daemon.engine.settings.repair_after.total_seconds())
             await daemon.repair_pass()
+
+    async def _tell(self, process: Process, teller: Teller, channel: Channel) -> None:
+        """People are told while it leads; each way by itself."""
+        while True:
+            await process.sleep(2)
+            with contextlib.suppress(Unavailable):
+                await teller.tell(channel)

@@ -69,6 +69,8 @@ class Scenario:
     """Whether others have left objects under the batches' names."""
     hands: int = 3
     """How many of those are removed or replaced by hand, at most; the more, the faster one after another."""
+    tells: bool = False
+    """Whether people are told what happens."""
 
 
 LEFTOVERS = 0.25

@@ -167,6 +167,7 @@ def perform(
     late: float = 60.0,
     deletion: float = 0.0,
     created_after: float = 100_000.0,
+    running_after: float = 0.0,
 ) -> Stage:
     """Play a trace on a fresh stage; an invariant that breaks on the way fails the test."""
     scenario = Scenario(
@@ -179,6 +180,7 @@ def perform(
         ttl=10.0,
         hold=300.0,
         created_after=created_after,
+        running_after=running_after,
         patience=5.0,
     )
 

@@ -24,12 +24,13 @@ from tests.simulation.play import settle
 from tests.simulation.process import Process, owned_tasks
 from tests.simulation.replica import Replica
 from tests.simulation.scenario import BatchPlan, Scenario
+from tests.simulation.told import wrongly_told
 from tests.simulation.world import World
 
 READS = frozenset(
     """now epoch halts blind_gaps batch batch_named batches batches_with_live_jobs gates job jobs job_named
     waiting waiting_for_end next_due has waiting_ids active roots chain chains listed unfinished_lifecycles
-    last_failures quarantine observe get get_uid find find_uid log_tail close""".split()
+    last_failures quarantine untold observe get get_uid find find_uid log_tail close""".split()
 )
 """Calls that change nothing. All others, new ones too, are side effects."""
 ENDS = {
@@ -128,10 +129,12 @@ SCENARIO = Scenario(
     hints_lost=0.0,
     patience=30.0,
     explain_every=13,
+    tells=True,
 )
 
 
-def _perform(number: int, moment: Moment) -> tuple[World, CrashAt]:
+def perform(number: int, moment: Moment) -> tuple[World, CrashAt]:
+    """The scenario with a crash at this side effect; 0: with none."""
     faults = CrashAt(random.Random(0), {}, number=number, moment=moment)
 
     async def main(loop: VirtualLoop) -> World:
@@ -159,7 +162,7 @@ async def _until_the_end(world: World) -> None:
         process.kill()
 
 
-def _wrong(world: World) -> list[str]:
+def wrong(world: World) -> list[str]:
     """What is not as it must be at the end, whatever happened on the way."""
     (batch,) = world.store._batches.values()
     ends = {job.name: (job.status, job.verdict) for job in world.records()}
@@ -171,32 +174,35 @@ def _wrong(world: World) -> list[str]:
         "scan-t2": (Status.TERMINATED, Verdict.CANCELLED),
         "scan-t2-r1": completed,
     }
-    wrong = [*world.trouble, *map(str, world.oracle.violations)]
+    found = [*world.trouble, *map(str, world.oracle.violations), *wrongly_told(world, twice=1)]
     if ends != wanted:
-        wrong.append(f"the records ended as {ends}")
+        found.append(f"the records ended as {ends}")
     if (batch.status, batch.result) != (BatchStatus.FINISHED, Result.COMPLETED):
-        wrong.append(f"the batch is {batch.status} {batch.result}")
-    return wrong
+        found.append(f"the batch is {batch.status} {batch.result}")
+    return found
 
 
 def test_without_a_crash() -> None:
     """The scenario itself: every kind of record comes to its end, and much is written on the way."""
-    world, faults = _perform(0, Moment.BEFORE)
-    assert not _wrong(world)
+    world, faults = perform(0, Moment.BEFORE)
+    assert not wrong(world)
     who = {write.split()[0] for write in faults.writes}
     assert who == {"replica-0", "intake", "person"}
     assert len(faults.writes) > 50
+    told = {write.split(".")[1] for write in faults.writes}
+    assert {"move_notice", "write", "post"} <= told
+    assert not list(wrongly_told(world, twice=0)), "without a crash every message comes once"
 
 
 @pytest.mark.parametrize("moment", Moment)
 def test_a_crash_at_any_side_effect_is_made_good(moment: Moment) -> None:
     """Whoever makes it (the replica, the intake, a person) dies there, comes back, and all ends the same."""
-    _, undisturbed = _perform(0, moment)
+    _, undisturbed = perform(0, moment)
     bad: list[str] = []
     for number, write in enumerate(undisturbed.writes, start=1):
-        world, faults = _perform(number, moment)
+        world, faults = perform(number, moment)
         assert faults.writes[number - 1] == write
-        bad += [f"{number} ({write}): {wrong}" for wrong in _wrong(world)]
+        bad += [f"{number} ({write}): {line}" for line in wrong(world)]
     assert not bad, "\n".join(bad[:5])
 
 

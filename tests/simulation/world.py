@@ -10,12 +10,14 @@ from typing import Any, cast
 
 from controller.core.decide import Lifecycle
 from controller.core.model import Attempt, Status
+from controller.core.notices import EVERY
 from controller.core.reaping import Reaper
 from controller.core.sharing import Limits
 from controller.engine import EngineSettings
-from controller.ports import Cluster, Store, Unavailable
+from controller.ports import Cluster, EventWriter, Notifier, Store, Unavailable
 from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.memory_tellers import MemoryEvents, MemoryWebhook
 from tests.oracle.history import Side
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
@@ -69,6 +71,7 @@ def settings_of(scenario: Scenario) -> EngineSettings:
         rate=scenario.rate,
         burst=10,
         concurrency=4,
+        channels=EVERY if scenario.tells else frozenset(),
     )
 
 
@@ -102,6 +105,8 @@ class World:
     clock: TrueClock = field(init=False)
     store: MemoryStore = field(init=False)
     cluster: MemoryCluster = field(init=False)
+    events: MemoryEvents = field(init=False)
+    webhook: MemoryWebhook = field(init=False)
     oracle: Oracle = field(init=False)
     recorder: Recorder = field(init=False)
     explainer: Explainer = field(init=False)
@@ -122,6 +127,7 @@ class World:
             refuse=lambda job: refusal_of(self.scenario, job),
             nodes=("node-1", "node-2", "node-3"),
         )
+        self.events, self.webhook = MemoryEvents(self.clock), MemoryWebhook(self.clock)
         self.oracle = Oracle(facts_of(self.scenario))
         self.recorder = Recorder(self.clock, self.store, self.cluster, self.oracle)
         settings = settings_of(self.scenario)
@@ -132,6 +138,12 @@ class World:
         cluster = Faulty(self, process, "cluster", self.cluster)
         store = Faulty(self, process, "store", self.store)
         return cast(Cluster, cluster), cast(Store, store)
+
+    def ways(self, process: Process) -> tuple[EventWriter, Notifier]:
+        """Where people are told, as this process reaches it."""
+        events = Faulty(self, process, "cluster", self.events)
+        webhook = Faulty(self, process, "cluster", self.webhook)
+        return cast(EventWriter, events), cast(Notifier, webhook)
 
     def delay(self, process: Process) -> float:
         """How long a call is under way, in seconds."""

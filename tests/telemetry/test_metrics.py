@@ -38,6 +38,7 @@ CONTRACT = {
     "leader": set(),
     "leader_transitions_total": set(),
     "invariant_violations_total": {"invariant"},
+    "notifications_total": {"channel", "outcome"},
     "store_op_seconds_count": {"op"},
     "cluster_request_seconds_count": {"verb", "resource", "code"},
     "build_info": {"version"},
@@ -115,6 +116,7 @@ def after_everything_happened() -> Metrics:
     metrics.pass_failed()
     metrics.unknown_outcome("create")
     metrics.invariant_violated("slot")
+    metrics.told("event", "delivered")
     metrics.spec_read("accepted")
     metrics.quarantined(1)
     metrics.cache_age("jobs", 3)

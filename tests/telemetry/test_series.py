@@ -18,6 +18,7 @@ from controller.core.change import Change
 from controller.core.decide import Reason
 from controller.core.machine import Event
 from controller.core.model import ACTIVE, Attempt, Status, Verdict
+from controller.core.notices import Channel
 from controller.intake import Outcome
 from controller.ports import Invariant, Store
 from controller.seeing import Seeing
@@ -77,6 +78,8 @@ def everything_else_happens(metrics: Metrics) -> None:
     ):
         for value in values:
             count(str(value))
+    for channel, outcome in product(Channel, ("delivered", "failed", "refused", "given-up")):
+        metrics.told(channel.value, outcome)
     metrics.slot_refilled(0.1)
 
 
