@@ -9,7 +9,7 @@ import pytest
 
 from controller.ports import Cluster, Rejected, Store, Unavailable
 from controller.telemetry import Metrics
-from controller.telemetry.timed import opening, timed_cluster, timed_store
+from controller.telemetry.timed import opening, timed_cluster, timed_records, timed_store
 
 
 class Port:
@@ -61,6 +61,18 @@ async def test_a_call_that_found_no_store_is_counted_apart() -> None:
     text = exposed(metrics)
     assert 'batchkeeper_store_op_seconds_count{op="unavailable"} 1.0' in text
     assert 'op="observe"' not in text
+
+
+async def test_calls_to_ee2_s_records_are_timed_alike() -> None:
+    """Whoever keeps EE2's records sees its database's latency and outages, too."""
+    metrics = Metrics()
+    records = timed_records(Port(), metrics)
+    assert await records.epoch() == 7
+    with pytest.raises(Unavailable):
+        await records.observe(["a"])
+    text = exposed(metrics)
+    assert 'batchkeeper_store_op_seconds_count{op="epoch"} 1.0' in text
+    assert 'batchkeeper_store_op_seconds_count{op="unavailable"} 1.0' in text
 
 
 def test_a_store_that_cannot_be_opened_is_counted() -> None:

@@ -77,8 +77,9 @@ class Keeper:
     async def reap_pass(self) -> int:
         """End what is stuck, while leading and while time can be trusted; returns how many were ended."""
         started, self.trouble, ended = self.clock.monotonic(), "", 0
+        led = bool(self.epoch)
         try:
-            if self.epoch:
+            if led:
                 ended = await self._reap()
             else:
                 await self.desk.records.epoch()  # a standby finds out whether it could
@@ -88,8 +89,9 @@ class Keeper:
         except StaleEpoch as error:
             self.trouble = str(error)
             self.step_down(str(error))
-        result = "unavailable" if self.trouble else "ok"
-        self.journal.passed("full", result, self.clock.monotonic() - started, ended)
+        if led:
+            result = "unavailable" if self.trouble else "ok"
+            self.journal.passed("full", result, self.clock.monotonic() - started, ended)
         return ended
 
     async def _reap(self) -> int:

@@ -238,6 +238,17 @@ async def test_a_leader_of_old_asks_nobody(ee2: Ee2, desk: Ee2Desk, scheduler: S
     assert ee2.job(job)["status"] == "queued"
 
 
+async def test_a_standby_counts_no_passes(desk: Ee2Desk) -> None:
+    """It has none: its looks at the store counted as good passes, and hid a leader whose own stood still."""
+    keeper = Keeper(desk)
+    await keeper.reap_pass()
+    assert isinstance(desk.journal, Told)
+    assert desk.journal.events() == []
+    await keeper.lead("one")
+    await keeper.reap_pass()
+    assert desk.journal.events().count("pass full") == 1
+
+
 # ------------------------------------------------------------------------------------------ clocks
 
 
