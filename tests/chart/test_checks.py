@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.chart.helm import TRIAL, Document, Helm, one
-from tests.e2e.process import command, environment
+from tests.chart.helm import TRIAL, Document, Helm, one, several
+from tests.e2e.process import command, environment, run
 from tests.kube.conftest import place, root
 from tests.kube.place import KubePlace
 
@@ -71,3 +71,20 @@ def test_the_clusters_tokens(helm: Helm, place: KubePlace, tmp_path: Path) -> No
     refused = listed(bad)
     assert refused.returncode == 1
     assert "token" in refused.stderr
+
+
+def test_a_bad_value_ends_the_new_pod(helm: Helm, tmp_path: Path) -> None:
+    """A configuration that Helm can't judge, but the daemon can: it ends at once, and one line says why."""
+    documents = helm.template(
+        TRIAL, config={"cluster": {"kind": "kubernetes"}, "reconcile": {"interval": "soon"}}
+    )
+    (config,) = (
+        told["data"]["config.yaml"]
+        for told in several(documents, "ConfigMap")
+        if "config.yaml" in told["data"]
+    )
+    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    ended = run(tmp_path, "controller", "--config", "config.yaml")
+    assert ended.code != 0
+    assert len(ended.err.splitlines()) == 1
+    assert "reconcile.interval" in ended.err

@@ -153,6 +153,20 @@ def test_it_is_spread(helm: Helm) -> None:
     assert [c["whenUnsatisfiable"] for c in theirs["topologySpreadConstraints"]] == ["DoNotSchedule"]
 
 
+def test_the_file_of_tokens_is_private(helm: Helm) -> None:
+    """It is mounted as the daemon demands it: root's, for the pod's own group, and for nobody else."""
+    spec = one(helm.template(CLUSTER), "Deployment")["spec"]["template"]["spec"]
+    (secret,) = (volume["secret"] for volume in spec["volumes"] if volume["name"] == "tokens")
+    assert secret["defaultMode"] == 0o440
+    assert secret["items"] == [{"key": "tokens", "path": "tokens"}]
+    assert spec["securityContext"]["fsGroup"] > 0
+    mounted = [
+        volume["name"]
+        for volume in one(helm.template(TRIAL), "Deployment")["spec"]["template"]["spec"]["volumes"]
+    ]
+    assert "tokens" not in mounted
+
+
 def test_the_connection_string_is_in_no_object(helm: Helm) -> None:
     """It comes from the Secret that the operator names, and stands nowhere else."""
     documents = helm.template(RUNAI)
@@ -174,7 +188,7 @@ def test_the_trial_mongodb_is_found(helm: Helm) -> None:
     assert uri == f"mongodb://{member}/?replicaSet=rs0"
     (mongod,) = stateful["spec"]["template"]["spec"]["containers"]
     assert mongod["args"][:2] == ["--replSet", "rs0"]
-    assert f"host: '{member}'" in mongod["readinessProbe"]["exec"]["command"][-1]
+    assert f"host: '{member}'" in mongod["startupProbe"]["exec"]["command"][-1]
     assert one(documents, "Service", name)["spec"]["publishNotReadyAddresses"] is True
 
 
