@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.kube_access import REVIEW_RULES
+from controller.adapters.kube_access import EVENT_RULES, REVIEW_RULES
 from controller.adapters.kube_client import KubeClient
 from controller.adapters.kube_tokens import KubeTokens
 from controller.api.auth_review import ReviewedTokens
@@ -122,7 +122,7 @@ async def test_the_missing_right_has_a_name(
     control_plane: ControlPlane, namespace: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """A daemon starts without it, and says what to bind; it says nothing where no tokens are reviewed."""
-    account = control_plane.service_account(namespace, "keeper", rules(EVERYTHING))
+    account = control_plane.service_account(namespace, "keeper", rules((*EVERYTHING, *EVENT_RULES)))
     caplog.set_level(logging.WARNING)
 
     async def said(enabled: str) -> list[str]:
