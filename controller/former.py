@@ -38,7 +38,7 @@ async def nobodys(engine: Engine, found: Sequence[Adoptable]) -> list[Adoptable]
 
 
 async def _unknown(engine: Engine, batch_ids: set[str]) -> set[str]:
-    return batch_ids - set(await engine.store.batches_with(batch_ids)) if batch_ids else set()
+    return batch_ids - await engine.store.recorded(batch_ids) if batch_ids else set()
 
 
 def _orphan(job: ClusterJob) -> ForeignObject:

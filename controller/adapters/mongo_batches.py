@@ -44,6 +44,13 @@ class MongoBatches(MongoGates):
         return {batch.id: batch for batch in map(self._readable, found) if batch}
 
     @edge
+    async def recorded(self, batch_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these ids that a batch parent has, readable or not; its content is not read."""
+        wanted = [batch for batch in map(id_or_none, batch_ids) if batch]
+        found = await self._jobs.find({"_id": {"$in": wanted}, "batch_job": True}, {"_id": 1}).to_list()
+        return frozenset(str(batch["_id"]) for batch in found)
+
+    @edge
     async def batch_named(self, namespace: str, name: str) -> Batch | None:
         """The batch of this name in this namespace, or None."""
         return await self._batch({"namespace": namespace, "name": name, "batch_job": True})

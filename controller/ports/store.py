@@ -123,6 +123,10 @@ class Store(Protocol):
         """The batch parents with these ids that exist, in one round trip; text that is no id is none."""
         ...
 
+    async def recorded(self, batch_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these ids that a batch parent has, readable or not; its content is not read."""
+        ...
+
     async def batch_named(self, namespace: str, name: str) -> Batch | None:
         """The batch of this name in this namespace, or None."""
         ...

@@ -116,6 +116,7 @@ Call = Callable[[Full], Awaitable[Any]]
 CALLS: dict[str, tuple[Call, int]] = {
     "batch": (lambda f: f.world.store.batch(f.batch_id), 1),
     "batch_named": (lambda f: f.world.store.batch_named("lab", "b10"), 1),
+    "recorded": (lambda f: f.world.store.recorded([f.batch_id]), 1),
     "batches": (lambda f: f.world.store.batches(), 11),
     "batches (open)": (lambda f: f.world.store.batches(closed=False), 1),
     "batches (newest)": (lambda f: f.world.store.batches(limit=2), 2),

@@ -68,6 +68,7 @@ class BatchSuite:
         ids = [two.id, "nonsense", world.store.new_id(), job.id, one.id]
         assert await world.store.batches_with(iter(ids)) == {one.id: one, two.id: two}
         assert await world.store.batches_with([]) == {}
+        assert await world.store.recorded(iter(ids)) == {one.id, two.id}
 
     async def test_batches_newest_first(self, world: StoreWorld) -> None:
         """All, or only those that are (not) closed, and not more than asked for."""

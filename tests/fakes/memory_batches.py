@@ -196,6 +196,10 @@ class MemoryBatches:
         """The batch parents with these ids that exist."""
         return {each: self._batches[each] for each in batch_ids if each in self._batches}
 
+    async def recorded(self, batch_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these ids that a batch has."""
+        return frozenset(each for each in batch_ids if each in self._batches)
+
     async def batch_named(self, namespace: str, name: str) -> Batch | None:
         """The batch of this name, or None."""
         return self._batches.get(self._batch_names.get((namespace, name), ""))
