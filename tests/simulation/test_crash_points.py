@@ -30,7 +30,7 @@ from tests.simulation.world import World
 READS = frozenset(
     """now epoch halts blind_gaps batch batch_named batches batches_with_live_jobs gates job jobs job_named
     waiting waiting_for_end next_due has waiting_ids active roots chain chains listed unfinished_lifecycles
-    last_failures quarantine untold observe get get_uid find find_uid log_tail close""".split()
+    last_failures quarantine recorded untold observe get get_uid find find_uid log_tail close""".split()
 )
 """Calls that change nothing. All others, new ones too, are side effects."""
 ENDS = {
