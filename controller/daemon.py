@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from controller import lifecycle, reconcile
+from controller.acting import let_expire
 from controller.agenda import Agenda
-from controller.core.sight import Hint
+from controller.core.sight import ClusterJob, Hint
 from controller.ending import end_all
 from controller.engine import Engine
 from controller.places import hold_for_places
@@ -212,14 +213,17 @@ class Daemon:
             self._listen(self.engine.cluster.changes, self._cluster_says, "cluster"),
             self._listen(self.engine.store.requests, self._people_say, "store"),
             self._keep_time(),
+            self._let_go(),
             *(self._work() for _ in range(WORKERS)),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
+        self.engine.expiries.served = True
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in ended:
                 task.result()
         finally:
+            self.engine.expiries.served = False
             await end_all(tasks)
 
     async def _listen(
@@ -240,8 +244,10 @@ class Daemon:
         elif hint.job is None or not hint.job_id:
             self.agenda.add(hint.batch_id, None)
         else:
-            self.engine.news.setdefault(hint.batch_id, {})[hint.job_id] = hint.job
-            self.agenda.add(hint.batch_id, frozenset({hint.job_id}))
+            news = self.engine.news.setdefault(hint.batch_id, {})
+            before, news[hint.job_id] = news.get(hint.job_id), hint.job
+            if before is None or _tells(before) != _tells(hint.job):
+                self.agenda.add(hint.batch_id, frozenset({hint.job_id}))
 
     def _people_say(self, batch_id: str) -> None:
         if batch_id:
@@ -253,6 +259,22 @@ class Daemon:
         while True:
             wait = self.agenda.ring(self.engine.clock.monotonic())
             await self.agenda.changed_or(wait, self.engine.clock)
+
+    async def _let_go(self) -> None:
+        """Ended objects get their times to live beside the passes: the next jobs go first."""
+        engine = self.engine
+        while True:
+            await engine.expiries.noted.wait()
+            for batch_id in engine.expiries.batches():
+                if not engine.epoch:
+                    engine.expiries.forget()
+                    break
+                async with engine.guarded(f"expiries:{batch_id}"):
+                    try:
+                        if error := await let_expire(engine, batch_id):
+                            engine.journal.trouble("expiry", error, batch=batch_id)
+                    except StaleEpoch as error:
+                        self.step_down(str(error))
 
     async def _work(self) -> None:
         while True:
@@ -266,3 +288,9 @@ class Daemon:
                         await self.full_pass()
             finally:
                 self.agenda.done(batch_id)
+
+
+def _tells(job: ClusterJob) -> tuple[object, ...]:
+    """What of an object's news can set a pass to work; the rest (a schedule, a message) only time judges."""
+    unfinished = job.finished and job.pod_unfinished
+    return job.uid, job.tombstone, job.deleting, job.finished, unfinished, job.started

@@ -19,11 +19,13 @@ from controller.core.decide import (
     name_taken,
     next_move,
     refused,
+    succeeded,
     throttled,
     unanswered,
 )
+from controller.core.evidence import with_log
 from controller.core.machine import Event
-from controller.core.model import Attempt, Foreign, ForeignKind
+from controller.core.model import Attempt, Foreign, ForeignKind, Status
 from controller.core.plan import startable
 from controller.core.sight import ClusterJob
 from controller.core.verdict import evidence_of
@@ -53,8 +55,7 @@ async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> boo
         case Act.BURY:
             return await _bury(engine, view, job)
         case Act.EXPIRE:
-            assert move.ttl is not None
-            await engine.cluster.expire(job.namespace, job.name, move.uid, move.ttl)
+            await _expire(engine, view, job, move)
             return False
         case Act.GHOST:
             return await _ghost(engine, view, job, move.uid)
@@ -179,15 +180,33 @@ async def _close(engine: Engine, job: Attempt, token: str) -> Attempt | None:
 
 
 async def _end(engine: Engine, view: View, job: Attempt, found: ClusterJob | None) -> bool:
-    """The object is finished: keep what its log says, then the one terminal write (R4, S8)."""
+    """The object is finished: keep what its log says, then the one terminal write (R4, S8).
+
+    A success is one whatever it said: its place goes to the next first, and its log is kept before it may
+    expire. What is not ours may go at any time.
+    """
     assert found is not None
-    log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
-    matched = await matched_patterns(view.rules, log_tail)
+    log_tail, matched = "", tuple[str, ...]()
+    if job.kind or not succeeded(job, found):
+        log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
+        matched = await matched_patterns(view.rules, log_tail)
     after = await engine.apply(job, ended(job, found, log_tail, matched))
     if after is None:
         return False
     engine.freed.setdefault(job.batch_id, []).append(engine.clock.monotonic())
     return True
+
+
+async def _expire(engine: Engine, view: View, job: Attempt, move: Move) -> None:
+    """The result is recorded: keep what its log says where that is still to be done, then it may go (S8)."""
+    assert move.ttl is not None
+    found = view.sight(job).job
+    if found is not None and job.status is Status.COMPLETED and not job.evidence.log_tail:
+        log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
+        if log_tail:
+            fields = {"evidence": with_log(job.evidence, log_tail)}
+            await engine.apply(job, Change(job.id, Event.LOG_KEPT, Reason.RESULT_KEPT, fields=fields))
+    await engine.cluster.expire(job.namespace, job.name, move.uid, move.ttl)
 
 
 async def _delete(engine: Engine, view: View, job: Attempt, found: ClusterJob | None) -> bool:

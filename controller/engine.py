@@ -21,6 +21,7 @@ from controller.core.model import Attempt, Batch, Counts, Status, Verdict
 from controller.core.notices import Channel
 from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
+from controller.expiries import Expiries
 from controller.ports import Clock, Cluster, Conflict, Invariant, Journal, StaleEpoch, Store, Unavailable
 
 K = TypeVar("K")
@@ -142,6 +143,9 @@ class Engine:
     """By namespace: names of unfinished batches as of that list; they tell its foreign objects apart."""
     pacer: Pacer = field(init=False)
     sick: Sickbed = field(default_factory=Sickbed)
+    known: dict[str, dict[str, Attempt]] = field(default_factory=dict)
+    """By id of a batch whose pass is under way, then by job id: records as it read or wrote them last."""
+    expiries: Expiries = field(default_factory=Expiries)
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
     ended_retries: set[str] = field(default_factory=set)
@@ -192,9 +196,13 @@ class Engine:
             if "slot" in change.fields:
                 self.journal.violated(Invariant.SLOT, job=job.name, slot=change.fields["slot"])
             raise
+        known = self.known.get(job.batch_id, {})
+        known.pop(job.id, None)
         if after is None:
             self.journal.skipped(job, change)
             return None
+        if job.batch_id in self.known:
+            known[job.id] = after
         if after.status is not job.status:
             self.tally(job, after)
             if after.status.terminal and job.status.active and job.attempt:

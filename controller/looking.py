@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from controller.core.decide import Lifecycle, Sight
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, ForeignKind, Gate, Halts, Origin, Status
 from controller.core.naming import longest_prefix
+from controller.core.plan import without_the_ended
 from controller.core.sharing import Demand
 from controller.core.sight import ClusterJob, ForeignObject, Observation
 from controller.core.view import Allowance, View
@@ -47,16 +48,19 @@ async def look(
     allowance: Allowance,
     records: tuple[float, Sequence[Attempt]] | None = None,
 ) -> View:
-    """One batch's view. ``records``: the holders' records with the monotonic instant of their reading."""
+    """One batch's view. ``records``: the holders' records with the monotonic instant of their reading.
+
+    Without them, what the pass under way read or wrote itself is not read again.
+    """
     seen = _objects_of(batch, scene)
     strange = _without_place(gate, seen)
     held = [holder.job for holder in gate.holders if scene.focus is None or holder.job in scene.focus]
     read_at, holders = records or (engine.clock.monotonic(), ())
-    found = await _records(engine, strange if records else [*held, *strange])
-    due = await _due(engine, gate, scene)
+    found = await _records(engine, batch, strange if records else [*held, *strange])
     mine = set() if records else set(held)
     holders = [*holders, *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
+    due = await _due(engine, without_the_ended(gate, holders), scene)
     orphans = _orphans(seen, strange, others)
     now = engine.now()
     foreign, blind = _foreign(engine, batch, scene)
@@ -96,8 +100,11 @@ def _without_place(gate: Gate, seen: Mapping[str, ClusterJob]) -> list[str]:
     return [job_id for job_id, job in seen.items() if job_id not in held and (job.active or not job.expiring)]
 
 
-async def _records(engine: Engine, ids: Sequence[str]) -> Sequence[Attempt]:
-    return await engine.store.jobs(ids) if ids else ()
+async def _records(engine: Engine, batch: Batch, ids: Sequence[str]) -> list[Attempt]:
+    known = engine.known.get(batch.id, {})
+    unknown = [job_id for job_id in ids if job_id not in known]
+    known |= {job.id: job for job in (await engine.store.jobs(unknown) if unknown else ())}
+    return [known[job_id] for job_id in ids if job_id in known]
 
 
 def _orphans(

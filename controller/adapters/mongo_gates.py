@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from controller.adapters.mongo_documents import FOREIGN, GATE, HOLDER
@@ -82,8 +83,10 @@ class MongoGates(MongoPart):
         return result.matched_count == 1
 
     @edge
-    async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
-        """Take places in one guarded update of the gate (R1).
+    async def claim(
+        self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int, leaving: Iterable[str] = ()
+    ) -> Gate | None:
+        """Take places in one guarded update of the gate (R1), and give up those of ``leaving`` with it.
 
         ``ValueError`` when a job or a slot is asked for twice, or none is.
         """
@@ -91,28 +94,36 @@ class MongoGates(MongoPart):
         slots = [slot for _, slot in places]
         if not places or len(set(jobs)) < len(jobs) or len(set(slots)) < len(slots):
             raise ValueError("a claim is for at least one place, and for each job and slot once")
-        taken = {"$add": [{"$size": "$holders"}, {"$size": "$foreign"}, len(places)]}
-        result = await self._gates.update_one(
+        gone = [object_id(job) for job in leaving]
+        others = {"$not": {"$in": ["$$this.job", {"$literal": gone}]}}
+        stay = {"$filter": {"input": "$holders", "cond": others}}
+        taken = {"$add": [{"$size": "$$stay"}, {"$size": "$foreign"}, len(places)]}
+        free = [
+            {"$lte": [taken, "$max"]},
+            {"$eq": [[], {"$setIntersection": ["$$stay.job", {"$literal": jobs}]}]},
+            {"$eq": [[], {"$setIntersection": ["$$stay.slot", {"$literal": slots}]}]},
+        ]
+        new = [{"job": job, "slot": slot} for job, slot in zip(jobs, slots, strict=True)]
+        found = await self._gates.find_one_and_update(
             {
                 "_id": object_id(batch_id),
                 "epoch": {"$lte": epoch},
                 "paused": False,
                 "hold": None,
                 "cancel": None,
-                "holders.job": {"$nin": jobs},
-                "holders.slot": {"$nin": slots},
-                "$expr": {"$lte": [taken, "$max"]},
+                "$expr": {"$let": {"vars": {"stay": stay}, "in": {"$and": free}}},
             },
-            {
-                "$push": {
-                    "holders": {
-                        "$each": [{"job": job, "slot": slot} for job, slot in zip(jobs, slots, strict=True)]
+            [
+                {
+                    "$set": {
+                        "holders": {"$concatArrays": [stay, {"$literal": new}]},
+                        "epoch": {"$max": ["$epoch", epoch]},
                     }
-                },
-                "$max": {"epoch": epoch},
-            },
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
         )
-        return result.matched_count == 1
+        return self._gate(found) if found else None
 
     @edge
     async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
@@ -143,12 +154,15 @@ class MongoGates(MongoPart):
         return result.matched_count == 1
 
     @edge
-    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
+    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> Gate | None:
         """Give up places of records that were read terminal."""
         gone = [object_id(job) for job in job_ids]
-        await self._gates.update_one(
-            {"_id": object_id(batch_id)}, {"$pull": {"holders": {"job": {"$in": gone}}}}
+        found = await self._gates.find_one_and_update(
+            {"_id": object_id(batch_id)},
+            {"$pull": {"holders": {"job": {"$in": gone}}}},
+            return_document=ReturnDocument.AFTER,
         )
+        return self._gate(found) if found else None
 
     @edge
     async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:

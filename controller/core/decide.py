@@ -74,7 +74,7 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
         # A delete of it may be under way, so it can't be trusted to keep the name from an open create:
         # it goes first, then the name is buried, and only then the attempt ends (R5). Success is recorded
         # before it goes: it counts in spite of the stop (R4).
-        if job.exit_code is None and _succeeded(job, found):
+        if job.exit_code is None and succeeded(job, found):
             seen = Change(job.id, Event.SEEN, Reason.FINISHED, fields={"exit_code": 0})
             return Move(Act.WRITE, Reason.FINISHED, seen)
         return None if found.deleting else Move(Act.DELETE, Reason.STOPPING, uid=found.uid)
@@ -92,7 +92,8 @@ def _present(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life:
     return _too_late(job, found, sight, now, life)
 
 
-def _succeeded(job: Attempt, found: ClusterJob) -> bool:
+def succeeded(job: Attempt, found: ClusterJob) -> bool:
+    """Whether a finished object is a success, whatever its log says and whatever was ordered (R4)."""
     ruling = judge(found, log_tail="", stop=job.stop, started=job.running is not None)
     return ruling.verdict is Verdict.SUCCEEDED
 

@@ -7,6 +7,7 @@ The engine calls ``evidence_of`` right before the one terminal write, the retry 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from controller.core.model import Evidence
 from controller.core.sight import ClusterJob
@@ -41,6 +42,11 @@ def evidence_of(job: ClusterJob, log_tail: str, matched: tuple[str, ...]) -> Evi
         log_tail=tail(log_tail, MAX_LOG_BYTES),
         matched=tuple(dict.fromkeys(matched)),
     )
+
+
+def with_log(evidence: Evidence, log_tail: str) -> Evidence:
+    """The evidence of an end with what the job's log says, read later."""
+    return replace(evidence, log_tail=tail(log_tail, MAX_LOG_BYTES))
 
 
 def reasons(evidence: Evidence) -> frozenset[str]:

@@ -41,6 +41,7 @@ class Event(StrEnum):
     # what may still be written about an attempt without moving it
     BURIED = "buried"
     SEEN = "seen"
+    LOG_KEPT = "log-kept"
     LINKED = "linked"
     TOGGLED = "toggled"
     STAMPED = "stamped"
@@ -220,6 +221,7 @@ TABLE: dict[Event, Row] = {
         ),
         _row(Event.BURIED, ACTIVE, None, "tombstone", "-", Guard.OURS),
         _row(Event.SEEN, ACTIVE, None, "evidence node image_digest exit_code", "-"),
+        _row(Event.LOG_KEPT, TERMINAL, None, "evidence", "-"),
         _row(Event.LINKED, _ANY, None, "retry_ids", "-", writer=Writer.ANYONE),
         _row(
             Event.TOGGLED,

@@ -7,7 +7,8 @@ the cluster, never from memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -90,6 +91,12 @@ def plan(view: View, jitter: Callable[[str], float]) -> tuple[Step, ...]:
 def _remember(view: View) -> Iterator[Step]:
     if told := tuple(happened(view)):
         yield Remember(Reason.WORTH_TELLING, told)
+
+
+def without_the_ended(gate: Gate, holders: Sequence[Attempt]) -> Gate:
+    """The gate as it is once the ended ones among its holders have left it, as ``_settle`` has them do."""
+    ended = {job.id for job in holders if job.status.terminal}
+    return replace(gate, holders=tuple(holder for holder in gate.holders if holder.job not in ended))
 
 
 # ------------------------------------------------------------------------------------------- foreign
@@ -308,6 +315,7 @@ def _full(view: View) -> str:
 
 
 def _claim(view: View) -> Iterator[Step]:
+    view = replace(view, gate=without_the_ended(view.gate, view.holders))
     blocked, _ = block(view)
     if blocked is not Block.NONE:
         return

@@ -28,7 +28,10 @@ class MoveJob(Step):
 
 @dataclass(frozen=True, slots=True)
 class Claim(Step):
-    """Take places in the gate for these attempts, then submit them (R1)."""
+    """Take places in the gate for these attempts, then submit them (R1).
+
+    Some of them may be places that ended attempts leave in the same plan.
+    """
 
     places: tuple[tuple[Attempt, int], ...]
 

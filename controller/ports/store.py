@@ -184,8 +184,14 @@ class Store(Protocol):
         """Unset ``cancel`` if it still is this very order: a later one stays."""
         ...
 
-    async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
-        """Take places for (job id, slot) pairs in one guarded update of the gate (R1)."""
+    async def claim(
+        self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int, leaving: Iterable[str] = ()
+    ) -> Gate | None:
+        """Take places for (job id, slot) pairs in one guarded update of the gate (R1); the gate after it.
+
+        ``leaving``: records that were read terminal give theirs up in the same update. None: it is refused,
+        and nobody has left.
+        """
         ...
 
     async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
@@ -196,8 +202,8 @@ class Store(Protocol):
         """
         ...
 
-    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
-        """Give up places of records that were read terminal."""
+    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> Gate | None:
+        """Give up places of records that were read terminal; the gate after it, None if there is none."""
         ...
 
     async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:

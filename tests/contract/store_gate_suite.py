@@ -117,6 +117,34 @@ class GateSuite:
         assert (await world.gate()).holders == (Holder(two, 1),)
         assert await world.store.claim(world.batch_id, [(three, 0)], EPOCH)
 
+    async def test_places_change_hands(self, world: StoreWorld) -> None:
+        """In a full gate one update takes the ended out and the next in, into the slot that gets free."""
+        await world.add_batch(max_active=2)
+        one, two, three, four = (world.store.new_id() for _ in range(4))
+        assert await world.store.claim(world.batch_id, [(one, 0), (two, 1)], EPOCH)
+        after = await world.store.claim(world.batch_id, [(three, 0)], EPOCH, [one, four])
+        assert after is not None
+        assert after == await world.gate()
+        assert set(after.holders) == {Holder(two, 1), Holder(three, 0)}
+        assert await world.store.leave(world.batch_id, [two]) == await world.gate()
+
+    async def test_what_is_refused_lets_nobody_out(self, world: StoreWorld) -> None:
+        """Too many for what gets free, a slot that stays taken, one that is in already, a closed gate: all
+        of the claim is refused, and with it the leaving."""
+        await world.add_batch(max_active=2)
+        one, two, three, four = (world.store.new_id() for _ in range(4))
+        assert await world.store.claim(world.batch_id, [(one, 0), (two, 1)], EPOCH)
+        before = await world.gate()
+        for places in ([(three, 0), (four, 2)], [(three, 1)], [(two, 0)]):
+            assert await world.store.claim(world.batch_id, places, EPOCH, [one]) is None
+        assert await world.store.claim(world.batch_id, [(three, 0)], EPOCH - 1, [one]) is None
+        await world.store.enter_foreign(world.batch_id, [foreign("theirs")])
+        assert await world.store.claim(world.batch_id, [(three, 0)], EPOCH, [one]) is None
+        await world.store.drop_foreign(world.batch_id, "theirs")
+        assert await world.store.set_gate(world.batch_id, {"paused": True})
+        assert await world.store.claim(world.batch_id, [(three, 0)], EPOCH, [one]) is None
+        assert (await world.gate()).holders == before.holders
+
     async def test_only_what_people_may_set(self, world: StoreWorld) -> None:
         """Places and epochs can't be set, max and pause can't be unset, and a missing gate says so."""
         await world.add_batch()
@@ -165,7 +193,8 @@ class GateSuite:
         await world.add_batch(max_active=8)
 
         async def claim(n: int) -> bool:
-            return await world.store.claim(world.batch_id, [(world.store.new_id(), n % 12)], EPOCH)
+            places = [(world.store.new_id(), n % 12)]
+            return await world.store.claim(world.batch_id, places, EPOCH) is not None
 
         won = await asyncio.gather(*(claim(n) for n in range(50)))
         holders = (await world.gate()).holders

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from controller.core.model import Status, Verdict
+from controller.core.model import BatchStatus, Status, Verdict
+from controller.ports import Rejected, Unavailable
+from tests.engine.acting import drop, refusing
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
@@ -28,3 +31,89 @@ def test_success_beside_a_stop_and_an_open_create_is_kept() -> None:
     job = stage.job("scan-t0")
     assert (job.status, job.verdict, job.exit_code) == (Status.COMPLETED, Verdict.SUCCEEDED, 0)
     assert job.tombstone, "the create that was open has found the name buried"
+
+
+SAID = End(0.0, 2.0, log="saved 7 rows")
+
+
+def test_the_next_one_goes_before_the_log_is_kept() -> None:
+    """A success frees its place for the next create; only then its log is read, and only then it may go."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await daemon.full_pass()
+        await asyncio.sleep(5)
+        order: list[str] = []
+        for call in ("claim", "create", "log_tail", "expire"):
+            stage.script.lines.append((call, partial(order.append, call)))
+        await daemon.full_pass()
+        assert order == ["claim", "create", "log_tail", "expire"]
+        assert stage.job("scan-t0").evidence.log_tail == SAID.log
+        assert {holder.job for holder in stage.gate.holders} == {stage.job("scan-t1").id}
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": SAID})
+
+
+def test_a_log_that_was_not_kept_before_a_crash_is_kept_after_it() -> None:
+    """The record is complete and the process dies: the object stays until the next one has read its log."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await daemon.full_pass()
+        await asyncio.sleep(5)
+        stage.script.lines.append(("log_tail", Fault.FAILED))
+        await daemon.full_pass()
+        job, found = stage.job("scan-t0"), stage.found("scan-t0")
+        assert (job.status, job.evidence.log_tail) == (Status.COMPLETED, "")
+        assert found is not None
+        assert not found.expiring
+        other = await stage.leader("two")
+        await other.full_pass()
+        assert stage.job("scan-t0").evidence.log_tail == SAID.log
+        await stage.until_over(other)
+
+    perform(trace, ends={"scan-t0": SAID})
+
+
+def test_a_batch_closes_after_its_last_object_may_go() -> None:
+    """Nobody looks at a closed batch again: while the cluster can't be reached it stays open."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await daemon.full_pass()
+        await asyncio.sleep(5)
+        away = [True]
+        for call in ("expire", "get"):
+            refusing(stage, "cluster", call, Unavailable("no answer"), lambda *_: bool(away))
+        await daemon.full_pass()
+        assert stage.job("scan-t0").status is Status.COMPLETED
+        assert not stage.batch.status.closed
+        away.clear()
+        await daemon.full_pass()
+        found = stage.found("scan-t0")
+        assert found is None or found.expiring
+        assert stage.batch.status is BatchStatus.FINISHED
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": SAID})
+
+
+def test_one_object_that_may_not_expire_does_not_hold_its_batch_open() -> None:
+    """A webhook refuses one patch for good: the results stand, and the batch ends."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1)
+        refusing(stage, "cluster", "expire", Rejected("a webhook says no", 403), lambda *_: True)
+        await daemon.full_pass()
+        await asyncio.sleep(5)
+        await daemon.full_pass()
+        assert stage.batch.status is BatchStatus.FINISHED
+        assert any("a webhook says no" in line for line in stage.world.trouble), "it is told, once"
+        stage.world.trouble.clear()
+
+    perform(trace, ends={"scan-t0": SAID})

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from controller import intake, requests
+from controller.acting import Pass
 from controller.allowance import demands_of, held_now
 from controller.core.decide import Reason
 from controller.core.model import Batch, BatchStatus, Result, Status
@@ -15,7 +16,6 @@ from controller.core.plan import Claim
 from controller.core.sharing import Limits
 from controller.daemon import Daemon
 from controller.ports import Unavailable
-from controller.reconcile import Pass
 from controller.requests import Caller, People
 from tests.engine.acting import batch_named, drop, running
 from tests.fakes.memory_objects import End

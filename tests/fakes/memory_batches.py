@@ -312,19 +312,25 @@ class MemoryBatches:
             return False
         return await self.set_gate(batch_id, {"cancel": None})
 
-    async def claim(self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int) -> bool:
-        """Take places in one guarded update of the gate."""
+    async def claim(
+        self, batch_id: str, places: Sequence[tuple[str, int]], epoch: int, leaving: Iterable[str] = ()
+    ) -> Gate | None:
+        """Take places in one guarded update of the gate, and give others up."""
         jobs, slots = {job for job, _ in places}, {slot for _, slot in places}
         if not places or len(jobs) < len(places) or len(slots) < len(places):
             raise ValueError("a claim is for at least one place, and for each job and slot once")
         gate = self._gates.get(batch_id)
-        if gate is None or gate.epoch > epoch or not gate.open or gate.free < len(places):
-            return False
-        if any(holder.job in jobs or holder.slot in slots for holder in gate.holders):
-            return False
-        holders = (*gate.holders, *(Holder(job, slot) for job, slot in places))
+        if gate is None or gate.epoch > epoch or not gate.open:
+            return None
+        gone = set(leaving)
+        stay = tuple(holder for holder in gate.holders if holder.job not in gone)
+        if dataclasses.replace(gate, holders=stay).free < len(places):
+            return None
+        if any(holder.job in jobs or holder.slot in slots for holder in stay):
+            return None
+        holders = (*stay, *(Holder(job, slot) for job, slot in places))
         self._put_gate(dataclasses.replace(gate, holders=holders, epoch=epoch))
-        return True
+        return self._gates[batch_id]
 
     async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
         """Give places to attempts that are taken over, while that hold is on."""
@@ -342,12 +348,13 @@ class MemoryBatches:
         self._put_gate(dataclasses.replace(gate, holders=holders, foreign=foreign, epoch=epoch))
         return True
 
-    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> None:
+    async def leave(self, batch_id: str, job_ids: Iterable[str]) -> Gate | None:
         """Give up places."""
         gate, gone = self._gates.get(batch_id), set(job_ids)
         if gate and any(holder.job in gone for holder in gate.holders):
             holders = tuple(holder for holder in gate.holders if holder.job not in gone)
             self._put_gate(dataclasses.replace(gate, holders=holders))
+        return self._gates.get(batch_id)
 
     async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
         """Count foreign active objects by uid."""

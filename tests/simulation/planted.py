@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller import batch_deeds, deeds, lifecycle, looking, reconcile, surroundings
+from controller import acting, batch_deeds, deeds, lifecycle, looking, reconcile, surroundings
 from controller.core import decide, plan, reaping, retry, rules
 from controller.core.change import Change
 from controller.core.machine import TABLE, Event, Guard
@@ -46,14 +46,17 @@ def without_guards(patch: Patch, event: Event, *guards: Guard) -> None:
 def only_running_counts(patch: Patch) -> None:
     """The predecessor's mistake: the gate counts running jobs only."""
 
-    async def claim(store: MemoryBatches, batch_id: str, places: Any, epoch: int) -> bool:
-        gate = store._gates[batch_id]
-        running = [h for h in gate.holders if store._attempts.by_id[h.job].status is Status.RUNNING]
+    async def claim(
+        store: MemoryBatches, batch_id: str, places: Any, epoch: int, leaving: Iterable[str] = ()
+    ) -> Gate | None:
+        gate, gone = store._gates[batch_id], set(leaving)
+        stay = [h for h in gate.holders if h.job not in gone]
+        running = [h for h in stay if store._attempts.by_id[h.job].status is Status.RUNNING]
         if gate.epoch > epoch or not gate.open or gate.max - len(running) < len(places):
-            return False
-        holders = (*gate.holders, *(Holder(job, slot) for job, slot in places))
+            return None
+        holders = (*stay, *(Holder(job, slot) for job, slot in places))
         store._put_gate(replace(gate, holders=holders, epoch=epoch))
-        return True
+        return store._gates[batch_id]
 
     patch.setattr(MemoryBatches, "claim", claim)
     patch.setattr(plan, "room", lambda gate, view: gate.max)
@@ -121,22 +124,15 @@ def toggle_before_parents(patch: Patch) -> None:
 
 def leaves_before_retry(patch: Patch) -> None:
     """An ended attempt gives its place back before its retry is recorded."""
-    original = plan._settle
+    act = acting.act
 
-    def settle(view: View, jitter: Any) -> Iterator[Any]:
-        steps = list(original(view, jitter))
-        yield from (step for step in steps if isinstance(step, plan.Leave))
-        yield from (step for step in steps if not isinstance(step, plan.Leave))
+    async def acted(engine: Any, view: View, steps: Any, trial: Any) -> bool:
+        trial.owed.clear()  # whether or not a retry is owed
+        left = await act(engine, view, [step for step in steps if isinstance(step, plan.Leave)], trial)
+        rest = [step for step in steps if not isinstance(step, plan.Leave)]
+        return await act(engine, view, rest, trial) or left
 
-    take = reconcile._take
-
-    async def taken(engine: Any, view: View, step: Any, trial: Any) -> bool:
-        if isinstance(step, plan.Leave):  # whether or not a retry is owed
-            trial.owed.clear()
-        return await take(engine, view, step, trial)
-
-    patch.setattr(plan, "_settle", settle)
-    patch.setattr(reconcile, "_take", taken)
+    patch.setattr(reconcile, "act", acted)
 
 
 def timeout_is_failure(patch: Patch) -> None:
@@ -190,8 +186,10 @@ def epoch_ignored(patch: Patch) -> None:
     patch.setattr(memory_changes, "_allows", allows)
     claim = MemoryBatches.claim
 
-    async def any_claim(store: MemoryBatches, batch_id: str, places: Any, epoch: int) -> bool:
-        return await claim(store, batch_id, places, max(epoch, store._gates[batch_id].epoch))
+    async def any_claim(
+        store: MemoryBatches, batch_id: str, places: Any, epoch: int, leaving: Iterable[str] = ()
+    ) -> Gate | None:
+        return await claim(store, batch_id, places, max(epoch, store._gates[batch_id].epoch), leaving)
 
     patch.setattr(MemoryBatches, "claim", any_claim)
 
@@ -321,7 +319,7 @@ _REPLACED = {
 BUGS: tuple[Bug, ...] = (
     Bug("only running jobs count", only_running_counts, {}),
     Bug("slot freed on 404", freed_on_404, _LATE),
-    Bug("no uid precondition", no_uid_precondition, _REPLACED, 980),
+    Bug("no uid precondition", no_uid_precondition, _REPLACED),
     Bug("lost judged from the list", lost_from_any_list, {}),
     Bug("toggle before parents", toggle_before_parents, {}),
     Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES, 30),
