@@ -102,6 +102,8 @@ class State:
     born: dict[str, datetime] = field(default_factory=dict)
     """By batch id: when its gate was written first."""
     parents: dict[str, Parent] = field(default_factory=dict)
+    closed: dict[str, datetime] = field(default_factory=dict)
+    """By batch id, of those that are over: since when."""
     halts: Halts = field(default_factory=Halts)
     halted: dict[str, datetime] = field(default_factory=dict)
     entered: dict[str, datetime] = field(default_factory=dict)
@@ -142,13 +144,17 @@ class State:
         return next((other for other in self.task(job) if other.attempt == job.attempt - 1), None)
 
     def foreign(self, batch_id: str, known_since: datetime) -> Iterator[Thing]:
-        """Live foreign objects that this batch must count: under its prefix, since then or longer."""
+        """Live foreign objects that this batch must count: under its prefix, since then or longer.
+
+        What was under a longer prefix until that batch closed is under this one since it closed.
+        """
         mine = self.parents[batch_id].batch
+        left = {batch for batch, at in self.closed.items() if at <= known_since}
         names = [
             parent.batch.name
             for parent in self.parents.values()
             if parent.batch.namespace == mine.namespace
-            and (not parent.batch.status.closed or parent.batch.id == batch_id)
+            and (parent.batch.id not in left or parent.batch.id == batch_id)
         ]
         for thing in self.live.values():
             if thing.job_id or thing.namespace != mine.namespace or thing.created > known_since:
@@ -204,6 +210,10 @@ class State:
                     self.cancelled.add(gate.batch_id)
             case Parent() as parent:
                 self.parents[parent.batch.id] = parent
+                if parent.batch.status.closed:
+                    self.closed.setdefault(parent.batch.id, entry.at)
+                else:
+                    self.closed.pop(parent.batch.id, None)
             case Halts() as halts:
                 self.halts = halts
                 for what in ("submissions", "retries"):

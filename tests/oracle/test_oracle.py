@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.core.model import Origin, Result, Status, TerminatedCode, Verdict
+from controller.core.model import BatchStatus, Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
-from tests.oracle.histories import CANCEL, Tale
-from tests.oracle.history import Deed
+from tests.oracle.histories import CANCEL, Tale, batch
+from tests.oracle.history import Deed, Parent
 from tests.oracle.invariants import Invariant
 
 ADAPTERS = frozenset({"from_memory.py", "recorder.py"})
@@ -88,7 +89,32 @@ def lawful_adoption(tale: Tale) -> None:
     tale.finish()
 
 
-LAWFUL = [lawful_success, lawful_retry, lawful_cancel, lawful_burial, lawful_adoption]
+def longer_prefix_closes(tale: Tale, before: float) -> None:
+    """Others' objects were a longer-named batch's until it closed; then a job starts in this one."""
+    tale.begin("a")
+    other = replace(batch(), id="c", name="scan-iron")
+    tale.write(Parent(other))
+    tale.foreign(Deed.CREATED, "scan-iron-x", "f1")
+    tale.foreign(Deed.CREATED, "scan-iron-y", "f2")
+    tale.pass_time(300)
+    tale.write(Parent(replace(other, status=BatchStatus.FINISHED)))
+    tale.pass_time(before)
+    tale.claim("a")
+
+
+def lawful_inheritance(tale: Tale) -> None:
+    """Nobody can have counted within a second what has just fallen to this batch."""
+    longer_prefix_closes(tale, 1)
+
+
+LAWFUL = [lawful_success, lawful_retry, lawful_cancel, lawful_burial, lawful_adoption, lawful_inheritance]
+
+
+def test_what_has_fallen_to_a_batch_counts_in_it() -> None:
+    """Minutes after the longer-named batch has closed, its others' objects must be counted in this one."""
+    tale = Tale()
+    longer_prefix_closes(tale, 300)
+    assert {one.invariant for one in tale.oracle.violations} == {Invariant.FOREIGN_COUNTED}
 
 
 @pytest.mark.parametrize("history", LAWFUL)
