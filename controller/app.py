@@ -37,7 +37,7 @@ from controller.spec_stores import SpecStores, Watched, spec_stores
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
 from controller.teller import Teller
-from controller.tellers import teller_of, telling_passes
+from controller.tellers import tell_last, teller_of, telling_passes
 from controller.timetable import Pass, PassEnd, Timetable
 
 ONCE_PATIENCE = 2.0
@@ -232,6 +232,7 @@ async def _until(
         ends: list[asyncio.Future[Any]] = [ended, events, office, timetable.fatal]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
+            await tell_last(running.teller)
             return 0
         _raise_why([events, office], timetable)
         return 1

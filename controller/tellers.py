@@ -5,6 +5,7 @@ A part of the composition root; ``app`` runs the passes.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -19,6 +20,8 @@ from controller.timetable import Pass
 
 TELL_EVERY = timedelta(seconds=2)
 """Between two looks for what people are to be told."""
+LAST_PATIENCE = 5.0
+"""Seconds for which the end of the process waits for them."""
 
 
 def teller_of(parts: Parts) -> Teller:
@@ -39,6 +42,17 @@ def telling_passes(teller: Teller, patience: timedelta) -> list[Pass]:
         Pass(f"tell by {channel.value}", TELL_EVERY, _telling(teller, channel), patience)
         for channel in sorted(teller.channels)
     ]
+
+
+async def tell_last(teller: Teller) -> None:
+    """What is due is told before the process ends, which ``run`` does with its batch; not for long.
+
+    What is not told by then is told by whoever leads next.
+    """
+    with contextlib.suppress(Unavailable, TimeoutError):
+        async with asyncio.timeout(LAST_PATIENCE):
+            for channel in sorted(teller.channels):
+                await teller.tell(channel)
 
 
 def _telling(teller: Teller, channel: Channel) -> Callable[[], Awaitable[None]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +116,15 @@ def test_nobody_is_there_for_a_while(place: Place, there: Receiver) -> None:
     assert told["*wrong.yaml"].startswith("*wrong.yaml*: refused: ")
     assert "<!channel>" not in told["*wrong.yaml"]
     assert back.texts[3].startswith("*doomed in default*: cancelled by ")
+
+
+def test_a_run_tells_before_it_ends(place: Place, there: Receiver, tmp_path: Path) -> None:
+    """Its daemon ends with the batch: nobody else would tell it, or much later."""
+    tell(place, there.url)
+    spec = tmp_path / "single.json"
+    spec.write_text(json.dumps(batch("single", 1)), encoding="utf-8")
+    place.expect(batch("single", 1))
+    assert place.cli("run", str(spec)).code == 0
+    (text,) = there.texts
+    assert text.startswith("*single in default*: finished, 1 of 1 tasks completed, after ")
+    assert not untold(place)
