@@ -32,10 +32,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"serviceAccount": {"create": False}},
         "serviceAccount.name: name the account, or let serviceAccount.create be true",
     ),
-    "namespace": ({"config": {"namespace": "x"}}, "config.namespace is written by the chart: set workNamesp"),
-    "namespaces": ({"config": {"policy": {"namespaces": []}}}, "config.policy.namespaces is written by the"),
+    "namespace": ({"config": {"namespace": "x"}}, "config.namespace is not for values: set workNamesp"),
+    "namespaces": (
+        {"config": {"policy": {"namespaces": []}}},
+        "config.policy.namespaces is not for values: set",
+    ),
     "uri": ({"config": {"store": {"uri": "mongodb://x"}}}, "put it into a Secret and name that in mongodb.s"),
-    "token file": ({"config": {"auth": {"static": {"file": "/x"}}}}, "config.auth.static is written by the"),
+    "webhook": ({"config": {"notifications": {"url": "https://x"}}}, "it is a secret: mount it by extraVol"),
+    "token file": (
+        {"config": {"auth": {"static": {"file": "/x"}}}},
+        "config.auth.static is not for values: set",
+    ),
     "kubeconfig": ({"config": {"kubernetes": {"kubeconfig": "/x"}}}, "the pod has a service account"),
     "no key of the daemon's": (
         {"config": {"reconcile": {"intervall": "5s"}}},
@@ -50,7 +57,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "at '/config/auth/token_review/enabled': value must be one of 'auto', 'off'",
     ),
     "nobody's port": ({"config": {"http": {"host": "127.0.0.1"}}}, "config.http.host is 127.0.0.1, where no"),
-    "no port": ({"config": {"http": {"enabled": False}}}, "config.http.enabled is written by the chart"),
+    "no port": (
+        {"config": {"http": {"enabled": False}}},
+        "config.http.enabled is not for values: leave it out",
+    ),
 }
 
 
@@ -89,6 +99,7 @@ REFUSED_KEYS = (
     ("policy", "namespaces"),
     ("kubernetes", "kubeconfig"),
     ("kubernetes", "context"),
+    ("notifications", "url"),
     ("http", "enabled"),
     ("http", "host"),
     ("auth", "static"),

@@ -24,6 +24,7 @@
   "specs.folder" "set specs.enabled: the volume is mounted where the daemon looks"
   "store.uri" "put it into a Secret and name that in mongodb.secret.name"
   "store.mongod" "set mongodb.secret.name, or mongodb.trial.enabled"
+  "notifications.url" "it is a secret: mount it by extraVolumes and name it in config.notifications.url_file"
   "http.enabled" "leave it out: the probes need it"
   "auth.static" "set staticTokens.secret"
   "kubernetes.kubeconfig" "leave it out: the pod has a service account"
@@ -41,7 +42,7 @@
 {{- end -}}
 {{- end -}}
 {{- if $there -}}
-{{- fail (printf "config.%s is written by the chart: %s" $key $remedy) -}}
+{{- fail (printf "config.%s is not for values: %s" $key $remedy) -}}
 {{- end -}}
 {{- end -}}
 {{- $cluster := include "batchkeeper.section" (list . "cluster") | fromYaml -}}
