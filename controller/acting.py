@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controller import lifecycle, telling
+from controller import counting, lifecycle
 from controller.allowance import allowance_of, held_now
 from controller.batch_deeds import take_for_batch
 from controller.core.decide import Act, Reason
@@ -257,7 +257,7 @@ async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int
     engine.pacer.take(len(places))
     submits = [(view, Submit(Reason.PLACE_FREE, job, slot)) for job, slot in places]
     await _side_by_side(engine, submits, trial)
-    telling.places_taken(engine, view, len(places))
+    counting.places_taken(engine, view, len(places))
     return True
 
 
@@ -277,7 +277,7 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
 
 def _have_left(engine: Engine, view: View, trial: Pass) -> None:
     ended, trial.leaving = trial.leaving, ()
-    telling.retries_ended(engine, view, ended)
+    counting.retries_ended(engine, view, ended)
 
 
 async def _check_name(engine: Engine, view: View, child: Attempt) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from controller import telling
+from controller import counting
 from controller.acting import Pass, act, let_expire
 from controller.allowance import allowance_of
 from controller.core.model import Attempt, Batch, Gate
@@ -165,7 +165,7 @@ async def _follow(
         view = await look(engine, counted, gate, scene, allowance, records)
         engine.known[batch.id] |= {job.id: job for job in view.holders}
         planned = plan(view, engine.jitter)
-        telling.forget_idle_places(engine, view)
+        counting.forget_idle_places(engine, view)
         trial.owed = {step.chain[-1].id for step in planned if isinstance(step, Retry)}
         steps = [step for step in planned if trial.first_time(step)]
         if not steps or not await act(engine, view, steps, trial) or trial.unavailable:

@@ -59,7 +59,7 @@ class RequestBook:
     Which kinds there are is the cluster's doing: what is counted beside our own jobs, and what it answers.
     """
 
-    def __init__(self, limit: int = 60) -> None:
+    def __init__(self, limit: int = 50) -> None:
         self._limit = limit
         self._known: set[tuple[str, str, str]] = set()
 
