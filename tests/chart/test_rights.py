@@ -67,6 +67,13 @@ def test_config_maps_are_read_where_they_hold_specs(helm: Helm) -> None:
     assert not several(helm.template(CLUSTER), "Role", name)
 
 
+def test_the_lease_may_be_elsewhere(helm: Helm) -> None:
+    """Its Role is where the daemon will look for it."""
+    config = {"kubernetes": {"lease": {"namespace": "elsewhere"}}}
+    lease = one(helm.template(CLUSTER, config=config), "Role", f"{RELEASE}-batchkeeper-lease")
+    assert (lease["metadata"]["namespace"], given(lease)) == ("elsewhere", asked(LEASE_RULES))
+
+
 def test_counted_kinds_are_read(helm: Helm) -> None:
     """Run:ai's, and those that the configuration names, are listed and read: nothing else."""
     (role,) = (
