@@ -63,13 +63,17 @@ def _opened(state: State, before: Gate, after: Gate) -> Iterator[Broken]:
 
 
 def _taken_over(state: State, before: Gate, new: Sequence[Holder]) -> Iterator[Broken]:
-    """Places of what others run: even above max, for a first attempt each, and for a live object by uid."""
+    """Places of what others run: even above max, for a first attempt each, and for a live object by uid.
+
+    One that somebody withdraws between the look and the place gets it for a moment, as in a claim.
+    """
     if before.cancel:
         yield Invariant.GATE_SHUT, f"{len(new)} places were taken over although {before.cancel}"
     for holder in new:
         job, thing = state.jobs.get(holder.job), state.things.get(holder.uid)
         name = job.name if job else holder.job
-        if job is None or job.status is not Status.WAITING or job.attempt:
+        withdrawn = job is not None and job.status is Status.TERMINATED and job.created is None
+        if job is None or job.attempt or not (job.status is Status.WAITING or withdrawn):
             yield Invariant.ADOPTION, f"{name} got a place, and is {job and job.status}"
         elif holder.uid and (thing is None or thing.job_id or thing.name != job.name):
             yield Invariant.ADOPTION, f"{name} got a place for {thing and thing.name} ({holder.uid})"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.model import BatchStatus, Origin, Result, Status, TerminatedCode, Verdict
+from controller.core.model import BatchStatus, Holder, Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
 from tests.oracle.histories import CANCEL, Tale, batch
 from tests.oracle.history import Deed, Parent
@@ -107,7 +107,26 @@ def lawful_inheritance(tale: Tale) -> None:
     longer_prefix_closes(tale, 1)
 
 
-LAWFUL = [lawful_success, lawful_retry, lawful_cancel, lawful_burial, lawful_adoption, lawful_inheritance]
+def lawful_withdrawal(tale: Tale) -> None:
+    """A task is cancelled between the look and the place of a take-over: it has the place for a moment."""
+    tale.begin("a")
+    tale.others("a")
+    ended: dict[str, Any] = {"status": Status.TERMINATED, "terminated_code": TerminatedCode.USER}
+    tale.change("a", **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+    tale.regate(holders=(Holder("a", 0, "theirs", "Job"),), foreign=())
+    tale.foreign(Deed.ENDED, "scan-a", "theirs", success=True)
+    tale.regate(holders=(), hold="")
+
+
+LAWFUL = [
+    lawful_success,
+    lawful_retry,
+    lawful_cancel,
+    lawful_burial,
+    lawful_adoption,
+    lawful_inheritance,
+    lawful_withdrawal,
+]
 
 
 def test_what_has_fallen_to_a_batch_counts_in_it() -> None:
