@@ -84,7 +84,7 @@ class Thing:
     touched: bool = False
     """A third party deleted it."""
     cut_short: bool = False
-    """Its deletion was ordered before anybody need have seen how it ended."""
+    """Its deletion was ordered, or others' object went, before anybody need have seen how it ended."""
 
     @property
     def live(self) -> bool:
@@ -184,7 +184,11 @@ class State:
         if thing.ended_at is None:
             return True
         job = self.jobs.get(thing.job_id)
-        return bool(job and job.stop) and at - thing.ended_at < self.facts.list_age + self.facts.patience
+        return bool(job and job.stop) and self._unseen_end(thing, at)
+
+    def _unseen_end(self, thing: Thing, at: datetime) -> bool:
+        """Whether it goes so soon after its end that nobody need have looked in between."""
+        return thing.ended_at is not None and at - thing.ended_at < self.facts.list_age + self.facts.patience
 
     # -- taking an entry in, after the rules have looked at it
 
@@ -257,6 +261,7 @@ class State:
                 found.cut_short |= self._crossed(found, entry.at)
             case Deed.GONE:
                 found.gone = not entry.lingers
+                found.cut_short |= not found.job_id and self._unseen_end(found, entry.at)
                 if self.names.get((found.namespace, found.name)) is found:
                     del self.names[found.namespace, found.name]
             case _:
