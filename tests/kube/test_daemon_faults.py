@@ -10,7 +10,7 @@ from dataclasses import replace
 from tests.control_plane.admin import Refused
 from tests.control_plane.plane import API_SERVER, ETCD, ServiceAccount
 from tests.e2e.process import Daemon
-from tests.e2e.waiting import wait_for
+from tests.e2e.waiting import PATIENCE, wait_for
 from tests.kube.place import KubePlace, spec
 from tests.kube.storm import sent_away
 
@@ -59,6 +59,8 @@ def test_etcd_is_killed(fragile: KubePlace) -> None:
         wait_for("it steps down", lambda: daemon.said("stepped-down"))
         told(daemon, "nobody can be elected", "lease")
     fragile.plane.start(ETCD)
+    # A pod that the Job controller was just making is made again when its request is over: after a minute.
+    wait_for("the end", lambda: fragile.parent("etcd").get("batch_status") == "finished", 4 * PATIENCE)
     fragile.all_well("etcd", MOST)
     daemon.ready()
 
