@@ -1,6 +1,6 @@
 """Deeds for a batch as a whole: what counts in its gate, its hold, its cancel, its own status.
 
-Called by ``reconcile`` only, after ``deeds`` has moved the attempts. Each is idempotent, and each asks
+Called by ``acting`` only, after ``deeds`` has moved the attempts. Each is idempotent, and each asks
 again for what may have changed since the plan was made, where acting on it would take something away.
 """
 

@@ -1,4 +1,4 @@
-"""What a pass counts of retries and of places. Called by ``reconcile``; it decides nothing."""
+"""What a pass counts of retries and of places. Called by ``reconcile`` and ``acting``; it decides nothing."""
 
 from __future__ import annotations
 

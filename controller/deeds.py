@@ -1,6 +1,6 @@
 """Deeds: carrying out the steps of a plan, each idempotent, each outcome recorded.
 
-Called by ``reconcile`` only. Every write to the cluster has three outcomes, and each has its branch
+Called by ``acting`` only. Every write to the cluster has three outcomes, and each has its branch
 here: applied, refused, unknown. No policy lives here: where a fresh fact asks for a new decision, the
 fact goes back to ``decide``.
 """

@@ -1,6 +1,7 @@
 """Ended objects that may go: noted by the passes, let go beside them, for nobody waits for it.
 
-Only a note: what is forgotten here in a crash, the next full pass finds again.
+Filled by ``acting``, emptied by ``daemon`` beside the passes or by a pass at its end. Only a note: what is
+forgotten here in a crash, the next full pass finds again.
 """
 
 from __future__ import annotations

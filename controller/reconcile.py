@@ -17,10 +17,7 @@ from controller import counting
 from controller.acting import Pass, act, let_expire
 from controller.allowance import allowance_of
 from controller.core.model import Attempt, Batch, Gate
-from controller.core.plan import (
-    Retry,
-    plan,
-)
+from controller.core.plan import Retry, plan
 from controller.engine import Engine
 from controller.looking import Scene, look
 from controller.ports import StaleEpoch
