@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -34,12 +36,47 @@ _REQUIRED = {
     "on": "say which failures, as on: {verdict: mount-failure}",
 }
 
+_HERE = {
+    "mountPath": "here it is path",
+    "args": "arguments stand in command, after the program",
+    "entrypoint": "here it is command",
+    "environment": "here it is env, as env: {NAME: value}",
+    "resources.limits": "write cpu, memory and gpu in its place",
+    "resources.requests": "write cpu, memory and gpu in its place",
+    "activeDeadlineSeconds": "here it is job.deadline, as deadline: 24h",
+    "backoffLimit": "retries have rules here: see retry",
+    "restartPolicy": "retries have rules here: see retry",
+    "parallelism": "here it is maxConcurrent",
+    "containers": "a job is one container: write image, command, env in its place",
+    "template": "a job is one container: write image, command, env in its place",
+    "array": "write range: {name: INDEX, from: 2, to: 187}",
+    "step": "write the numbers out, as matrix: {INDEX: [1, 3, 5]}",
+    "withItems": "write list: [{id: a, NAME: value}]",
+    "volumes": "here they are mounts",
+    "volumeMounts": "here they are mounts",
+}
+"""What people write who know Kubernetes, Docker, Slurm or Argo, and what it is called in a spec."""
+
 
 def complain(error: ValidationError, problems: Problems) -> None:
     """Note everything that a validation of the whole spec found."""
     for details in error.errors(include_url=False, include_input=False):
         path: Path = tuple(step for step in details["loc"] if step != "[key]")
         problems.add(path, _message(details, path))
+
+
+def is_of_another_kind(data: Mapping[str, object]) -> bool:
+    """Whether this is somebody else's file: a manifest, a values file. Comparing fields would say nothing."""
+    ours = {"tasks", "job"} & data.keys()
+    foreign = data.keys() - set(known_keys(()))
+    return not ours and bool(foreign) and not str(data.get("apiVersion", "")).startswith("batchkeeper/")
+
+
+def of_another_kind(data: Mapping[str, object]) -> str:
+    """The one line for such a file."""
+    named = [f"{key}: {data[key]}" for key in ("apiVersion", "kind") if isinstance(data.get(key), str)]
+    seen = shown(", ".join(named) or ", ".join(sorted(data)))
+    return f"{seen} is no batch spec: one begins with apiVersion: batchkeeper/v1 and has name, tasks and job"
 
 
 def _message(details: ErrorDetails, path: Path) -> str:
@@ -58,7 +95,12 @@ def _message(details: ErrorDetails, path: Path) -> str:
 
 def _unknown(path: Path) -> str:
     key, known = str(path[-1]), known_keys(path[:-1])
+    if "\u00a0" in key:
+        return "unknown key: it has a no-break space (U+00A0): write plain spaces"
+    if advice := _HERE.get(".".join(map(str, path[-2:]))) or _HERE.get(key):
+        return f"unknown key; {advice}"
     elsewhere = paths_of(key)
     if not nearest(key, known) and elsewhere:
-        return f"unknown key here; did you mean {elsewhere[0]}?"
+        where = elsewhere[0] if "." in elsewhere[0] else f"{elsewhere[0]} at the top"
+        return f"unknown key here; did you mean {where}?"
     return unknown_key(key, known) if len(key) <= 60 else f"unknown key {shown(key)}"

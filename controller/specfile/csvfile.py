@@ -65,22 +65,25 @@ def handed(path: str, beside: Mapping[str, NamedFile]) -> bytes:
     return file.content
 
 
-def fetched(target: Path) -> bytes:
-    """The bytes of a regular file of at most 32 MiB; raises ``Unreadable``. Never waits for a pipe."""
+def fetched(target: Path, path: str) -> bytes:
+    """The bytes of a regular file of at most 32 MiB; raises ``Unreadable``. Never waits for a pipe.
+
+    ``path``: the file as the spec writes it.
+    """
     try:
         handle = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise Unreadable(f"{shown(target.name)}: can't be opened: {_why(error)}") from None
+        raise Unreadable(f"{shown(path)}: can't be opened: {_why(error)}") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise Unreadable(f"{shown(target.name)} is not a file")
+        raise Unreadable(f"{shown(path)} is not a file: name the csv file itself")
     with os.fdopen(handle, "rb") as file:
         try:
             content = file.read(MAX_CSV_BYTES + 1)
         except OSError as error:
-            raise Unreadable(f"{shown(target.name)}: can't be read: {_why(error)}") from None
+            raise Unreadable(f"{shown(path)}: can't be read: {_why(error)}") from None
     if len(content) > MAX_CSV_BYTES:
-        raise Unreadable(f"{shown(target.name)} is larger than 32 MiB: split the batch")
+        raise Unreadable(f"{shown(path)} is larger than 32 MiB: split the batch")
     return content
 
 

@@ -68,9 +68,14 @@ class Problems:
             self._beyond += 1
 
     def _problem(self, path: Path, message: str, line: int, file: str) -> Problem:
+        field = dotted(tuple(step if isinstance(step, int) else _short(step) for step in path))
         if file:  # another file than the spec: the root knows nothing of its lines
-            return Problem(message, file, line, dotted(path))
-        return Problem(message, self.file, line or line_of(self.root, path), dotted(path))
+            return Problem(message, file, line, field)
+        return Problem(message, self.file, line or line_of(self.root, path), field)
+
+
+def _short(key: str) -> str:
+    return key if len(key) <= _LONGEST_SHOWN else f"{key[: _LONGEST_SHOWN - 1]}…"
 
 
 def shown(value: object) -> str:

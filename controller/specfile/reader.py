@@ -21,7 +21,7 @@ from controller.core.spec import BatchSpec, Task
 from controller.ports import NamedFile
 from controller.specfile import models, tasks
 from controller.specfile.checks import check
-from controller.specfile.complaints import complain
+from controller.specfile.complaints import complain, is_of_another_kind, of_another_kind
 from controller.specfile.convert import document, job_input
 from controller.specfile.csvfile import Table, fetched, handed, located, parsed
 from controller.specfile.json_reading import read_json
@@ -98,6 +98,9 @@ def read_spec(
         return ReadSpec(None, problems.found)
     problems.root = node
     data = plain_data(node)
+    if is_of_another_kind(data):
+        problems.whole(of_another_kind(data), 1)
+        return ReadSpec(None, problems.found)
     parts = _validated(data, problems)
     check(data, problems)
     source, table = _table(parts.get("tasks"), folder, root, beside, problems, on_csv)
@@ -164,7 +167,7 @@ def _table(
     try:
         target = located(written, folder, root) if beside is None else None
         on_csv()
-        content = handed(written, beside or {}) if target is None else fetched(target)
+        content = handed(written, beside or {}) if target is None else fetched(target, written)
     except Unreadable as error:
         problems.add(("tasks", "csv", "path"), str(error))
         return written, None

@@ -3,83 +3,24 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.core.naming import MAX_JOB_NAME, is_label, job_name, looks_like_retry
+from controller.core.naming import looks_like_retry
 from controller.core.settings import rules_of, settings_of
-from controller.core.spec import BatchSpec
-from controller.specfile import ReadSpec, changed_fields
-from tests.specfile.corpus import cases
+from controller.specfile import changed_fields
 from tests.specfile.reading import read
-from tests.specfile.test_meaning import FULL
+from tests.specfile.soundness import sound, sound_tasks
 
 HERE = Path("/nowhere")
-SEEDS = [case.content for case in cases()] + [FULL.encode()]
-_PIECES = [
-    b"{",
-    b"}",
-    b"[",
-    b"]",
-    b": ",
-    b"\n",
-    b"- ",
-    b"&a ",
-    b"*a",
-    b"!!x ",
-    b"<<: ",
-    b'"',
-    b"'",
-    b"\\",
-    b"\t",
-]
-_PIECES += [
-    b"|\n",
-    b">\n",
-    b"? ",
-    b"# ",
-    b"---\n",
-    b"%YAML 1.1\n",
-    b"\xff",
-    b"\0",
-    b"999999999999999999999",
-    b"-",
-    b"",
-]
-
 labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 names = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True).map(lambda name: f"V{name}")
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 """Values; in JSON, where every character can be written."""
 durations = st.integers(1, 10**6).map(lambda seconds: f"{seconds}s")
-
-
-def sound(result: ReadSpec) -> None:
-    """Either a batch whose every task can run, or problems of one line each, never both."""
-    assert (result.spec is None) == bool(result.problems)
-    for problem in (*result.problems, *result.warnings):
-        assert str(problem).startswith(f"{problem.file}:"), "each names its file"
-        assert "\n" not in str(problem)
-        assert len(str(problem)) < 1000
-        assert "Traceback" not in str(problem)
-        assert "pydantic" not in str(problem)
-    if result.spec is not None:
-        sound_tasks(result.spec)
-
-
-def sound_tasks(spec: BatchSpec) -> None:
-    """Unique ids in order, names that Kubernetes takes."""
-    assert [task.index for task in spec.tasks] == list(range(len(spec.tasks)))
-    assert len({task.id for task in spec.tasks}) == len(spec.tasks) > 0
-    for task in spec.tasks:
-        name = job_name(spec.name, task.id, 0)
-        assert is_label(name)
-        assert len(name) <= MAX_JOB_NAME
-        assert not looks_like_retry(task.id)
 
 
 @settings(max_examples=300, deadline=None)
@@ -97,19 +38,6 @@ def test_any_punctuation(text: str) -> None:
     sound(read(text, HERE))
     sound(read(f"job: {text}\nname: a", HERE))
     sound(read(text, HERE, "a.json"))
-
-
-@settings(max_examples=400, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_mutated_specs(random: random.Random) -> None:
-    """Good and bad specs with pieces cut, doubled and inserted anywhere."""
-    content = random.choice(SEEDS)
-    for _ in range(random.randrange(1, 5)):
-        start, length = random.randrange(len(content) + 1), random.choice((0, 1, 3, 20))
-        other = random.choice(SEEDS)
-        from_other = other[(cut := random.randrange(len(other))) : cut + random.choice((1, 10, 50))]
-        content = content[:start] + random.choice((*_PIECES, from_other)) + content[start + length :]
-    sound(read(content, HERE))
 
 
 @settings(max_examples=200, deadline=None)
