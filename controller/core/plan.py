@@ -96,6 +96,8 @@ def _remember(view: View) -> Iterator[Step]:
 def without_the_ended(gate: Gate, holders: Sequence[Attempt]) -> Gate:
     """The gate as it is once the ended ones among its holders have left it, as ``_settle`` has them do."""
     ended = {job.id for job in holders if job.status.terminal}
+    if not ended:
+        return gate
     return replace(gate, holders=tuple(holder for holder in gate.holders if holder.job not in ended))
 
 
@@ -315,7 +317,8 @@ def _full(view: View) -> str:
 
 
 def _claim(view: View) -> Iterator[Step]:
-    view = replace(view, gate=without_the_ended(view.gate, view.holders))
+    if (gate := without_the_ended(view.gate, view.holders)) is not view.gate:
+        view = replace(view, gate=gate)
     blocked, _ = block(view)
     if blocked is not Block.NONE:
         return

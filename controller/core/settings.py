@@ -28,9 +28,23 @@ def settings_of(spec: BatchSpec) -> dict[str, Any]:
     }
 
 
+_read: dict[str, tuple[RetryRule, ...]] = {}
+_MOST_READ = 1000
+
+
 def rules_of(retry: Sequence[Mapping[str, Any]]) -> tuple[RetryRule, ...]:
-    """The rules of a ``retry`` value in its canonical form, named ``spec[0]``, ``spec[1]`` …"""
-    return tuple(_rule(f"spec[{number}]", rule) for number, rule in enumerate(retry))
+    """The rules of a ``retry`` value in its canonical form, named ``spec[0]``, ``spec[1]`` …
+
+    Every look at a batch asks for them, so what was read once is kept, by what is written there.
+    """
+    written = repr(retry)
+    rules = _read.get(written)
+    if rules is None:
+        if len(_read) >= _MOST_READ:
+            _read.clear()
+        rules = tuple(_rule(f"spec[{number}]", rule) for number, rule in enumerate(retry))
+        _read[written] = rules
+    return rules
 
 
 def _rule(name: str, rule: Mapping[str, Any]) -> RetryRule:

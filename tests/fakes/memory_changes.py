@@ -14,6 +14,7 @@ from typing import Any
 from controller.core.change import Change
 from controller.core.machine import TABLE, Event, Guard, Row, Writer
 from controller.core.model import Attempt, OpenCreate, Status, Stop
+from tests.fakes.copying import copied
 
 _INSTANT = {Status.CREATED: "created", Status.QUEUED: "queued", Status.RUNNING: "running"}
 _DEFAULTS = {
@@ -39,7 +40,7 @@ def kept(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(kept(item) for item in value)
     if isinstance(value, Stop | OpenCreate):
-        return dataclasses.replace(value, at=milliseconds(value.at))
+        return copied(value, at=milliseconds(value.at))
     return value
 
 
@@ -51,7 +52,7 @@ _WITH_INSTANTS = (
 
 def kept_attempt(job: Attempt) -> Attempt:
     """A record as a store keeps it."""
-    return dataclasses.replace(job, **{name: kept(getattr(job, name)) for name in _WITH_INSTANTS})
+    return copied(job, **{name: kept(getattr(job, name)) for name in _WITH_INSTANTS})
 
 
 def changed(job: Attempt, change: Change, epoch: int | None, now: datetime) -> Attempt | None:
@@ -162,7 +163,7 @@ def _written(
         values["epoch"] = epoch
     if change.add_token or change.drop_token:
         values["open_creates"] = _tokens(job, change, now)
-    return dataclasses.replace(job, **values)
+    return copied(job, **values)
 
 
 def _tokens(job: Attempt, change: Change, now: datetime) -> tuple[OpenCreate, ...]:

@@ -222,8 +222,10 @@ class Machine:
         self._instant = max(self._instant, now)
 
     def _at(self, when: float, deed: Callable[[], object]) -> None:
-        heapq.heappush(self._due, (when, next(self._numbers), lambda: (deed(), None)[1]))
-        self._news.set()
+        number = next(self._numbers)
+        heapq.heappush(self._due, (when, number, lambda: (deed(), None)[1]))
+        if self._due[0][1] == number:
+            self._news.set()  # whoever waits for the next thing that is due waits for this one
 
     def _when_same(self, thing: Thing, deed: Callable[[Thing], None]) -> Callable[[], None]:
         """The deed, if nothing else has become of the object by then."""
@@ -237,9 +239,10 @@ class Machine:
         self._tell(thing)
 
     def _tell(self, thing: Thing) -> None:
-        for queue in self._listeners if thing.job else ():
-            queue.append(thing)
-        self._news.set()
+        if thing.job:
+            for queue in self._listeners:
+                queue.append(thing)
+            self._news.set()
 
     # ------------------------------------------------------------------------------------------- details
 

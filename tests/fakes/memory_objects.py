@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from controller.core.sight import ClusterJob, ForeignObject
 from controller.ports import NewJob
@@ -83,13 +84,21 @@ def cluster_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
     """An object of ours; ``wall`` translates an instant of the monotonic clock."""
     job = thing.job
     assert job is not None
-    shown = others_job(thing, wall)
-    task, number = job.task_id, job.attempt
-    return replace(shown, job_id=job.job_id, batch_id=job.batch_id, task_id=task, attempt=number)
+    labels = {
+        "job_id": job.job_id,
+        "batch_id": job.batch_id,
+        "task_id": job.task_id,
+        "attempt": job.attempt,
+    }
+    return _shown(thing, wall, labels)
 
 
 def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
     """An object whoever made it, without its labels."""
+    return _shown(thing, wall, {"job_id": "", "batch_id": ""})
+
+
+def _shown(thing: Thing, wall: Callable[[float], datetime], labels: Mapping[str, Any]) -> ClusterJob:
     script = thing.script
     finished = thing.tombstone or thing.ended is not None
     over = finished and not thing.tombstone
@@ -99,8 +108,6 @@ def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
         name=thing.name,
         namespace=thing.namespace,
         uid=thing.uid,
-        job_id="",
-        batch_id="",
         tombstone=thing.tombstone,
         deleting=thing.deleting,
         finished=finished,
@@ -119,4 +126,5 @@ def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
         scheduled_at=None if thing.tombstone else wall(thing.created),
         started_at=None if thing.started is None else wall(thing.started),
         finished_at=None if thing.ended is None else wall(thing.ended),
+        **labels,
     )

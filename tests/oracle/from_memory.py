@@ -37,6 +37,12 @@ class Logs:
         """Uids without a pod that may still run."""
         self._parents: dict[str, Parent] = {}
 
+    @property
+    def behind(self) -> bool:
+        """Whether there is more to read, once everything has happened that is due by now."""
+        self._cluster._settle()
+        return self._happened < len(self._cluster.history) or self._written < len(self._store.oplog)
+
     def drain(self, writer: int | None = None, ours: bool = False) -> Iterator[Entry]:
         """What happened and was written since the last time; ``ours``: the program asked for it just now."""
         self._cluster.next_due()  # lets everything happen that is due by now

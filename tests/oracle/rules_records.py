@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import attrgetter
 
 from controller.core.model import Attempt, Origin, Status, TerminatedCode, Verdict
 from tests.oracle.history import Side, Written
@@ -25,10 +26,13 @@ ANYONES = frozenset({"stop", "no_retry", "retry_ids", "retry_toggle", "not_befor
 """What a request may change; everything else is a leader's decision."""
 IDENTITY = ("batch_id", "task_id", "attempt", "name", "namespace", "job_input", "origin", "retry_parent")
 
+_FIELDS = attrgetter(*Attempt.__slots__)
+
 
 def changed_fields(before: Attempt, after: Attempt) -> set[str]:
     """The names of the fields that differ."""
-    return {name for name in Attempt.__slots__ if getattr(before, name) != getattr(after, name)}
+    pairs = zip(Attempt.__slots__, _FIELDS(before), _FIELDS(after), strict=True)
+    return {name for name, was, now in pairs if was is not now and was != now}
 
 
 def judge_record(state: State, entry: Written) -> Iterator[Broken]:

@@ -65,12 +65,18 @@ class Faults:
     healed: bool = False
     struck: list[Struck] = field(default_factory=list)
     drawn: int = 0
+    _any: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._any = sum(self.rates.values()) + 1e-9
 
     def draw(self, process: Process, side: str, name: str) -> Fault | None:
         """The fault that strikes this call, if any."""
         if self.healed or self.drawn >= self.most:
             return None
         chance = self.rng.random()
+        if chance >= self._any:
+            return None
         for fault, rate in self.rates.items():
             chance -= rate
             if chance < 0:
@@ -110,6 +116,10 @@ def _fits(fault: Fault, process: Process, side: str, name: str) -> bool:
             return True
 
 
+_CALLS: dict[tuple[type, str], bool] = {}
+"""By class and name: whether it is a call, which waits."""
+
+
 class Faulty:
     """A port as one process reaches it. Stands in for ``Store`` and ``Cluster``."""
 
@@ -122,11 +132,14 @@ class Faulty:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._target, name)
-        if not inspect.iscoroutinefunction(attribute):
+        kind = type(self._target), name
+        if kind not in _CALLS:
+            _CALLS[kind] = inspect.iscoroutinefunction(attribute)
+        if not _CALLS[kind]:
             return attribute
 
-        async def call(*args: Any, **more: Any) -> Any:
-            return await self._call(name, attribute, args, more)
+        def call(*args: Any, **more: Any) -> Any:
+            return self._call(name, attribute, args, more)
 
         setattr(self, name, call)
         return call
@@ -146,8 +159,8 @@ class Faulty:
         process, world = self._process, self._world
         if process.dead or process.paused_until:
             await process.breathe()
-        asked = process.monotonic()
-        await asyncio.sleep(world.delay(process))
+        asked = process.loop.elapsed
+        await process.loop.nap(world.delay(process))
         if process.dead or process.paused_until:
             await process.breathe()
         fault = world.faults.draw(process, self._side, name)
@@ -162,7 +175,7 @@ class Faulty:
         if fault is not None:
             await self._after(fault, name)
         if process.rng.random() < DAWDLES:
-            await asyncio.sleep(world.delay(process))
+            await process.loop.nap(world.delay(process))
             await process.breathe()
         return answer
 

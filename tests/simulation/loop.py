@@ -1,14 +1,18 @@
 """An event loop whose clock jumps: no real waiting, no threads, no sockets, one order of events per seed.
 
 Nothing here knows what is simulated. Timers that are due at one instant run in an order drawn from the
-seed; everything else keeps asyncio's own order, so a run is a function of its seed alone.
+seed; everything else keeps asyncio's own order, so a run is a function of its seed alone. A schedule is
+mostly waiting, so the loop is its own: what is ready runs until nothing is, then the clock jumps.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
+import itertools
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -23,46 +27,78 @@ class Stuck(AssertionError):
     """Nothing is ready and no timer is set, but the main coroutine has not ended: a deadlock."""
 
 
-class _Jump:
-    """In the place of a selector: nothing to select from, so waiting is moving the clock."""
+class _Handle(list[Any]):
+    """Context, callback and arguments that wait for their turn or instant: a list, which is made fastest."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+    __slots__ = ()
 
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise Stuck("nothing is ready and no timer is set")
-        if timeout > 0:
-            self._loop.elapsed += timeout
-        return []
+    def cancel(self) -> None:
+        self.clear()
 
-    def close(self) -> None:
-        pass
+    def cancelled(self) -> bool:
+        return not self
+
+    done = cancelled
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """Virtual time in seconds since the start. ``rng`` decides among timers of one instant."""
 
+    _stopping: bool
+    """asyncio's own; its types leave it out."""
+
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
         self.elapsed = 0.0
-        self._rng = rng
-        self._selector = _Jump(self)
-        self._clock_resolution = 1e-9
+        self._draw = rng.random
+        self._waiting: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
 
     def time(self) -> float:
         """The virtual instant."""
         return self.elapsed
 
-    def call_at(  # type: ignore[override]  # asyncio's own types are stricter than any override can be
+    def nap(self, seconds: float) -> asyncio.Future[None]:
+        """As ``asyncio.sleep``, to be awaited at once: half of all that a schedule does is this."""
+        future: asyncio.Future[None] = asyncio.Future(loop=self)
+        when = self.elapsed + seconds + self._draw() * GRAIN
+        heapq.heappush(self._timers, (when, next(self._numbers), future))
+        return future
+
+    def wake(self, future: asyncio.Future[None], when: float) -> None:
+        """Let the future have its result at that instant, unless it is done by then."""
+        heapq.heappush(self._timers, (when + self._draw() * GRAIN, next(self._numbers), future))
+
+    def call_at(  # type: ignore[override]  # a handle of our own, with what is asked of asyncio's
         self,
         when: float,
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> _Handle:
         """As asyncio's, but what is due at one instant runs in a drawn order."""
-        return super().call_at(when + self._rng.random() * GRAIN, callback, *args, context=context)
+        handle = _Handle((context or contextvars.copy_context(), callback, args))
+        heapq.heappush(self._timers, (when + self._draw() * GRAIN, next(self._numbers), handle))
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> _Handle:
+        """As asyncio's, in virtual seconds."""
+        return self.call_at(self.elapsed + delay, callback, *args, context=context)
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> _Handle:
+        """As asyncio's."""
+        handle = _Handle((context or contextvars.copy_context(), callback, args))
+        self._waiting.append(handle)
+        return handle
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., _T], *args: Any
@@ -75,8 +111,37 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_exception(error)
         return future
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
+    def _run_once(self) -> None:
+        """Everything that is ready, then what is due next; asyncio calls it until the loop is stopped."""
+        waiting = self._waiting
+        while waiting:
+            handle = waiting.popleft()
+            if not handle:
+                continue
+            context, callback, args = handle
+            try:
+                context.run(callback, *args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 -- as asyncio does it
+                self.call_exception_handler({"message": "a callback failed", "exception": error})
+            if self._stopping:
+                return
+        self._jump()
+
+    def _jump(self) -> None:
+        """On to the next instant at which something is due."""
+        while self._timers:
+            when, _, due = heapq.heappop(self._timers)
+            if due.done():
+                continue
+            self.elapsed = max(self.elapsed, when)
+            if isinstance(due, _Handle):
+                self._waiting.append(due)
+            else:
+                due.set_result(None)
+            return
+        raise Stuck("nothing is ready and no timer is set")
 
     def _write_to_self(self) -> None:
         pass

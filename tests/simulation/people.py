@@ -66,13 +66,12 @@ class Intake:
     async def watch_over(self) -> None:
         """Start it again after each death."""
         while True:
-            await asyncio.sleep(1)
+            await self.process.over.wait()
             if self.process.failure is not None:
                 self.world.trouble.append(f"intake ended: {self.process.failure!r}")
                 return
-            if self.process.dead:
-                await asyncio.sleep(3)
-                self.process = self._boot()
+            await asyncio.sleep(3)
+            self.process = self._boot()
 
     async def _run(self, process: Process) -> None:
         scenario = self.world.scenario

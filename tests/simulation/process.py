@@ -13,12 +13,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from tests.simulation.loop import VirtualLoop
+
 _T = TypeVar("_T")
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 """The true time at virtual second 0."""
 
 _OWNER: contextvars.ContextVar[Process | None] = contextvars.ContextVar("owner", default=None)
+
+
+MANY = 100
+"""Tasks after which a process forgets those that are done."""
 
 
 class Dead(BaseException):
@@ -28,26 +34,26 @@ class Dead(BaseException):
 class TrueClock:
     """The world's own time: the store's and the cluster's clock."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
 
     def now(self) -> datetime:
         """True time, UTC."""
-        return START + timedelta(seconds=self.loop.time())
+        return START + timedelta(seconds=self.loop.elapsed)
 
     def monotonic(self) -> float:
         """Virtual seconds."""
-        return self.loop.time()
+        return self.loop.elapsed
 
     async def sleep(self, seconds: float) -> None:
         """Virtual sleep."""
-        await asyncio.sleep(seconds)
+        await self.loop.nap(seconds)
 
 
 class Process:
     """One life of one replica, or of whoever else calls the ports. ``skew``: its wall clock's error."""
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
+    def __init__(self, name: str, loop: VirtualLoop, rng: random.Random) -> None:
         self.name = name
         self.loop = loop
         self.rng = rng
@@ -58,22 +64,26 @@ class Process:
         self.died_at = 0.0
         self.paused_until = 0.0
         self.failure: BaseException | None = None
+        self.over = asyncio.Event()
+        """Set once it was killed, or its main part ended with an error."""
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._many = MANY
 
     # -- the ports' Clock
 
     def now(self) -> datetime:
         """This machine's wall clock, right or wrong."""
-        return START + timedelta(seconds=self.loop.time() + self.skew)
+        return START + timedelta(seconds=self.loop.elapsed + self.skew)
 
     def monotonic(self) -> float:
         """Virtual seconds: never wrong."""
-        return self.loop.time()
+        return self.loop.elapsed
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, and longer while paused."""
-        await asyncio.sleep(seconds)
-        await self.breathe()
+        await self.loop.nap(seconds)
+        if self.dead or self.paused_until:
+            await self.breathe()
 
     # -- life and death
 
@@ -88,25 +98,29 @@ class Process:
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Remember a task of this process."""
         self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        if len(self._tasks) >= self._many:
+            self._tasks = {task: None for task in self._tasks if not task.done()}
+            self._many = 2 * len(self._tasks) + MANY
 
     def _main_ended(self, task: asyncio.Task[Any]) -> None:
         if not self.dead and not task.cancelled() and task.exception() is not None:
             self.failure = task.exception()
+            self.over.set()
 
     def kill(self) -> None:
         """The process ends here and now."""
         if self.dead:
             return
-        self.dead, self.died_at = True, self.loop.time()
+        self.dead, self.died_at = True, self.loop.elapsed
+        self.over.set()
         for task in list(self._tasks):
             task.cancel()
 
     async def breathe(self) -> None:
         """Wait while the process is paused; raise ``Dead`` once it was killed."""
         self.check()
-        while (wait := self.paused_until - self.loop.time()) > 0:
-            await asyncio.sleep(wait)
+        while (wait := self.paused_until - self.loop.elapsed) > 0:
+            await self.loop.nap(wait)
             self.check()
 
     def check(self) -> None:

@@ -13,7 +13,7 @@ from tests.oracle.history import Deed, Entry, Happened, Side, Weather
 from tests.oracle.oracle import Oracle
 from tests.simulation.process import TrueClock
 
-_BY_UID = frozenset({"delete", "expire"})
+BY_UID = frozenset({"delete", "expire"})
 
 
 class Recorder:
@@ -30,22 +30,23 @@ class Recorder:
 
     def catch_up(self, writer: int | None = None, *, ours: bool = False) -> None:
         """Read on in both logs."""
+        if not self._logs.behind:
+            return
         for entry in self._logs.drain(writer, ours):
             if isinstance(entry, Happened) and entry.deed in (Deed.CREATED, Deed.BURIED):
                 self._remember(entry)
             self._feed(entry)
 
     def asked(self, name: str, args: tuple[Any, ...]) -> None:
-        """A delete or an expiry is about to reach the object under a name."""
-        if name in _BY_UID:
-            namespace, object_name, uid = args[:3]
-            held = self.held(namespace, object_name)
-            if held is not None and held.uid == uid:
-                self._note(Deed.DELETE if name == "delete" else Deed.EXPIRE, held, ours=True)
+        """A delete or an expiry, by name ``BY_UID``, is about to reach the object under a name."""
+        namespace, object_name, uid = args[:3]
+        held = self.held(namespace, object_name)
+        if held is not None and held.uid == uid:
+            self._note(Deed.DELETE if name == "delete" else Deed.EXPIRE, held, ours=True)
 
-    def reached(self, name: str, held: Thing | None, uid: str) -> None:
+    def reached(self, held: Thing, uid: str) -> None:
         """A delete that reached another object than the one that it was for."""
-        if name == "delete" and held is not None and held.uid != uid and held.deleting:
+        if held.uid != uid and held.deleting:
             self._note(Deed.DELETE, held, ours=True)
 
     def delete_asked(self, namespace: str, name: str, uid: str, delay: float) -> None:

@@ -43,13 +43,12 @@ class Replica:
     async def watch_over(self) -> None:
         """Boot it again some time after each death."""
         while True:
-            await asyncio.sleep(1)
+            await self.process.over.wait()
             if self.process.failure is not None:
                 self.world.trouble.append(f"{self.name} ended: {told(self.process.failure)}")
                 self.process.kill()
-            if self.process.dead:
-                await asyncio.sleep(self.world.rng.uniform(0, 20))
-                self.process = self._boot()
+            await asyncio.sleep(self.world.rng.uniform(0, 20))
+            self.process = self._boot()
 
     def _daemon(self, process: Process, seed: str) -> Daemon:
         cluster, store = self.world.ports(process)

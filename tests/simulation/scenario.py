@@ -64,7 +64,7 @@ class Scenario:
     pause: float = 60.0
     late: float = 120.0
     patience: float = 90.0
-    explain_every: int = 61
+    explain_every: int = 151
     leftovers: bool = False
     """Whether others have left objects under the batches' names."""
     hands: int = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,19 +14,22 @@ from controller.core.reaping import Reaper
 from controller.core.sharing import Limits
 from controller.engine import EngineSettings
 from controller.ports import Cluster, EventWriter, Notifier, Store, Unavailable
-from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_tellers import MemoryEvents, MemoryWebhook
 from tests.oracle.history import Side
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
+from tests.simulation.cluster import VirtualCluster
 from tests.simulation.explaining import Explainer, drive
 from tests.simulation.faults import Faults, Faulty
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import Process, TrueClock
-from tests.simulation.recorder import Recorder
+from tests.simulation.recorder import BY_UID, Recorder
 from tests.simulation.scenario import Scenario
 from tests.simulation.scripts import end_of, refusal_of, time_to_delete
 
+SHORTEST = 0.0005
+"""Seconds that a call takes at least."""
 LEASE = 12.0
 """Seconds after which a lock whose holder is dead or paused may be taken by another."""
 
@@ -99,12 +101,12 @@ class World:
     """Everything outside the processes. ``trouble``: what must not happen, beside the oracle's finds."""
 
     scenario: Scenario
-    loop: asyncio.AbstractEventLoop
+    loop: VirtualLoop
     faults: Faults
     rng: random.Random
     clock: TrueClock = field(init=False)
     store: MemoryStore = field(init=False)
-    cluster: MemoryCluster = field(init=False)
+    cluster: VirtualCluster = field(init=False)
     events: MemoryEvents = field(init=False)
     webhook: MemoryWebhook = field(init=False)
     oracle: Oracle = field(init=False)
@@ -120,7 +122,7 @@ class World:
         self.store = MemoryStore(self.clock, seed=1)
         # This is no new installation: before the first good pass ever no silence is known as one.
         drive(self.store.note_good_pass(self.clock.now(), timedelta(), ["lab"]))
-        self.cluster = MemoryCluster(
+        self.cluster = VirtualCluster(
             self.clock,
             lambda job: end_of(self.scenario, job),
             deletion=lambda job: time_to_delete(self.scenario, job),
@@ -147,7 +149,7 @@ class World:
 
     def delay(self, process: Process) -> float:
         """How long a call is under way, in seconds."""
-        return process.rng.uniform(0.0005, self.scenario.latency)
+        return SHORTEST + (self.scenario.latency - SHORTEST) * process.rng.random()
 
     def spoil(self) -> int:
         """How often a hint is heard: mostly once."""
@@ -158,7 +160,7 @@ class World:
 
     def reach(self, side: str) -> None:
         """Raise ``Unavailable`` while this side is out of reach."""
-        if Side(side) in self.out:
+        if self.out and side in self.out:
             raise Unavailable(f"the {side} is out of reach")
 
     def set_weather(self, side: Side, *, out: bool) -> None:
@@ -174,14 +176,17 @@ class World:
     ) -> Any:
         """One call takes effect, in one instant; the judge sees what was before and what came of it."""
         self.calls += 1
-        self.recorder.catch_up()
-        self.recorder.asked(name, args)
-        held = self.recorder.held(args[0], args[1]) if name == "delete" else None
+        recorder = self.recorder
+        recorder.catch_up()
+        if name in BY_UID:
+            recorder.asked(name, args)
+        held = recorder.held(args[0], args[1]) if name == "delete" else None
         try:
             answer = await bound(*args, **more)
         finally:
-            self.recorder.reached(name, held, args[2] if held else "")
-            self.recorder.catch_up(process.minted, ours=side == "cluster")
+            if held is not None:
+                recorder.reached(held, args[2])
+            recorder.catch_up(process.minted, ours=side == "cluster")
         if name == "next_epoch":
             process.minted = answer
         if self.calls % self.scenario.explain_every == 0:
