@@ -13,8 +13,40 @@ from uuid import uuid4
 
 import pymongo
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from controller.adapters.mongod import acquire
+
+TOGETHER = {
+    "tests/monitoring/test_dashboard.py": "monitoring",
+    "tests/monitoring/test_end_to_end.py": "monitoring",
+    "tests/control_plane/test_breaking.py": "breaking",
+    "tests/kube/test_faults.py": "faults",
+    "tests/kube/test_tokens.py": "tokens",
+    "tests/e2e/test_daemon_specs.py": "specs",
+    "tests/e2e/test_predecessor_ee2.py": "ee2",
+    "tests/e2e/test_predecessor_script.py": "script",
+}
+"""Modules whose tests share what is dear to set up (a run of its own, a control plane to break): one worker
+each, so that it is set up once.
+"""
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Test by test to whichever worker is free, but what belongs together to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """What is handed out as one."""
+        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """The way in which ``-n`` hands out tests. (``--dist loadgroup`` does nothing under pytest 9.2.)"""
+    if gone := [module for module in TOGETHER if not (config.rootpath / module).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py: TOGETHER names what is not there: {', '.join(gone)}")
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
