@@ -110,7 +110,7 @@ class Load:
         found = (await self._get(session, "/api/v1/batches?limit=6"))["items"]
         if not found:
             return "", ""
-        batch = self.random.choice(found)["name"]
+        batch = self.random.choice(found)["batch"].partition("/")[2]
         jobs = (await self._get(session, f"/api/v1/jobs?batch={batch}{query}"))["items"]
         return batch, self.random.choice(jobs)["id"] if jobs else ""
 

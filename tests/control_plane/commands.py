@@ -49,11 +49,12 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived", "ResponseStarted"],
     "rules": [
         {"level": "Metadata", "verbs": ["patch"], "resources": [{"group": "", "resources": ["pods/status"]}]},
+        {"level": "Metadata", "verbs": ["create"], "resources": [{"group": "", "resources": ["pods"]}]},
         {"level": "None", "users": [ITSELF, "system:apiserver", "system:anonymous"]},
         {"level": "Metadata"},
     ],
 }
-"""Everything that anybody asked for but the control plane's own processes; of these, how pods went on."""
+"""Everything that anybody asked for but the control plane's own processes; of these, how pods began and went on."""
 EVICTED_AFTER = 2
 """Seconds that a pod stays bound to a node that is lost (300 on a cluster as it comes)."""
 

@@ -5,6 +5,7 @@ A task's parameters become its container's environment, so a spec of a test says
 ====================  =====================================================================================
 ``END``               one of ``ENDINGS`` (``exit-0`` unless said); several, comma-separated, are for attempt
                       0, 1, 2 … by the label ``batchkeeper.io/attempt``, the last one for all later attempts
+                      (of an Indexed Job with a limit per index: by how often that index has failed)
 ``START_SECONDS``     from scheduled to started (0)
 ``RUN_SECONDS``       from started to the end (0)
 ``ON_TERM``           when it is deleted while it runs: ``exit-143`` (the default), ``exit-0``, ``ignore``

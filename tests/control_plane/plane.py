@@ -163,9 +163,11 @@ class ControlPlane:
 
     def audit(self, namespace: str) -> list[Asked]:
         """Every request about this namespace so far, in the order of the answers."""
-        found = []
+        found, mark = [], namespace.encode()
         with Path(self._owned.about["audit"]).open("rb") as log:
             for line in log:
+                if mark not in line:
+                    continue
                 told = json.loads(line)
                 if told.get("objectRef", {}).get("namespace") == namespace:
                     found.append(_asked(told))
@@ -223,6 +225,8 @@ class Asked:
 
     at: datetime
     """When it was answered."""
+    came: datetime
+    """When it was received. What it changed, it changed between these two."""
     user: str
     verb: str
     resource: str
@@ -236,6 +240,7 @@ def _asked(told: Document) -> Asked:
     resource = "/".join(filter(None, (what["resource"], what.get("subresource", ""))))
     return Asked(
         at=datetime.fromisoformat(told["stageTimestamp"]),
+        came=datetime.fromisoformat(told["requestReceivedTimestamp"]),
         user=told["user"]["username"],
         verb=told["verb"],
         resource=resource,

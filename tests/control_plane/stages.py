@@ -21,7 +21,10 @@ def _env(name: str, default: str) -> str:
     return f'([.spec.containers[0].env // [] | .[] | select(.name == "{name}") | .value][0] // "{default}")'
 
 
-_ATTEMPT = '((.metadata.labels // {})["batchkeeper.io/attempt"] // "0" | tonumber)'
+_ATTEMPT = (
+    '((.metadata.labels // {})["batchkeeper.io/attempt"]'
+    ' // (.metadata.annotations // {})["batch.kubernetes.io/job-index-failure-count"] // "0" | tonumber)'
+)
 _END = (
     f'if (.spec.nodeName // "" | startswith("{BROKEN_MOUNTS}")) then "mount-failure" else '
     f'{_ATTEMPT} as $attempt | {_env("END", "exit-0")} | split(",") | .[[$attempt, length - 1] | min] end'
