@@ -2,7 +2,8 @@
 
 A daemon as a process, a real mongod, a real control plane, and ``memory_load``. Every half minute a line of
 ``samples.csv``; at the end, or when it is told to stop, how memory grew and in what the two quiet times
-differ. ``--report`` reads a file that is still being written.
+differ, the first of which follows some load already: pools are filled, modules are read. ``--report`` reads a
+file that is still being written.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tests.e2e.process import Daemon
 from tests.kube.place import KubePlace
 
 INTERVAL, PATIENCE = 30.0, 900.0
-IDLE, LOAD = "idle", "load"
+WARM, IDLE, LOAD = "warm", "idle", "load"
 SETTLED = 3
 """Samples of a quiet time that are compared, the last ones."""
 TTL = "90s"
@@ -139,7 +140,7 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
     hours = (loaded[-1].seconds - loaded[0].seconds) / 3600
     told = [
         Figure("under load for", hours, "h"),
-        Figure("batches of 16 jobs in it", loaded[-1].batches, "batches"),
+        Figure("batches of 16 jobs in it", loaded[-1].batches - loaded[0].batches, "batches"),
         Figure("the daemon's CPU time in it", 100 * spent / (hours * 3600), "% of a core"),
         Figure("resident memory's growth over the last two thirds", growth(samples), "MiB/h", None, "≤ 1"),
         Figure("… at the beginning of these", third[0].rss_mib, "MiB"),
@@ -173,18 +174,26 @@ async def _going_on(sampler: Sampler, phase: str, load: Load | None = None) -> A
         task.cancel()
 
 
-async def _phases(sampler: Sampler, load: Load, hours: float, rest: float) -> None:
-    await sampler.sample(IDLE)
-    async with _going_on(sampler, IDLE):
-        await asyncio.sleep(rest)
-    await sampler.sample(IDLE)
-    async with _going_on(sampler, LOAD, load):
-        await load.run(hours * 3600)
-        over = await quiet(load.place, PATIENCE)
-        sys.stderr.write("every batch came to its end\n" if over else "some batches did not come to an end\n")
-    async with _going_on(sampler, IDLE):
-        await asyncio.sleep(2 * rest)
-    await sampler.sample(IDLE)
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long each phase is, in seconds."""
+
+    warm: float
+    load: float
+    rest: float
+    """Of quiet before the load; twice that after it."""
+
+
+async def _phases(sampler: Sampler, load: Load, times: Times) -> None:
+    await sampler.sample(WARM)
+    for phase, loaded, rest in ((WARM, times.warm, times.rest), (LOAD, times.load, 2 * times.rest)):
+        async with _going_on(sampler, phase, load):
+            await load.run(loaded)
+            if not await quiet(load.place, PATIENCE):
+                sys.stderr.write("some batches did not come to an end\n")
+        async with _going_on(sampler, IDLE, load):
+            await asyncio.sleep(rest)
+        await sampler.sample(IDLE, load)
 
 
 def _daemon(there: KubePlace, folder: Path, told: Path, trace: bool) -> tuple[Daemon, str]:
@@ -205,7 +214,7 @@ def _daemon(there: KubePlace, folder: Path, told: Path, trace: bool) -> tuple[Da
     return daemon, token
 
 
-async def run(folder: Path, hours: float, rest: float, pace: Pace, trace: bool) -> None:
+async def run(folder: Path, times: Times, pace: Pace, trace: bool) -> None:
     """The whole run; its files are in ``folder``. Being cancelled ends it early, and tidily."""
     mongod = await acquire(folder / "mongod")
     try:
@@ -218,7 +227,7 @@ async def run(folder: Path, hours: float, rest: float, pace: Pace, trace: bool) 
                 sampler = Sampler(daemon, told, folder / "samples.csv")
                 load = Load(there, daemon.url, token, random.Random(1), pace)
                 try:
-                    await _phases(sampler, load, hours, rest)
+                    await _phases(sampler, load, times)
                 finally:
                     done = {"done": dict(load.done), "told": sampler.last_told, "errors": daemon.errors()}
                     (folder / "done.json").write_text(json.dumps(done, indent=1), encoding="utf-8")
@@ -236,6 +245,7 @@ def main() -> None:
     """Parse, run, report."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.memory", description=__doc__)
     parser.add_argument("--hours", type=float, default=2, help="for how long the load goes on (2)")
+    parser.add_argument("--warm", type=float, default=10, help="minutes of load before the first quiet (10)")
     parser.add_argument(
         "--rest", type=float, default=120, help="seconds of quiet before; twice that after (120)"
     )
@@ -253,8 +263,9 @@ def main() -> None:
         asked.folder.mkdir(parents=True, exist_ok=True)
         file = asked.folder.resolve() / "samples.csv"
         _stop_tidily()
+        times = Times(asked.warm * 60, asked.hours * 3600, asked.rest)
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(run(file.parent, asked.hours, asked.rest, Pace(batch=asked.batch_every), asked.trace))
+            asyncio.run(run(file.parent, times, Pace(batch=asked.batch_every), asked.trace))
     sys.stdout.write(table(figures(read(file))) + "\n")
 
 

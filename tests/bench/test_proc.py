@@ -16,10 +16,20 @@ from tests.bench.memory import IDLE, LOAD, Sample, figures, growth, read
 from tests.e2e.waiting import wait_for
 
 
-def _sample(minute: float, phase: str, rss: float, **more: float) -> Sample:
-    values = {"fds": 20, "sockets": 9, "threads": 2, "tasks": 30, "objects": 1, "batches": 1, "listening": 0}
+def _sample(minute: float, phase: str, rss: float, fds: int = 20, tasks: int = 30) -> Sample:
     return Sample(
-        seconds=60 * minute, phase=phase, rss_mib=rss, cpu_seconds=minute, load=1.0, **values | more
+        seconds=60 * minute,
+        phase=phase,
+        rss_mib=rss,
+        fds=fds,
+        sockets=9,
+        threads=2,
+        tasks=tasks,
+        objects=1,
+        cpu_seconds=minute,
+        batches=1,
+        listening=0,
+        load=1.0,
     )
 
 

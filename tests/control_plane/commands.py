@@ -54,7 +54,7 @@ AUDIT_POLICY = {
         {"level": "Metadata"},
     ],
 }
-"""Everything that anybody asked for but the control plane's own processes; of these, how pods began and went on."""
+"""Everything that anybody asked for but the control plane's own processes; of these, how pods fared."""
 EVICTED_AFTER = 2
 """Seconds that a pod stays bound to a node that is lost (300 on a cluster as it comes)."""
 
