@@ -18,7 +18,7 @@ from controller.core.adoption import LOOKING
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Origin, Setting, Status
 from controller.core.naming import job_name
 from controller.core.spec import BatchSpec, Task
-from controller.ports import Conflict, Store
+from controller.ports import Conflict, Store, Unavailable
 from controller.specfile import changed_fields, settings_of
 
 CHUNK = 200
@@ -65,8 +65,8 @@ async def accept(
             batch = await store.add_batch(*_new(store, spec, source, await store.now(), await store.epoch()))
         except Conflict:
             batch = await store.batch_named(spec.namespace, spec.name)
-            if batch is None:
-                raise
+            if batch is None:  # what is in the way was not acknowledged yet, our own try before this one, say
+                raise Unavailable(f"a batch {spec.name!r} is being recorded, and may yet be undone") from None
         else:
             if missing := await expand(store, batch, spec):
                 return Taken(Outcome.REFUSED, batch, missing)

@@ -88,6 +88,8 @@ def translated(operation: str) -> Iterator[None]:
 
 
 def _bulk(operation: str, error: BulkWriteError) -> BatchkeeperError:
+    if error.details.get("writeConcernErrors"):  # nor does what was in its way last for certain
+        return Unavailable(f"mongodb: {operation}: no majority acknowledged it in time")
     codes = {item.get("code") for item in error.details.get("writeErrors", ())}
     if DUPLICATE_KEY in codes:
         return Conflict(f"mongodb: {operation}: {_line(error)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from controller import intake, requests
 from controller.core.model import BatchStatus
-from controller.ports import Unavailable
+from controller.ports import Conflict, Store, Unavailable
 from controller.requests import Caller
 from tests.simulation.faults import Fault
 from tests.simulation.people import OWNER, spec_of
@@ -32,5 +34,35 @@ def test_a_cancelled_half_recorded_batch_lists_what_it_has(call: str, fault: Fau
         await requests.cancel_batch(stage.people, Caller(OWNER), stage.batch, "its file is gone")
         await stage.until_over(daemon)
         assert stage.batch.status is BatchStatus.CANCELLED
+
+    perform(trace)
+
+
+class Unacknowledged:
+    """A store with a batch of that name that no majority knows: it is in the way, and not to be read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def add_batch(self, *_: object) -> None:
+        raise Conflict("the name is taken")
+
+
+def test_a_batch_that_is_in_its_own_way_waits() -> None:
+    """Its first recording was not acknowledged, nor undone: the spec is not at fault, and comes again."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        clock = daemon.engine.clock
+        assert isinstance(clock, Process)
+        _, store = stage.world.ports(clock)
+        spec = spec_of(BatchPlan("again", 3, 1), stage.world.scenario)
+        with pytest.raises(Unavailable, match="again"):
+            await intake.accept(Unacknowledged(store), spec, source="again.yaml")  # type: ignore[arg-type]
+        await intake.accept(store, spec, source="again.yaml")
+        await stage.until_over(daemon)
 
     perform(trace)
