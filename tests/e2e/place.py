@@ -20,7 +20,7 @@ from controller.adapters.local_history import CREATE, Entry
 from tests.e2e.history import history
 from tests.e2e.process import PROGRAM, Daemon, Ran, run
 from tests.e2e.specs import budgets
-from tests.e2e.waiting import wait_for
+from tests.e2e.waiting import PATIENCE, wait_for
 from tests.oracle.history import Side, Weather
 from tests.oracle.oracle import Oracle
 from tests.oracle.recorder import Recorder
@@ -166,10 +166,10 @@ class Place:
         """A batch's gate."""
         return self.db["gates"].find_one({"_id": self.parent(name)["_id"]}) or {}
 
-    def until(self, what: str, look: Callable[[], Any]) -> Any:
+    def until(self, what: str, look: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         """Wait for something while the last daemon lives; with its log when it never comes."""
         try:
-            return wait_for(what, look)
+            return wait_for(what, look, seconds)
         except AssertionError as error:
             log = self._daemons[-1].log.read_text(errors="replace")[-4000:] if self._daemons else ""
             raise AssertionError(f"{error}\nthe daemon's log ends:\n{log}") from None
