@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,20 @@ class FailoverPlace(Place):
         kinds = [*DOES, *(dice.choice(DOES) for _ in range(tasks - len(DOES) - 1))]
         dice.shuffle(kinds)
         held = f"until [ -e {self._sign(name)} ]; do sleep 0.1; done"
-        self._does[name] = {f"t{n}": kind for n, kind in enumerate([held, *kinds])}
+        self.batch(name, [held, *kinds], most)
+
+    def batch(self, name: str, does: Sequence[str], most: int) -> None:
+        """Drop a batch of which ``as_expected`` knows what is to become."""
+        self._does[name] = {f"t{n}": kind for n, kind in enumerate(does)}
         self._most[name] = most
         self.drop(batch(name, self._does[name], most=most))
+
+    def closed(self, name: str) -> bool:
+        """Whether a batch is over, as far as can be seen."""
+        try:
+            return self._closed(name)
+        except PyMongoError:
+            return False
 
     def _sign(self, name: str) -> Path:
         return self.root / f"{name}.go"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tests.failover.wire import Document, Key
+from tests.failover.wire import HANDSHAKE, HEARTBEAT, Document, Key, Message
+
+UNASKED = frozenset({"killCursors", "endSessions"})
+"""What a driver sends when it lets go of something: it need not come."""
+APART, APART_OF_A_KIND = 0.25, 1.0
+"""Seconds between two strikes at least."""
 
 
 class Fate(StrEnum):
@@ -26,6 +33,9 @@ class Fate(StrEnum):
     INTERRUPTED = "Interrupted"
     NOT_ALL_HEARD = "applied, and WriteConcernFailed"
     LEFT_MEANWHILE = "applied, and PrimarySteppedDown while it waited for the others"
+
+
+Strike = tuple[Key, Fate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +68,14 @@ WRITES = frozenset(
 """Commands that wait for a majority, and so may be told that it has not heard."""
 
 
+ON_THE_WIRE = frozenset({Fate.RESET, Fate.LOST, Fate.SILENT, Fate.UNHEARD})
+"""What befalls what a driver asks on its own account."""
+
+
 def befits(fate: Fate, key: Key) -> bool:
-    """Whether a mongod may do this to such a command."""
+    """Whether a mongod, or the way to it, may do this to such a command."""
+    if key in (HANDSHAKE, HEARTBEAT):
+        return fate in ON_THE_WIRE
     return fate not in AFTERWARDS or key[0] in WRITES
 
 
@@ -78,3 +94,57 @@ def afterwards(fate: Fate, command: Mapping[str, Any], answer: Mapping[str, Any]
         failed["errInfo"] = {"wtimeout": True}
     labels = {"errorLabels": ["RetryableWriteError"]} if told.again and "txnNumber" in command else {}
     return {**answer, "writeConcernError": failed, **labels}
+
+
+@dataclass
+class Volley:
+    """Strikes every kind of command with each of these fates that befits it, once, while ``armed``.
+
+    Between two strikes there is a little time, of one kind somewhat more, so that work goes on.
+    """
+
+    fates: Sequence[Fate]
+    dice: random.Random
+    armed: bool = False
+    left: dict[Key, list[Fate]] = field(default_factory=dict)
+    """By kind that came while it was armed."""
+    struck: set[Strike] = field(default_factory=set)
+    _last: float = 0.0
+    _last_of: dict[Key, float] = field(default_factory=dict)
+
+    def judge(self, key: Key, message: Message) -> Fate | None:
+        """What becomes of this command."""
+        if not self.armed:
+            return None
+        if key not in self.left:
+            fates = [fate for fate in self.fates if befits(fate, key)]
+            self.left[key] = self.dice.sample(fates, len(fates))
+        now = time.monotonic()
+        rested = now - self._last > APART and now - self._last_of.get(key, 0.0) > APART_OF_A_KIND
+        if not self.left[key] or not rested:
+            return None
+        self._last = self._last_of[key] = now
+        fate = self.left[key].pop()
+        self.struck.add((key, fate))
+        return fate
+
+    def owed(self) -> list[Strike]:
+        """What is still to be struck."""
+        return [(key, fate) for key, fates in self.left.items() if key[0] not in UNASKED for fate in fates]
+
+
+def table(struck: Iterable[Strike]) -> str:
+    """Which command met what."""
+    met = set(struck)
+    lines = []
+    for key in sorted({key for key, _ in met}):
+        marks = "".join(_mark(key, fate, met) for fate in Fate)
+        lines.append(f"{marks}  {key[0]} {key[1]}")
+    heads = [f"{'│' * n}{'└'}{'─' * (len(Fate) - n)} {fate.name.lower()}" for n, fate in enumerate(Fate)]
+    return "\n".join([*reversed(heads), *lines])
+
+
+def _mark(key: Key, fate: Fate, met: set[Strike]) -> str:
+    if (key, fate) in met:
+        return "x"
+    return "·" if befits(fate, key) else " "

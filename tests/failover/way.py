@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.failover.strikes import AFTERWARDS, REFUSALS, Fate, afterwards, refused
-from tests.failover.wire import OP_MSG, Document, Key, Message, answer, key_of, read
+from tests.failover.wire import Document, Key, Message, answer, key_of, read
 
 LATE_SECONDS = 0.7
 """How long after its caller has given up a late command reaches the server."""
@@ -35,14 +35,19 @@ class Way:
     judge: Judge = lambda key, message: None
     seen: Counter[Key] = field(default_factory=Counter)
     """Commands that came."""
+    late: int = 0
+    """Commands that are still to reach their server."""
     closed: set[str] = field(default_factory=set)
     """Members to which nobody gets through."""
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _connections: dict[asyncio.Task[None], str] = field(default_factory=dict)
 
     def uri(self, name: str) -> str:
-        """How to connect by this way."""
-        return f"mongodb://{','.join(self.here)}/?replicaSet={name}"
+        """How to connect by this way.
+
+        Who is told by us that its primary leads no more asks again soon, since the primary does not say so.
+        """
+        return f"mongodb://{','.join(self.here)}/?replicaSet={name}&heartbeatFrequencyMS=500"
 
     def close(self, member: str) -> None:
         """Nobody gets through to this member from now on, and whoever is connected no more."""
@@ -121,7 +126,7 @@ class _Connection:
                 message = await read(self.reader)
                 key = key_of(message)
                 self.way.seen[key] += 1
-                fate = self.way.judge(key, message) if message.kind == OP_MSG else None
+                fate = self.way.judge(key, message)
                 await (self._through(message) if fate is None else self._strike(fate, message))
 
     async def _through(self, message: Message) -> None:
@@ -132,11 +137,13 @@ class _Connection:
         if fate is Fate.RESET:
             raise _Struck
         if fate in (Fate.SILENT, Fate.LATE):
+            self.way.late += fate is Fate.LATE
             await self._given_up()
             if fate is Fate.LATE:
                 await asyncio.sleep(LATE_SECONDS)
                 await self._through(message)
                 await read(self.back)
+                self.way.late -= 1
             raise _Struck
         if fate in REFUSALS and fate not in AFTERWARDS:
             await self._answer(answer(message, refused(fate, message.document)))

@@ -27,6 +27,10 @@ Document = dict[str, Any]
 Key = tuple[str, str]
 """A command's name, and its collection, or the word for what has none."""
 NO_COLLECTION = "–"
+HANDSHAKE: Key = ("handshake", NO_COLLECTION)
+"""The first message of a connection."""
+HEARTBEAT: Key = ("heartbeat", NO_COLLECTION)
+"""A driver asks how a member fares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,16 @@ async def read(reader: asyncio.StreamReader) -> Message:
 
 
 def key_of(message: Message) -> Key:
-    """Which command on which collection."""
+    """Which command on which collection; what a driver asks on its own account has names of its own."""
     if message.kind != OP_MSG:
-        return "hello", NO_COLLECTION
+        return HANDSHAKE
     start = message._span()[0] + 4
     kind, name_end = message.body[start], message.body.index(b"\0", start + 1)
     name = message.body[start + 1 : name_end].decode()
     if name == "getMore":
         return name, str(message.document["collection"])
+    if name.lower() in ("hello", "ismaster") and "lsid" not in message.document:
+        return HEARTBEAT
     if kind != TEXT:
         return name, NO_COLLECTION
     size = _LENGTH.unpack_from(message.body, name_end + 1)[0]
