@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from tests.simulation.faults import Faults
 from tests.simulation.leftovers import Leftovers
@@ -21,6 +22,12 @@ from tests.simulation.world import World
 LOOK_EVERY = 20.0
 QUIET_WITHIN = 4 * 3600.0
 """Virtual seconds after the healing by which everything has come to its end."""
+
+
+class Accepting(Protocol):
+    """Whoever takes specs in: the names of the batches that were accepted."""
+
+    accepted: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +103,14 @@ async def _storm_and_calm(world: World) -> None:
         process.kill()
 
 
-async def settle(world: World, intake: Intake) -> None:
+async def settle(world: World, intake: Accepting) -> None:
     """Until everything is quiet; then the end is judged."""
     await _until_quiet(world, intake)
     world.recorder.catch_up()
     world.oracle.finish()
 
 
-async def _until_quiet(world: World, intake: Intake) -> None:
+async def _until_quiet(world: World, intake: Accepting) -> None:
     """Until nothing is left to do, or for so long that something must be wrong."""
     await asyncio.sleep(LOOK_EVERY)
     until = world.loop.time() + QUIET_WITHIN

@@ -27,7 +27,7 @@ from tests.simulation.scenario import BatchPlan, Scenario
 from tests.simulation.world import World, settings_of
 
 
-class _Longest(random.Random):
+class Longest(random.Random):
     """Every duration is the longest one."""
 
     def uniform(self, a: float, b: float) -> float:
@@ -186,7 +186,7 @@ def perform(
 
     async def main(loop: VirtualLoop) -> Stage:
         loop.set_task_factory(owned_tasks)
-        script = Script(_Longest(0), {}, late=late)
+        script = Script(Longest(0), {}, late=late)
         stage = Stage(World(scenario, loop, script, random.Random(0)), script, dict(ends or {}))
         stage.world.cluster.ends = lambda job: stage.ends.get(job.name, End(0.0, 5.0))
         stage.world.cluster.deletion = lambda job: deletion

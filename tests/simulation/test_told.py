@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from tests.simulation.crashes import Moment, attempt
 from tests.simulation.planted import Bug, planted
 from tests.simulation.planted_telling import OWN_WRITE, TELLING_BUGS
 from tests.simulation.play import play
 from tests.simulation.scenario import draw
-from tests.simulation.test_crash_points import Moment, perform, wrong
+from tests.simulation.situations import SMALL
 
 SEEDS = 40
 WITHIN = 60
@@ -41,6 +42,7 @@ def test_a_planted_bug_is_caught(bug: Bug) -> None:
 def test_a_write_of_its_own_is_caught() -> None:
     """A crash between a batch's end and the note that it is to be told loses it: the judge says so."""
     with planted(OWN_WRITE):
-        _, undisturbed = perform(0, Moment.AFTER)
-        ends = [n for n, write in enumerate(undisturbed.writes, 1) if write.endswith(".set_batch")]
-        assert any("nobody was told" in line for n in ends for line in wrong(perform(n, Moment.AFTER)[0]))
+        writes = attempt(SMALL).writes
+        ends = [n for n, write in enumerate(writes, 1) if ".set_batch" in write]
+        tried = (attempt(SMALL, (n, Moment.AFTER)) for n in ends)
+        assert any("nobody was told" in line for one in tried for line in one.wrong)
