@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 from tests.bench import cluster
+from tests.bench.beside import beside
 from tests.bench.cluster_place import control_plane
-from tests.bench.figures import Figure, table
+from tests.bench.figures import Figure, Grid, table
 from tests.bench.large import idle, passes
 from tests.bench.page import page
 from tests.bench.place import Place, place
 from tests.bench.records import acceptance, hostile, retries
 from tests.bench.refill import refill, submission, utilisation
 
-Row = Callable[[Place], Awaitable[list[Figure]]]
+Row = Callable[[Place], Awaitable[list[Figure] | Grid]]
 ON_A_CLUSTER: Mapping[str, Row] = {
     "cluster-refill": cluster.refill,
     "cluster-utilisation": cluster.utilisation,
@@ -26,6 +27,7 @@ ON_A_CLUSTER: Mapping[str, Row] = {
     "cluster-requests": cluster.requests,
     "cluster-takeover": cluster.takeover,
     "cluster-idle": cluster.idle,
+    "beside": beside,
 }
 ROWS: Mapping[str, Row] = {
     "refill": refill,
@@ -41,9 +43,10 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-async def measure(names: list[str], full: bool) -> list[Figure]:
-    """The rows of these names, one after the other; those on a cluster only where there can be one."""
+async def measure(names: list[str], full: bool) -> str:
+    """The tables of these rows, measured one by one; those on a cluster only where there can be one."""
     figures: list[Figure] = []
+    grids: list[Grid] = []
     async with AsyncExitStack() as stack:
         where = await stack.enter_async_context(place(full))
         if clustered := [name for name in names if name in ON_A_CLUSTER]:
@@ -57,9 +60,13 @@ async def measure(names: list[str], full: bool) -> list[Figure]:
             load = os.getloadavg()[0]
             sys.stderr.write(f"measuring {name} … (load {load:.1f})\n")
             found = await ROWS[name](where)
-            sys.stderr.write(table(found) + "\n")  # a run that is cut short has told what it knew
-            figures += found
-    return figures
+            # A run that is cut short has told what it knew.
+            sys.stderr.write(f"{found if isinstance(found, Grid) else table(found)}\n")
+            if isinstance(found, Grid):
+                grids.append(found)
+            else:
+                figures += found
+    return "\n\n".join([table(figures)] * bool(figures) + [str(grid) for grid in grids])
 
 
 def main() -> None:
@@ -70,7 +77,7 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.rows) - set(ROWS):
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
-    sys.stdout.write(table(asyncio.run(measure(asked.rows or list(ROWS), asked.full))) + "\n")
+    sys.stdout.write(asyncio.run(measure(asked.rows or list(ROWS), asked.full)) + "\n")
 
 
 if __name__ == "__main__":

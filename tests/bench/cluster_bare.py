@@ -33,9 +33,19 @@ class Bare:
 
     async def create(self, job: Document) -> None:
         """POST a Job. Raises ``aiohttp.ClientError`` when it is refused."""
-        async with self._session.post(f"{self._url}{jobs_path(self.namespace)}", json=job) as answer:
+        await self.post(jobs_path(self.namespace), job)
+
+    async def post(self, path: str, document: Document) -> None:
+        """POST anything. Raises ``aiohttp.ClientError`` when it is refused."""
+        async with self._session.post(f"{self._url}{path}", json=document) as answer:
             await answer.read()
             answer.raise_for_status()
+
+    async def listed(self, path: str) -> list[Document]:
+        """All of a collection. Raises ``aiohttp.ClientError``."""
+        async with self._session.get(f"{self._url}{path}") as answer:
+            answer.raise_for_status()
+            return list((await answer.json())["items"])
 
     async def watch(self, path: str) -> AsyncIterator[Document]:
         """What changes from now on in an empty collection."""

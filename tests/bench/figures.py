@@ -23,6 +23,18 @@ class Figure:
         return self.ours / self.raw if self.raw else None
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table of its own, where a raw limit is not what stands beside ours."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        told = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in told)
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that at least ``percent`` of them do not exceed; ``ValueError`` for none."""
     if not values:

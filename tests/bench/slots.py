@@ -34,35 +34,27 @@ class Slots:
     ends: Sequence[Turn]
     at_once: int
 
+    def first(self, n: int) -> Slots:
+        """Up to the n-th end."""
+        ends = self.ends[:n]
+        return Slots([one for one in self.begins if one.at <= ends[-1].at], ends, self.at_once)
+
     @property
     def span(self) -> float:
         """Seconds from the first begin to the last end."""
         return (self.ends[-1].at - self.begins[0].at).total_seconds()
 
-    def refills(self, after: float = 0, until: float = float("inf")) -> list[float]:
+    def refills(self) -> list[float]:
         """Seconds from each end to the begin that took the place: the n-th end frees for begin max + n.
 
-        Of the ends between so many seconds after the first begin. What nobody took a place after is left out.
+        What nobody took a place after is left out.
         """
-        zero = self.begins[0].at
         pairs = zip(self.ends, self.begins[self.at_once :], strict=False)
-        inside = [(end, begin) for end, begin in pairs if after <= (end.at - zero).total_seconds() <= until]
-        return [(begin.at - end.at).total_seconds() for end, begin in inside]
+        return [(begin.at - end.at).total_seconds() for end, begin in pairs]
 
-    def rate(self, after: float, until: float) -> float:
-        """Ends a second between so many seconds after the first begin."""
-        zero = self.begins[0].at
-        inside = [end for end in self.ends if after < (end.at - zero).total_seconds() <= until]
-        return len(inside) / (until - after)
-
-    def utilisation(self, seconds: float, after: float = 0, until: float | None = None) -> float:
-        """Of the slot-seconds that there were, the share in which a program ran that takes ``seconds``.
-
-        Of the whole span, or of a part of it, in which each end stands for one run.
-        """
-        if until is None:
-            return len(self.ends) * seconds / (self.at_once * self.span)
-        return self.rate(after, until) * seconds / self.at_once
+    def utilisation(self, seconds: float) -> float:
+        """Of the slot-seconds of the whole span, the share that jobs took which need ``seconds`` each."""
+        return len(self.ends) * seconds / (self.at_once * self.span)
 
     @property
     def most(self) -> int:

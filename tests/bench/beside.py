@@ -1,0 +1,38 @@
+"""Batchkeeper and what people use instead, side by side on one control plane: one table of all of them.
+
+The workloads are in ``beside_work``, the systems in ``beside_systems``, ``kueue`` and ``beside_retry``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+from tests.bench.beside_retry import retries
+from tests.bench.beside_systems import batchkeeper, indexed, pod_watch, script
+from tests.bench.beside_work import GWAS, HARD, HEADER, Done, Work, many
+from tests.bench.figures import Grid
+from tests.bench.kueue import kueue, running
+from tests.bench.place import Place
+
+System = Callable[[Place, Work], Awaitable[Done]]
+SCRIPTED = 30
+"""Jobs that the script's logic is watched for: its pace does not change."""
+
+
+async def beside(place: Place) -> Grid:
+    """Every system on every workload; the script's logic where it comes to an end this year."""
+    with running(place) as missing:
+        if missing:
+            sys.stderr.write(f"without Kueue: {missing}\n")
+        queues: list[System] = [] if missing else [kueue]
+        rows = [await system(place, GWAS) for system in (batchkeeper, pod_watch, indexed, *queues)]
+        # What waits most of the time waits at once, and in what is told nothing hangs on a few milliseconds.
+        slow = await asyncio.gather(
+            script(place, GWAS, SCRIPTED),
+            *(system(place, HARD) for system in (batchkeeper, script, indexed, *queues)),
+        )
+        work = many(place.full)
+        rows += [*slow, *[await system(place, work) for system in (batchkeeper, indexed, *queues)]]
+    return Grid(HEADER, [*(done.row() for done in rows), *await retries(place)])
