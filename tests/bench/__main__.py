@@ -18,6 +18,7 @@ from tests.bench.page import page
 from tests.bench.place import Place, place
 from tests.bench.records import acceptance, hostile, retries
 from tests.bench.refill import refill, submission, utilisation
+from tests.bench.scale import scale
 
 Row = Callable[[Place], Awaitable[list[Figure] | Grid]]
 ON_A_CLUSTER: Mapping[str, Row] = {
@@ -28,6 +29,7 @@ ON_A_CLUSTER: Mapping[str, Row] = {
     "cluster-takeover": cluster.takeover,
     "cluster-idle": cluster.idle,
     "beside": beside,
+    "scale": scale,
 }
 ROWS: Mapping[str, Row] = {
     "refill": refill,

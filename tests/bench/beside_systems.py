@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.beside_work import HEALS, WRONG, Done, Work, fate
 from tests.bench.cluster_bare import Bare, bare, job_over, on_pods, pod_over
 from tests.bench.cluster_bare import indexed as whole
-from tests.bench.cluster_place import account_of, empty_namespace, kube_place, story
+from tests.bench.cluster_place import account_of, empty_namespace, equal_jobs, kube_place, story
 from tests.bench.place import Place
 from tests.bench.slots import JOBS, PODS, slots
 from tests.control_plane.commands import ADMIN
@@ -42,8 +42,7 @@ def _ours(there: KubePlace, work: Work) -> Done:
     time.sleep(2)  # the start's own passes are over
     account = account_of(there.namespace)
     before = _asked(there.plane, there.namespace, account)
-    tasks = {f"t{k}": {**work.env(k), "TASK": f"{k}"} for k in range(work.n)}
-    there.drop(spec("beside", tasks, work.at_once, retry=RETRIES))
+    there.drop(_spec(work))
     if work.measured:
         wait_for("so many ends", lambda: _ended(there, work) >= work.measured, PATIENCE)
     else:
@@ -52,6 +51,13 @@ def _ours(there: KubePlace, work: Work) -> Done:
     asked = _asked(there.plane, there.namespace, account) - before
     failures = fate(there.pods()) if work.ends else ""
     return Done(work, "Batchkeeper", told, asked / len(told.ends), failures)
+
+
+def _spec(work: Work) -> Document:
+    if not work.ends:
+        return equal_jobs("beside", work.n, work.at_once, work.env())
+    tasks = {f"t{k}": {**work.env(k), "TASK": f"{k}"} for k in range(work.n)}
+    return spec("beside", tasks, work.at_once, retry=RETRIES)
 
 
 def _ended(there: KubePlace, work: Work) -> int:

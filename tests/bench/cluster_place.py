@@ -24,7 +24,7 @@ from tests.control_plane.elsewhere import asked_for
 from tests.control_plane.fixtures import ours
 from tests.control_plane.plane import Asked, ControlPlane
 from tests.control_plane.sharing import Failed, acquire
-from tests.kube.place import ACCOUNT, KubePlace
+from tests.kube.place import ACCOUNT, KubePlace, spec
 
 LIMITLESS = {"rate": 100_000, "burst": 100_000}
 LEASE = {"duration": "15s", "renew": "10s", "retry": "2s"}
@@ -74,6 +74,13 @@ def kube_place(place: Place, **sections: Any) -> Iterator[KubePlace]:
             yield found
         finally:
             found.tidy()
+
+
+def equal_jobs(name: str, n: int, at_once: int, env: Mapping[str, str]) -> dict[str, Any]:
+    """A batch of n tasks that differ in a number only: a list of many would be too long for a spec."""
+    wanted = spec(name, {}, at_once, job={"env": dict(env)})
+    wanted["tasks"] = {"range": {"name": "NUMBER", "from": 0, "to": n - 1}}
+    return wanted
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ def test_the_beginning_of_a_long_run() -> None:
 
 
 def test_what_the_audit_log_tells() -> None:
-    """Creates of that kind begin, the second status of a pod ends; what was refused or is others' does not."""
+    """Creates of that kind begin and the second status of a pod ends; refused and others' requests: not."""
     log = [
         _asked(1, "daemon", "create", "jobs", "a"),
         _asked(1.1, "daemon", "create", "jobs", "b", 409),

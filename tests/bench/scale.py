@@ -1,0 +1,156 @@
+"""Large batches on a real control plane, from the first create to the last end, beside the bare loop.
+
+What is told: how long it took, how soon places were taken again, what it cost the API server, how much memory
+and how long a stall the daemon had, and from the cluster's own history whether the cap ever broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench import proc
+from tests.bench.cluster_bare import Bare, bare, jobs, on_pods
+from tests.bench.cluster_place import account_of, empty_namespace, equal_jobs, kube_place, per_job, story
+from tests.bench.figures import Figure, percentile
+from tests.bench.place import Place
+from tests.bench.slots import JOBS, Slots, slots
+from tests.e2e.process import Daemon
+from tests.e2e.waiting import wait_for
+from tests.kube.place import KubePlace
+
+PATIENCE = 4 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """So many jobs of so many seconds, so many at a time."""
+
+    tasks: int
+    at_once: int
+    seconds: float
+
+    @property
+    def ideal(self) -> float:
+        """Seconds to the end if starting cost nothing."""
+        return -(-self.tasks // self.at_once) * self.seconds
+
+    def __str__(self) -> str:
+        what = f"{self.tasks:,} jobs of {self.seconds:g} s, {self.at_once:,} at a time"
+        return f"{what} (ideal {self.ideal:,.0f} s)"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Of each job."""
+        return {"RUN_SECONDS": f"{self.seconds:g}"}
+
+
+SIZES = (Size(1_000, 50, 2),)
+FULL = (*SIZES, Size(15_000, 500, 15), Size(50_000, 1_000, 25))
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How one daemon took one batch to its end."""
+
+    slots: Slots
+    requests: float
+    """Per job."""
+    peak: int
+    """Bytes of resident memory, at most."""
+    stall: float
+    """Of the event loop, the longest, in seconds."""
+    cpu: float
+    """Seconds per job, the daemon's own."""
+    accepted: float
+    """Seconds from the drop of the spec to the first create."""
+    completed: int
+    """Tasks, by the store."""
+
+
+def told(daemon: Daemon, file: Path) -> dict[str, Any]:
+    """What the process tells of itself now."""
+    file.unlink(missing_ok=True)
+    os.kill(daemon.pid, signal.SIGUSR1)
+    wait_for("what the daemon tells", file.exists)
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _run(there: KubePlace, size: Size) -> Ran:
+    file, account = there.root / "told.json", account_of(there.namespace)
+    there.program = ("tests.bench.telling", str(file), "--heart")
+    daemon = there.start()
+    time.sleep(2)  # the start's own passes are over
+    before = story(there.plane, there.namespace).by(account)
+    spent, dropped = proc.seconds_of_cpu(daemon.pid), time.time()
+    there.drop(equal_jobs("scale", size.tasks, size.at_once, size.env))
+
+    def over() -> bool:
+        time.sleep(0.5)  # what asks must not be what is measured
+        assert daemon.running, f"it ended: {daemon.log.read_text(errors='replace')[-2000:]}"
+        return bool(there.parent("scale").get("batch_status") == "finished")
+
+    wait_for("the end", over, PATIENCE)
+    time.sleep(1)  # the last time to live is being set
+    asked = there.plane.audit(there.namespace)
+    used = slots(asked, JOBS, size.at_once)
+    after = story(there.plane, there.namespace).by(account)
+    return Ran(
+        slots=used,
+        requests=per_job(before, after, size.tasks),
+        peak=proc.resident_peak(daemon.pid),
+        stall=told(daemon, file)["stall"],
+        cpu=(proc.seconds_of_cpu(daemon.pid) - spent) / size.tasks,
+        accepted=used.begins[0].at.timestamp() - dropped,
+        completed=there.db["jobs"].count_documents({"batch_job": {"$ne": True}, "status": "completed"}),
+    )
+
+
+async def _raw(place: Place, size: Size) -> Slots:
+    assert place.plane is not None
+
+    async def loop(hands: Bare) -> None:
+        await on_pods(hands, jobs(size.tasks, lambda _: size.env), size.at_once)
+
+    async with empty_namespace(place) as namespace, bare(place.plane, namespace) as hands:
+        await loop(hands)
+        return slots(await asyncio.to_thread(place.plane.audit, namespace), JOBS, size.at_once)
+
+
+async def scale(place: Place) -> list[Figure]:
+    """1,000 × 50; with ``--full`` also 15,000 × 500 and 50,000 × 1,000."""
+    figures = []
+    for size in FULL if place.full else SIZES:
+        figures += await measured(place, size)
+    return figures
+
+
+async def measured(place: Place, size: Size) -> list[Figure]:
+    """One size, ours and the bare loop."""
+    with kube_place(place) as there:
+        ours = await asyncio.to_thread(_run, there, size)
+    raw = await _raw(place, size)
+    mine, theirs = ours.slots.refills(), raw.refills()
+    used = [100 * one.utilisation(size.seconds) for one in (ours.slots, raw)]
+    p50, p99 = ([1000 * percentile(one, percent) for one in (mine, theirs)] for percent in (50, 99))
+    return [
+        Figure(f"scale: {size}", ours.slots.span, "s", raw.span),
+        Figure("… slots used", used[0], "%", used[1]),
+        Figure("… end → replacement acknowledged, p50", p50[0], "ms", p50[1], "≤ 3×"),
+        Figure("… end → replacement acknowledged, p99", p99[0], "ms", p99[1], "≤ 10×"),
+        Figure("… API requests per job", ours.requests, "requests", None, "≤ 4"),
+        Figure("… the daemon's CPU time per job", 1000 * ours.cpu, "ms"),
+        Figure("… from the spec's drop to the first create", ours.accepted, "s"),
+        Figure("… resident memory, at most", ours.peak / proc.MIB, "MiB", None, "≤ 256"),
+        Figure("… the loop's longest stall", 1000 * ours.stall, "ms", None, "≤ 100"),
+        Figure("… at once, at most", ours.slots.most, "jobs", raw.most, f"≤ {size.at_once}"),
+        Figure("… starts above the cap", ours.slots.violations, "starts", None, "0"),
+        Figure("… tasks completed", ours.completed, "tasks", None, f"{size.tasks:,}"),
+    ]
