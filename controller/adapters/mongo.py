@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import ConfigurationError, InvalidURI
 
 from controller.adapters.mongo_attempts import MongoAttempts
-from controller.adapters.mongo_edge import translated
+from controller.adapters.mongo_edge import let_go, translated
 from controller.adapters.mongo_kept import MongoKept
 from controller.adapters.mongo_lineage import MongoLineage
 from controller.adapters.mongo_listing import MongoListing
@@ -57,7 +57,7 @@ class MongoStore(
         """Let go of connections; closing twice is no error."""
         if not self._closed:
             self._closed = True
-            await self._client.close()
+            await let_go(self._client)
 
 
 def connect(uri: str, patience: timedelta, *, numbered: bool = True) -> AsyncMongoClient[Document]:
@@ -100,10 +100,10 @@ async def open_store(
             await _check_server(client)
             await prepare(client[database])
     except Unavailable as error:
-        await client.close()
+        await let_go(client)
         raise Unavailable(f"{error}: is the server up, and the address right? (MONGODB_URI)") from error
     except BaseException:
-        await client.close()
+        await let_go(client)
         raise
     return MongoStore(client, database)
 

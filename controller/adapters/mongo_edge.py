@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+import pymongo
 from bson.errors import BSONError, InvalidDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -48,6 +49,14 @@ PAGE = 200
 """Documents per round trip of a long list: each page leaves the event loop free again."""
 MANY = 1000
 """Documents of a round trip in which the server has most of the work."""
+FAREWELL_SECONDS = 2.0
+
+
+async def let_go(client: AsyncMongoClient[Document]) -> None:
+    """Close a client. Its driver tells the server which sessions are over, and would wait for ever for a
+    server that has fallen silent: neither the end of a process nor its next try may hang on that."""
+    with pymongo.timeout(FAREWELL_SECONDS):
+        await client.close()
 
 
 async def bounded(work: Iterable[Coroutine[Any, Any, R]], at_once: int) -> list[R]:

@@ -20,7 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from controller.adapters.mongo import connect
 from controller.adapters.mongo_changes import union
-from controller.adapters.mongo_edge import edge, translated
+from controller.adapters.mongo_edge import edge, let_go, translated
 from controller.adapters.mongo_ee2_own import MongoEe2Own
 from controller.adapters.mongo_ee2_plan import unserved_line
 from controller.adapters.mongo_shapes import Document, object_id
@@ -69,7 +69,7 @@ async def open_ee2(uri: str, database: str, collection: str, own: str, patience:
             found, needed = ".".join(map(str, version[:3])), ".".join(map(str, OLDEST))
             raise BatchkeeperError(f"the MongoDB server is version {found}: {needed} or newer is needed")
     except BaseException:
-        await client.close()
+        await let_go(client)
         raise
     return MongoEe2(client, database, collection, own)
 

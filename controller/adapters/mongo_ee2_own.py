@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo import AsyncMongoClient, ReturnDocument
 
-from controller.adapters.mongo_edge import edge
+from controller.adapters.mongo_edge import edge, let_go
 from controller.adapters.mongo_meta import MongoMeta
 from controller.adapters.mongo_shapes import Document, object_id, text
 from controller.core.ee2 import Stuck
@@ -30,7 +30,7 @@ class MongoEe2Own(MongoMeta):
         """Let go of connections; closing twice is no error."""
         if not self._closed:
             self._closed = True
-            await self._client.close()
+            await let_go(self._client)
 
     async def prepare_own(self) -> None:
         """The indexes by which the quarantine is tidied."""

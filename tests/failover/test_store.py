@@ -17,6 +17,7 @@ from tests.contract.store_world import StoreWorld
 from tests.failover.members import NAME, ReplicaSet
 from tests.failover.strikes import Fate
 from tests.failover.way import Way, way_to
+from tests.failover.wire import NO_COLLECTION
 
 PATIENCE = timedelta(seconds=1)
 
@@ -86,3 +87,13 @@ async def test_what_is_acknowledged_lasts(members: ReplicaSet, world: StoreWorld
     members.healed()
     for job in jobs:
         assert (await world.read(job.id)).status is Status.WAITING
+
+
+async def test_a_server_that_never_answers_is_left(world: StoreWorld, way: Way) -> None:
+    """Letting go of a store ends, whether or not anybody hears that its sessions are over."""
+    store = await open_store(way.uri(NAME), "left", PATIENCE)
+    await store.epoch()
+    way.judge = lambda key, message: Fate.SILENT if key[0] == "endSessions" else None
+    async with asyncio.timeout(30):
+        await store.close()
+    assert way.seen["endSessions", NO_COLLECTION]
