@@ -61,6 +61,19 @@ class LineageSuite:
         await world.store.list_retries({root.id: []})
         assert await world.read(root.id) == before
 
+    async def test_a_listed_child_is_news_of_its_batch(self, world: StoreWorld) -> None:
+        """A new child moves the batch parent's ``updated``; one that is listed already changes nothing."""
+        batch = await world.add_batch()
+        child = world.store.new_id()
+        await world.tick()
+        await world.store.list_children(batch.id, [child])
+        after = await world.store.batch(batch.id)
+        assert after is not None
+        assert after.updated > batch.updated
+        await world.tick()
+        await world.store.list_children(batch.id, [child])
+        assert await world.store.batch(batch.id) == after
+
     async def test_linking_by_the_table(self, world: StoreWorld) -> None:
         """The table's own event for step 3 adds to the list, too, and never replaces it."""
         await world.add_batch()
@@ -231,6 +244,8 @@ class MetaSuite:
         for expected, step in steps:
             await step()
             assert await _next(hints) == expected
+        await store.set_gate(batch.id, {"max": 3})  # it is 3 already, which is no news
+        await store.add_jobs([world.attempt(Status.ERROR)])
         new = await world.add_batch("new")
         assert await _next(hints) == new.id
         assert isinstance(hints, AsyncGenerator)

@@ -294,8 +294,10 @@ class MemoryBatches:
         if gate is None:
             return False
         values = {key: _GATE_DEFAULTS[key] if value is None else kept(value) for key, value in fields.items()}
-        self._put_gate(copied(gate, **values))
-        self._hint(batch_id)
+        after = copied(gate, **values)
+        self._put_gate(after)
+        if after != gate:
+            self._hint(batch_id)
         return True
 
     async def replace_hold(self, batch_id: str, before: str, after: str) -> bool:

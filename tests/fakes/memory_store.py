@@ -8,6 +8,7 @@ extends by the attempts.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import nlargest
@@ -49,7 +50,8 @@ class MemoryStore(MemoryNotices):
         if job.id in self._attempts.by_id or self._attempts.clash(job):
             return False
         self._put(job)
-        self._hint(job.batch_id)
+        if job.status is Status.WAITING:
+            self._hint(job.batch_id)
         return True
 
     def _put(self, job: Attempt) -> None:
@@ -70,15 +72,23 @@ class MemoryStore(MemoryNotices):
         if self._attempts.clash(after):
             raise Conflict(f"a unique key of {change.job} is taken by another record")
         self._put(after)
-        if _REQUESTED & set(change.fields):
+        if any(getattr(before, name) != getattr(after, name) for name in _REQUESTED):
             self._hint(after.batch_id)
         return after
 
     async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
-        """Several changes; returns how many applied."""
+        """Several changes; returns how many applied. A unique key that is taken keeps no other back."""
         for change in changes:
             target_of(TABLE[change.event], change, epoch)
-        return sum(self._change(change, epoch) is not None for change in changes)
+        applied, conflicts = 0, list[Conflict]()
+        for change in changes:
+            try:
+                applied += self._change(change, epoch) is not None
+            except Conflict as conflict:
+                conflicts.append(conflict)
+        if conflicts:
+            raise conflicts[0]
+        return applied
 
     # ------------------------------------------------------------------------------ standing in line
 
@@ -172,6 +182,7 @@ class MemoryStore(MemoryNotices):
         new = [job for job in dict.fromkeys(ids) if listed is not None and job not in listed]
         if listed is not None and new:
             listed.update(dict.fromkeys(new))
+            self._batches[batch_id] = dataclasses.replace(self._batches[batch_id], updated=self._now())
             self._log("child_jobs", batch_id, None, tuple(new))
 
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
