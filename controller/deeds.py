@@ -225,7 +225,13 @@ async def _delete(engine: Engine, view: View, job: Attempt, found: ClusterJob | 
 
 async def _bury(engine: Engine, view: View, job: Attempt) -> bool:
     """Occupy the name, so that no create that is still under way can land after the end (R5)."""
-    answer = await engine.cluster.bury(new_job(view, job), view.life.hold)
+    try:
+        answer = await engine.cluster.bury(new_job(view, job), view.life.hold)
+    except Rejected as error:
+        # The slot is held until it can be done, or until no create can land any more; people are told why.
+        if job.evidence.message != (message := str(error)):
+            await engine.apply(job, throttled(job, message))
+        return False
     match answer.result:
         case CreateResult.CREATED | CreateResult.EXISTS_TOMBSTONE:
             buried = Change(job.id, Event.BURIED, Reason.NAME_BURIED, fields={"tombstone": True})

@@ -15,6 +15,7 @@ from controller.core.adoption import about_others
 from controller.core.decide import Lifecycle, open_creates
 from controller.core.durations import format_duration
 from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When
+from controller.core.moves import Reason
 from controller.core.naming import root_name
 from controller.core.plan import Block, block, forbidden_retry, room
 from controller.core.reaping import blind_time, entered, waits_on_node_since
@@ -282,6 +283,8 @@ def _lingering(found: ClusterJob) -> str:
 
 def _stopping(view: View, job: Attempt, stop: Stop) -> Explanation:
     why = f"{_ordered(view, job, stop)}: it keeps slot {job.slot} until its object and pods are gone"
+    if job.reason == Reason.THROTTLED and not job.tombstone:
+        why += f"; its name can't be occupied yet: {job.evidence.message}; the next pass asks again"
     return Explanation("terminating", f"{why}{_kept_by(view.sight(job).job)}{_tokens(view, job)}")
 
 

@@ -29,6 +29,7 @@ from controller.core.model import (
     Stop,
     TerminatedCode,
 )
+from controller.core.moves import Reason
 from controller.core.sight import ClusterJob
 from controller.core.view import View
 from tests.core.chains import NOW, root
@@ -133,6 +134,18 @@ def explained(job: Attempt, found: ClusterJob | None) -> tuple[str, str]:
             replace(OBJECT, pod_unfinished=True, deleting=True),
             "terminating",
             "until its object and pods are gone",
+        ),
+        (
+            attempt(
+                Status.CREATED,
+                stop=ASKED,
+                reason=Reason.THROTTLED,
+                evidence=Evidence(message="exceeded quota: jobs"),
+                open_creates=(OpenCreate("t1", NOW),),
+            ),
+            None,
+            "terminating",
+            "its name can't be occupied yet: exceeded quota: jobs; the next pass asks again; 1 create has no",
         ),
     ],
 )
