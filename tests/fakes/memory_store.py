@@ -8,7 +8,6 @@ extends by the attempts.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import nlargest
@@ -18,6 +17,7 @@ from controller.core.change import Change
 from controller.core.machine import TABLE
 from controller.core.model import Attempt, Origin, Status, When
 from controller.ports import Conflict, JobFilter
+from tests.fakes.copying import copied
 from tests.fakes.memory_changes import changed, kept_attempt, target_of
 from tests.fakes.memory_notices import MemoryNotices
 
@@ -182,7 +182,7 @@ class MemoryStore(MemoryNotices):
         new = [job for job in dict.fromkeys(ids) if listed is not None and job not in listed]
         if listed is not None and new:
             listed.update(dict.fromkeys(new))
-            self._batches[batch_id] = dataclasses.replace(self._batches[batch_id], updated=self._now())
+            self._batches[batch_id] = copied(self._batches[batch_id], updated=self._now())
             self._log("child_jobs", batch_id, None, tuple(new))
 
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
