@@ -83,8 +83,9 @@ class _Teller:
         item = change.object
         if root.job_id and item["spec"].get("ttlSecondsAfterFinished") is not None:
             root.expiring = True
-            ours = not self._by_others(change)
-            yield from self._once(change, change.uid, Deed.EXPIRE, item, ours=ours)
+            if Deed.BURIED not in root.happened:  # which is born so
+                ours = not self._by_others(change)
+                yield from self._once(change, change.uid, Deed.EXPIRE, item, ours=ours)
         asked = "deletionTimestamp" in item["metadata"] or change.type == DELETED
         if asked and not (root.expiring and root.finished):
             ours = bool(root.job_id) and not self._by_others(change)

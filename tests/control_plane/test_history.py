@@ -45,7 +45,11 @@ def test_lives(control_plane: ControlPlane, namespace: str) -> None:
         submit(control_plane, namespace, manifest("bad", {"END": "exit-2"}))
         submit(control_plane, namespace, manifest("stuck", {"END": "stuck"}))
         tomb = manifest("tomb", {}, OURS | {labels.TOMBSTONE: "true"})
-        submit(control_plane, namespace, {**tomb, "spec": {**tomb["spec"], "suspend": True}})
+        submit(
+            control_plane,
+            namespace,
+            {**tomb, "spec": {**tomb["spec"], "suspend": True, "ttlSecondsAfterFinished": 3600}},
+        )
         for name in ("good", "bad"):
             ended(control_plane, namespace, name)
         told = happenings(recorder.changes())

@@ -1,4 +1,4 @@
-"""A burial that is refused: the slot is held, people are told why, and nothing is wrong with the item (R5)."""
+"""A burial that is refused: the slot is held, people are told why, and the item is no sick one (R5)."""
 
 from __future__ import annotations
 

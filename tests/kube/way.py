@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tests.control_plane.plane import ServiceAccount
@@ -210,10 +210,20 @@ class _Request(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+Kind = TypeVar("Kind", bound=Way)
+
+
 @contextmanager
 def way_of(account: ServiceAccount) -> Iterator[Way]:
     """A way for this account."""
-    way = Way(account.plane.url, account.plane.ca)
+    with a_way_of(account, Way) as way:
+        yield way
+
+
+@contextmanager
+def a_way_of(account: ServiceAccount, kind: type[Kind]) -> Iterator[Kind]:
+    """A way of this kind for this account."""
+    way = kind(account.plane.url, account.plane.ca)
     config = json.loads(account.kubeconfig.read_text())
     config["clusters"][0]["cluster"] = {"server": way.url}
     way.kubeconfig = account.token_file.with_suffix(f".{way.server_address[1]}.kubeconfig")
