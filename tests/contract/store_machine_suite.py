@@ -311,19 +311,6 @@ class MachineSuite:
         found = await world.store.jobs(job.id for job in jobs)
         assert sorted(job.status for job in found) == [Status.QUEUED, Status.TERMINATED, Status.TERMINATED]
 
-    async def test_a_taken_slot_keeps_no_other_change_back(self, world: StoreWorld) -> None:
-        """Of a bulk of changes one hits a unique key: the caller is told, and all others are applied."""
-        await world.add_batch()
-        jobs = [await world.put() for _ in range(3)]
-        claims = [
-            Change(job.id, Event.CLAIMED, "place-free", fields={"slot": slot})
-            for job, slot in zip(jobs, (0, 0, 1), strict=True)
-        ]
-        with pytest.raises(Conflict):
-            await world.store.changes_many(claims, EPOCH)
-        found = [(await world.read(job.id)).slot for job in jobs]
-        assert found == [0, None, 1]
-
 
 class ClockSuite:
     """What is stamped and judged by the store's own clock."""

@@ -24,7 +24,7 @@ from controller.core.model import (
     Verdict,
     When,
 )
-from controller.ports import JobFilter
+from controller.ports import Conflict, JobFilter
 from tests.contract.store_world import HOUR, SECOND, StoreWorld, differing
 
 HOSTILE = {"$where": "sleep(1)", "a.b": "$$NOW", "": "", "née": "☃\0", "{$gt": "}"}
@@ -167,6 +167,19 @@ class RecordSuite:
         assert list(await world.store.add_jobs(jobs)) == [False, False, True]
         assert (await world.read(jobs[0].id)).status is Status.TERMINATED
         assert list(await world.store.add_jobs([])) == []
+
+    async def test_a_taken_slot_keeps_no_other_change_back(self, world: StoreWorld) -> None:
+        """Of a bulk of changes one hits a unique key: the caller is told, and all others are applied."""
+        await world.add_batch()
+        jobs = [await world.put() for _ in range(3)]
+        claims = [
+            Change(job.id, Event.CLAIMED, "place-free", fields={"slot": slot})
+            for job, slot in zip(jobs, (0, 0, 1), strict=True)
+        ]
+        with pytest.raises(Conflict):
+            await world.store.changes_many(claims, 1)
+        found = [(await world.read(job.id)).slot for job in jobs]
+        assert found == [0, None, 1]
 
 
 class LineSuite:
