@@ -25,14 +25,25 @@ async def beside(place: Place) -> Grid:
     """Every system on every workload; the script's logic where it comes to an end this year."""
     with running(place) as missing:
         if missing:
-            sys.stderr.write(f"without Kueue: {missing}\n")
+            _say(f"without Kueue: {missing}")
         queues: list[System] = [] if missing else [kueue]
-        rows = [await system(place, GWAS) for system in (batchkeeper, pod_watch, indexed, *queues)]
+        rows = [await _told(system(place, GWAS)) for system in (batchkeeper, pod_watch, indexed, *queues)]
         # What waits most of the time waits at once, and in what is told nothing hangs on a few milliseconds.
-        slow = await asyncio.gather(
-            script(place, GWAS, SCRIPTED),
-            *(system(place, HARD) for system in (batchkeeper, script, indexed, *queues)),
+        rows += await asyncio.gather(
+            _told(script(place, GWAS, SCRIPTED)),
+            *(_told(system(place, HARD)) for system in (batchkeeper, script, indexed, *queues)),
         )
         work = many(place.full)
-        rows += [*slow, *[await system(place, work) for system in (batchkeeper, indexed, *queues)]]
-    return Grid(HEADER, [*(done.row() for done in rows), *await retries(place)])
+        rows += [await _told(system(place, work)) for system in (batchkeeper, indexed, *queues)]
+    return Grid(HEADER, [*rows, *await retries(place)])
+
+
+async def _told(doing: Awaitable[Done]) -> tuple[str, ...]:
+    """Its row, and said at once: a run that is cut short has told what it knew."""
+    row = (await doing).row()
+    _say(" | ".join(row))
+    return row
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

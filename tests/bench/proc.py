@@ -1,4 +1,4 @@
-"""What a process holds, from /proc, and whether it grows. Called by the rows that look at another process."""
+"""What a process holds, and whether it grows. Called by the rows that look at another process."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 KIB = 1024
 MIB = 1024 * KIB
 
 
 def resident(pid: int) -> int:
-    """Bytes of its memory that are resident now. ``OSError``: it has ended."""
-    return _status(pid, "VmRSS") * KIB
+    """Bytes of its memory that are resident now. ``psutil.NoSuchProcess``: it has ended."""
+    return int(psutil.Process(pid).memory_info().rss)
 
 
 def resident_peak(pid: int) -> int:
-    """The most bytes that were ever resident. ``OSError``: it has ended."""
-    return _status(pid, "VmHWM") * KIB
+    """The most bytes that were ever resident, which psutil does not tell. ``OSError``: it has ended."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = re.search(r"^VmHWM:\s+(\d+)", text, re.MULTILINE)
+    if found is None:
+        raise ProcessLookupError(f"process {pid} has ended")  # a zombie has a status without memory
+    return int(found[1]) * KIB
 
 
 def threads(pid: int) -> int:
-    """How many threads it has. ``OSError``: it has ended."""
-    return _status(pid, "Threads")
+    """How many threads it has. ``psutil.NoSuchProcess``: it has ended."""
+    return psutil.Process(pid).num_threads()
 
 
 def seconds_of_cpu(pid: int) -> float:
-    """CPU seconds it has used so far, its own and the kernel's for it. ``OSError``: it has ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds it has used, its own and the kernel's for it. ``psutil.NoSuchProcess``: it has ended."""
+    spent = psutil.Process(pid).cpu_times()
+    return float(spent.user + spent.system)
 
 
 def open_files(pid: int) -> Counter[str]:
@@ -53,11 +59,3 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     y_mean = sum(y for _, y in points) / len(points)
     spread = sum((x - x_mean) ** 2 for x, _ in points)
     return sum((x - x_mean) * (y - y_mean) for x, y in points) / spread
-
-
-def _status(pid: int, key: str) -> int:
-    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    found = re.search(rf"^{key}:\s+(\d+)", text, re.MULTILINE)
-    if found is None:
-        raise ProcessLookupError(f"process {pid} has ended")  # a zombie has a status without memory
-    return int(found[1])
