@@ -126,16 +126,20 @@ def labels_of(thing: Json | None) -> dict[str, str]:
 
 
 def dig(thing: object, *keys: str) -> Json:
-    """The mapping at the end of these keys, or an empty one."""
+    """The mapping at the end of these keys, or an empty one.
+
+    JSON's mappings are ``dict``, and this is asked for every field of every object: to look for the abstract
+    class takes several times as long.
+    """
     for key in keys:
-        thing = thing.get(key) if isinstance(thing, Mapping) else None
-    return thing if isinstance(thing, Mapping) else {}
+        thing = thing.get(key) if isinstance(thing, dict) else None
+    return thing if isinstance(thing, dict) else {}
 
 
 def items(thing: object, key: str) -> list[Json]:
     """The mappings in the list under this key."""
-    found = thing.get(key) if isinstance(thing, Mapping) else None
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    found = thing.get(key) if isinstance(thing, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def text(thing: Json, key: str) -> str:

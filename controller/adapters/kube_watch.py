@@ -177,9 +177,10 @@ class Watching:
         """One object as it is now; a deleted one is gone."""
         if not text(meta(thing), "uid") or not is_ours(thing, self._settings.instance):
             return
-        before = self._shown(namespace, labels_of(thing)[labels.JOB_ID])
+        # Folding costs more than all the rest here, and only a deleted object is compared.
+        before = self._shown(namespace, labels_of(thing)[labels.JOB_ID]) if deleted else None
         self._known[namespace].put(kind, thing, deleted=deleted)
-        collected = deleted and before is not None and before.finished and before.expiring
+        collected = before is not None and before.finished and before.expiring
         if not collected:  # when it was meant to be, that is no news
             self._tell(namespace, labels_of(thing))
 
