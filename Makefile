@@ -9,10 +9,14 @@ STAMP  := $(VENV)/.ready-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1
 RUN    := $(BIN)/batchkeeper run examples/gwas/traits.yaml --config examples/gwas/config.yaml --expect examples/gwas/expected.yaml --fresh
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help setup run test lint format bench sbom lock clean
+# How often each real failure is met by soak-real, and after how many minutes no new one begins.
+REAL_TIMES ?= 100
+REAL_MINUTES ?= 600
+
+.PHONY: help setup run test lint format bench soak-real sbom lock clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP) ## .venv/ with everything in the lock file
 
@@ -45,6 +49,10 @@ format: $(STAMP) ## put the code into its format
 
 bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more than ten minutes, the rows on a cluster among them)
 	$(BIN)/python -m tests.bench
+
+soak-real: $(STAMP) ## real servers killed, silenced and struck, REAL_TIMES each (hours)
+	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m tests.failover --minutes $(REAL_MINUTES)
+	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m pytest $(wildcard tests/failover/test_strikes.py tests/kube/test_matrix.py)
 
 sbom: $(STAMP) ## what the image is made of, as CycloneDX: dist/batchkeeper.cdx.json
 	@mkdir -p dist

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tests.failover.wire import HANDSHAKE, HEARTBEAT, Document, Key, Message
+from tests.failover.wire import HANDSHAKE, HEARTBEAT, NO_COLLECTION, Document, Key, Message
 
 UNASKED = frozenset({"killCursors", "endSessions"})
 """What a driver sends when it lets go of something: it need not come."""
+STREAM: Key = ("aggregate", NO_COLLECTION)
+"""A change stream is opened."""
 APART, APART_OF_A_KIND = 0.25, 1.0
 """Seconds between two strikes at least."""
 
@@ -121,10 +123,12 @@ class Volley:
             self.left[key] = self.dice.sample(fates, len(fates))
         now = time.monotonic()
         rested = now - self._last > APART and now - self._last_of.get(key, 0.0) > APART_OF_A_KIND
-        if not self.left[key] or not rested:
+        # A stream is opened only when the one before it has broken: it does, as often as is needed.
+        broken_again = key[0] == "getMore" and self.left.get(STREAM)
+        if not rested or not (self.left[key] or broken_again):
             return None
         self._last = self._last_of[key] = now
-        fate = self.left[key].pop()
+        fate = self.left[key].pop() if self.left[key] else self.fates[0]
         self.struck.add((key, fate))
         return fate
 
