@@ -43,6 +43,8 @@ class Logs:
         Raises ``Unavailable`` when the API server can't be asked, and for a while when the kubelet can't or
         we have no right to.
         """
+        if max_bytes <= 0:
+            return ""
         try:
             pod = job.pod or await self._newest(job)
             log = await self._read(job, pod, max_bytes) if pod else b""

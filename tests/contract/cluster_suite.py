@@ -263,6 +263,7 @@ class ClusterSuite:
         shown = await world.finished(job)
         assert await world.cluster.log_tail(shown, 1000) == "first\nlast\n"
         assert await world.cluster.log_tail(shown, 5) == "last\n"
+        assert await world.cluster.log_tail(shown, 0) == ""
 
     # -- expiry
 

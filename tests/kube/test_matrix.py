@@ -240,6 +240,8 @@ def test_every_request_meets_every_fault(life: Life, turn: int, capsys: pytest.C
     newest = {job["task_id"]: job["status"] for job in place.jobs("scan")}
     assert newest == {task: ENDS[task.rstrip("0123456789")] for task in TASKS}
     assert set(starts(place.history()).values()) == {1}
+    attempts = Counter(job["task_id"] for job in place.jobs("scan"))
+    assert attempts == {task: 2 if task.startswith(("again", "wrong")) else 1 for task in TASKS}
     labels = ("batch", "status", "verdict")
     ended = Counter((name, job["status"], job["verdict"]) for name in life.names for job in place.jobs(name))
     assert figures(life.daemons, "batchkeeper_jobs_finished_total", *labels) == ended
