@@ -9,6 +9,8 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
+import aiohttp
+
 from tests.bench.beside_retry import retries
 from tests.bench.beside_systems import batchkeeper, indexed, pod_watch, script
 from tests.bench.beside_work import GWAS, HARD, HEADER, Done, Work, many
@@ -17,6 +19,8 @@ from tests.bench.kueue import kueue, running
 from tests.bench.place import Place
 
 System = Callable[[Place, Work], Awaitable[Done]]
+PATIENCE = 3600.0
+"""Seconds after which a system that makes no progress is left out."""
 SCRIPTED = 30
 """Jobs that the script's logic is watched for: its pace does not change."""
 
@@ -35,12 +39,17 @@ async def beside(place: Place) -> Grid:
         )
         work = many(place.full)
         rows += [await _told(system(place, work)) for system in (batchkeeper, indexed, *queues)]
-    return Grid(HEADER, [*rows, *await retries(place)])
+    return Grid(HEADER, [*filter(None, rows), *await retries(place)])
 
 
 async def _told(doing: Awaitable[Done]) -> tuple[str, ...]:
-    """Its row, and said at once: a run that is cut short has told what it knew."""
-    row = (await doing).row()
+    """Its row, and said at once: a run that is cut short has told what it knew. Empty: it came to no end."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            row = (await doing).row()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        _say(f"a row is left out: {error!r}")
+        return ()
     _say(" | ".join(row))
     return row
 

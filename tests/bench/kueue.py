@@ -58,8 +58,7 @@ def running(place: Place) -> Iterator[str]:
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
         )
         try:
-            wait_for("Kueue is ready", lambda: _ready(process, health, folder / "log"), 120)
-            yield ""
+            yield _why_not_ready(process, health, folder / "log")
         finally:
             process.kill()
             process.wait()
@@ -106,6 +105,14 @@ def _config(plane: ControlPlane, folder: Path, health: int) -> Path:
     file = folder / "config.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
     return file
+
+
+def _why_not_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> str:
+    try:
+        wait_for("Kueue is ready", lambda: _ready(process, port, log), 120)
+    except AssertionError as reason:
+        return str(reason)
+    return ""
 
 
 def _ready(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
