@@ -90,7 +90,10 @@ class SpecPass:
                     taken += 1
             except Unavailable as error:
                 engine.journal.trouble("spec", error, spec=key)
-        await self._forget_deleted()
+        try:
+            await self._forget_deleted()
+        except Unavailable as error:
+            engine.journal.trouble("spec", error)
         refused = len(self._refused) + sum(len(peer.refused) for peer in self.peers)
         engine.journal.gauge("quarantined_specs", refused)
         return taken

@@ -11,6 +11,7 @@ from controller.core.view import View
 from controller.ports import SpecFile
 from controller.spec_pass import Reading, SpecPass
 from tests.fakes.memory_source import MemorySource
+from tests.simulation.faults import Fault
 from tests.simulation.people import spec_of
 from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
@@ -146,5 +147,24 @@ def test_the_gauge_counts_what_is_refused_anywhere(monkeypatch: pytest.MonkeyPat
         stores.bucket.remove(f"{BUCKET}a.yaml")
         await stores.scan()
         assert seen["quarantined_specs"] == 1
+
+    perform(trace)
+
+
+@pytest.mark.parametrize("fault", [Fault.FAILED, Fault.REPLY_LOST])
+def test_a_refused_spec_goes_while_the_records_are_away(fault: Fault) -> None:
+    """That it is refused no more is written by a later scan; what is to be taken in is not held up by it."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.folder.drop("a.yaml", b"x")
+        await stores.scan()
+        assert set(await stage.world.store.quarantine()) == {"a.yaml"}
+        stores.folder.remove("a.yaml")
+        stage.script.lines.append(("set_quarantine", fault))
+        await stores.over_folder.scan()
+        await stores.scan()
+        assert not await stage.world.store.quarantine()
 
     perform(trace)
