@@ -99,7 +99,7 @@ class Dice:
 
     def _leader(self) -> int:
         """The epoch of a decision: mostly the newest."""
-        return self._newest - 1 if self._bad(0.08) else self._newest
+        return self._newest - 1 if self._bad(0.2) else self._newest
 
     def _slot(self) -> int:
         return self._dice.randint(0, 19)
