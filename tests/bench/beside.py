@@ -19,8 +19,8 @@ from tests.bench.kueue import kueue, running
 from tests.bench.place import Place
 
 System = Callable[[Place, Work], Awaitable[Done]]
-PATIENCE = 3600.0
-"""Seconds after which a system that makes no progress is left out."""
+PATIENCE, LONG_PATIENCE = 600.0, 7200.0
+"""Seconds after which a system that has come to no end is left out; the second of a whole run's."""
 SCRIPTED = 30
 """Jobs that the script's logic is watched for: its pace does not change."""
 
@@ -38,14 +38,15 @@ async def beside(place: Place) -> Grid:
             *(_told(system(place, HARD)) for system in (batchkeeper, script, indexed, *queues)),
         )
         work = many(place.full)
-        rows += [await _told(system(place, work)) for system in (batchkeeper, indexed, *queues)]
+        patience = LONG_PATIENCE if place.full else PATIENCE
+        rows += [await _told(system(place, work), patience) for system in (batchkeeper, indexed, *queues)]
     return Grid(HEADER, [*filter(None, rows), *await retries(place)])
 
 
-async def _told(doing: Awaitable[Done]) -> tuple[str, ...]:
+async def _told(doing: Awaitable[Done], patience: float = PATIENCE) -> tuple[str, ...]:
     """Its row, and said at once: a run that is cut short has told what it knew. Empty: it came to no end."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             row = (await doing).row()
     except (aiohttp.ClientError, TimeoutError) as error:
         _say(f"a row is left out: {error!r}")
