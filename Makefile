@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n 2
 REAL_TIMES ?= 100
 REAL_MINUTES ?= 600
 
-.PHONY: help setup run test lint format bench soak-real sbom lock clean
+.PHONY: help setup run test soak lint format bench soak-real sbom lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,11 @@ lint: $(STAMP) ## ruff, formatting, strict types
 format: $(STAMP) ## put the code into its format
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
+
+SEEDS   ?= 2000:
+MINUTES ?= 60
+soak: $(STAMP) ## simulated schedules on all cores for MINUTES (60) from SEEDS (2000:) on; what goes wrong is shrunk and told
+	$(BIN)/python -m tests.simulation --jobs 0 --seeds $(SEEDS) --minutes $(MINUTES)
 
 bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more than ten minutes, the rows on a cluster among them)
 	$(BIN)/python -m tests.bench

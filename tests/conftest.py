@@ -49,6 +49,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Togethe
     return Together(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many simulated schedules were played, and how fast."""
+    told = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]
+    schedules = [(one["schedules"], one["cpu_seconds"]) for one in told if "schedules" in one]
+    if schedules:
+        played, seconds = (sum(figures) for figures in zip(*schedules, strict=True))
+        rate = f"{played / seconds:.1f} a second of CPU"
+        terminalreporter.write_line(f"{played} simulated schedules kept every invariant: {rate}")
+
+
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
     """The address of a real server: ``MONGODB_URI``, else a mongod of this worker's own, in memory."""

@@ -166,7 +166,14 @@ class Machine:
         thing.started = self._instant
         self._note(START, thing)
         if thing.script.runs is not None:
-            self._at(self._instant + thing.script.runs, self._when_same(thing, self._end))
+            over = self._instant + thing.script.runs
+            if thing.script.lingers:
+                self._at(over, self._when_same(thing, self._conclude))
+            self._at(over + thing.script.lingers, self._when_same(thing, self._end))
+
+    def _conclude(self, thing: Thing) -> None:
+        thing.concluded = self._instant
+        self._tell(thing)
 
     def _end(self, thing: Thing) -> None:
         if thing.ended is not None:

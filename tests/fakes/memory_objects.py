@@ -30,6 +30,8 @@ class End:
     events: tuple[str, ...] = ()
     waiting: str = ""
     """The container's waiting reason: ContainerCreating, ImagePullBackOff …"""
+    lingers: float = 0.0
+    """Seconds for which its pod runs on after the object has said that it is finished."""
     log: str = ""
     image_digest: str = ""
 
@@ -52,6 +54,8 @@ class Thing:
     tombstone: bool = False
     node: str = ""
     started: float | None = None
+    concluded: float | None = None
+    """Since when the object says that it is finished, where its pod lingers."""
     ended: float | None = None
     deleting: bool = False
     ttl: float | None = None
@@ -100,8 +104,8 @@ def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
 
 def _shown(thing: Thing, wall: Callable[[float], datetime], labels: Mapping[str, Any]) -> ClusterJob:
     script = thing.script
-    finished = thing.tombstone or thing.ended is not None
-    over = finished and not thing.tombstone
+    over = thing.ended is not None and not thing.tombstone
+    finished = thing.tombstone or thing.ended is not None or thing.concluded is not None
     waiting = "" if thing.started is not None or finished else script.waiting
     scheduled = () if thing.tombstone else ("PodScheduled",)
     return ClusterJob(

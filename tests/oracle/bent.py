@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.core.model import Foreign, Origin, Result, Status, Stop, TerminatedCode, Verdict
 from tests.oracle.bent_adoption import BENT_ADOPTIONS
+from tests.oracle.bent_sharing import BENT_SHARES
 from tests.oracle.histories import CANCEL, Tale
 from tests.oracle.history import Deed, Side
 from tests.oracle.invariants import Invariant
@@ -369,4 +370,5 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (judged_blindly, Invariant.OUTAGE),
     (created_blindly, Invariant.OUTAGE),
     *BENT_ADOPTIONS,
+    *BENT_SHARES,
 )

@@ -30,6 +30,7 @@ class Invariant(StrEnum):
     FORBIDDEN = "3-retry-forbidden"
     TOGGLE = "4-toggle-before-lists"
     LIFECYCLE = "4-lifecycle-incomplete"
+    ONCE = "4-request-answered-twice"
     TABLE = "5-not-in-the-table"
     IMMUTABLE = "5-end-changed"
     TRUTH = "5-end-is-not-the-truth"

@@ -128,11 +128,26 @@ def _by_the_leader(
     since = state.out.get(Side.CLUSTER)
     if since is not None and at - since > facts.list_age + facts.patience:
         yield Invariant.OUTAGE, f"{names} took places {at - since} into an outage of the cluster"
-    if facts.total is not None:
-        others = sum(len(gate.holders) for gate in state.gates.values() if gate.batch_id != after.batch_id)
-        if others + len(after.holders) > facts.total:
-            n = others + len(after.holders)
-            yield Invariant.PLACES, f"{names} started: {n} in all batches, the limit is {facts.total}"
+    yield from _shared(state, after, names)
+
+
+def _shared(state: State, after: Gate, names: Sequence[str]) -> Iterator[Broken]:
+    """The operator's limits over several batches: all places, those of a namespace, those of a user."""
+    facts, mine = state.facts, state.parents[after.batch_id].batch
+    places = [(after.batch_id, len(after.holders))]
+    places += [(other, len(gate.holders)) for other, gate in state.gates.items() if other != after.batch_id]
+    held = [(state.parents[other].batch, n) for other, n in places]
+    for what, limit, n in (
+        ("in all batches", facts.total, sum(n for _, n in held)),
+        (
+            f"in namespace {mine.namespace}",
+            facts.per_namespace,
+            sum(n for batch, n in held if batch.namespace == mine.namespace),
+        ),
+        (f"of {mine.user}", facts.per_user, sum(n for batch, n in held if batch.user == mine.user)),
+    ):
+        if limit is not None and n > limit:
+            yield Invariant.PLACES, f"{names} started: {n} {what}, the limit is {limit}"
 
 
 def _dropped(state: State, before: Gate, after: Gate) -> Iterator[Broken]:

@@ -38,6 +38,8 @@ def _inserted(state: State, child: Attempt, entry: Written) -> Iterator[Broken]:
         yield Invariant.ORDER, f"{child.name} was recorded while {newest.name} is {newest.status}"
     if any(attempt.status is Status.COMPLETED for attempt in chain):
         yield Invariant.COMPLETED_AGAIN, f"{child.name} retries a task that completed"
+    if child.request_id and any(attempt.request_id == child.request_id for attempt in chain):
+        yield Invariant.ONCE, f"{child.name} is another retry of its task for request {child.request_id!r}"
     if child.origin is Origin.AUTO:
         yield from _automatic(state, chain, child, entry)
 

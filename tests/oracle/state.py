@@ -58,7 +58,9 @@ class Facts:
     silence: timedelta = timedelta(seconds=30)
     """An outage longer than this is time in which nobody looked: it counts for no reaper (R10)."""
     total: int | None = None
-    """The operator's limit over all batches."""
+    per_namespace: int | None = None
+    per_user: int | None = None
+    """The operator's limits over several batches: on places in all, of a namespace, of a user."""
 
     def budget(self, batch: str, verdict: Verdict) -> Budget | None:
         """The budget of a verdict in a batch; None: automation never retries it."""

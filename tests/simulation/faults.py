@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from controller.core.sight import Live, Observation
-from controller.ports import NewJob, Unavailable
+from controller.ports import NewJob, Rejected, Unavailable
 from tests.simulation.process import Process, hearing
 
 if TYPE_CHECKING:
@@ -36,6 +36,14 @@ class Fault(StrEnum):
     PAUSE_BEFORE = "pause-before"
     PAUSE_AFTER = "pause-after"
     """The whole process stands still, between the decision and the write, or after it."""
+    TIMEOUT = "timed-out"
+    """Applied or not, no answer comes, and the caller is told ``Unavailable`` after a long while."""
+    THROTTLED = "throttled"
+    """429 with Retry-After: not applied, and this process asks the cluster nothing for so long."""
+    CONFLICT = "conflict"
+    """A create met a conflict that is over, or a quota: refused for now."""
+    DELAYED = "delayed"
+    """A delete is acknowledged, and takes effect much later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,9 @@ class Faults:
         return True
 
 
+QUIET_PATIENCE = 5.0
+"""Seconds for which a call waits for its turn after a 429."""
+_TOO_MANY = 429
 DAWDLES = 0.2
 """The share of answers that take their time as well, so that others get in between."""
 _LANDS_LATER = frozenset({"create", "bury", "delete"})
@@ -110,6 +121,12 @@ def _fits(fault: Fault, process: Process, side: str, name: str) -> bool:
             return side == "cluster" and name in _LANDS_LATER
         case Fault.STALE:
             return name in _LISTS
+        case Fault.THROTTLED:
+            return side == "cluster"
+        case Fault.CONFLICT:
+            return name == "create"
+        case Fault.DELAYED:
+            return name == "delete"
         case Fault.PAUSE_BEFORE | Fault.PAUSE_AFTER:
             return process.name.startswith("replica")
         case _:
@@ -129,6 +146,7 @@ class Faulty:
         self._side = side
         self._target = target
         self._last: dict[str, Observation] = {}
+        self._quiet_until = 0.0
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._target, name)
@@ -145,12 +163,16 @@ class Faulty:
         return call
 
     def changes(self) -> Any:
-        """The cluster's hints, some lost, some twice."""
+        """The cluster's hints: some lost, some twice, some after later ones."""
         return hearing(self._process, self._target.changes(), self._spoil)
 
-    def requests(self) -> Any:
-        """The store's hints, some lost, some twice."""
-        return hearing(self._process, self._target.requests(), self._spoil)
+    async def requests(self) -> AsyncIterator[str]:
+        """The store's hints, some lost, some twice; they break off with a failover."""
+        term = self._world.primary.term
+        async for hint in hearing(self._process, self._target.requests(), self._spoil):
+            if self._world.primary.term != term:
+                raise Unavailable("the stream broke off in a failover")
+            yield hint
 
     def _spoil(self) -> int:
         return self._world.spoil()
@@ -163,9 +185,14 @@ class Faulty:
         await process.loop.nap(world.delay(process))
         if process.dead or process.paused_until:
             await process.breathe()
+        if self._quiet_until > asked:
+            await self._keep_quiet()
+        if world.primary.term and self._side == "store" and await world.primary.reach(process, asked):
+            await world.apply(process, self._side, name, bound, args, more)
+            raise Unavailable(f"the reply of {self._side}.{name} was lost with the primary")
         fault = world.faults.draw(process, self._side, name)
-        if fault is not None:
-            await self._before(fault, name, args)
+        if fault is not None and await self._before(fault, name, args):
+            return None
         world.reach(self._side)
         answer = await world.apply(process, self._side, name, bound, args, more)
         if name == "observe":
@@ -179,7 +206,16 @@ class Faulty:
             await process.breathe()
         return answer
 
-    async def _before(self, fault: Fault, name: str, args: tuple[Any, ...]) -> None:
+    async def _keep_quiet(self) -> None:
+        """Until the cluster may be asked again, unless that takes too long."""
+        process = self._process
+        silence = self._quiet_until - process.loop.elapsed
+        if silence > QUIET_PATIENCE:
+            raise Unavailable(f"asked to be left alone for another {silence:.0f} s")
+        await process.sleep(max(0.0, silence))
+
+    async def _before(self, fault: Fault, name: str, args: tuple[Any, ...]) -> bool:
+        """What happens before a call takes effect; True: it was acknowledged, and takes effect later."""
         process, faults = self._process, self._world.faults
         match fault:
             case Fault.CRASH_BEFORE:
@@ -195,8 +231,26 @@ class Faulty:
                 await asyncio.sleep(faults.rng.uniform(0, 2))
                 await process.breathe()
                 raise Unavailable(f"{self._side}.{name} has no answer")
+            case Fault.DELAYED:
+                self._world.reach(self._side)
+                self._land_later(name, args, faults.rng.uniform(5, faults.late))
+                return True
+            case Fault.TIMEOUT if faults.rng.random() < 0.5:
+                await self._wait_in_vain(name)
+            case Fault.THROTTLED:
+                self._quiet_until = process.loop.elapsed + faults.rng.uniform(1, 15)
+                raise Unavailable(f"{self._side}.{name}: 429, too many requests")
+            case Fault.CONFLICT:
+                self._world.reach(self._side)
+                raise Rejected(f"{self._side}.{name} met a conflict that is over", _TOO_MANY)
             case _:
                 pass
+        return False
+
+    async def _wait_in_vain(self, name: str) -> None:
+        await self._process.loop.nap(self._world.faults.rng.uniform(5, 30))
+        await self._process.breathe()
+        raise Unavailable(f"{self._side}.{name}: no answer in time")
 
     def _land_later(self, name: str, args: tuple[Any, ...], delay: float) -> None:
         cluster = self._world.cluster
@@ -222,6 +276,8 @@ class Faulty:
             case Fault.SLOW:
                 await asyncio.sleep(faults.rng.uniform(0.5, faults.slow))
                 await process.breathe()
+            case Fault.TIMEOUT:
+                await self._wait_in_vain(name)
             case Fault.REPLY_LOST:
                 raise Unavailable(f"the reply of {self._side}.{name} was lost")
             case _:

@@ -8,7 +8,7 @@ from controller.adopting import ask_to_adopt
 from controller.ports import BatchkeeperError
 from controller.requests import Caller, People
 from tests.fakes.memory_objects import End
-from tests.simulation.people import NAMESPACE, OWNER
+from tests.simulation.people import OWNER
 from tests.simulation.process import Process
 from tests.simulation.scenario import BatchPlan
 from tests.simulation.world import World
@@ -44,16 +44,16 @@ class Leftovers:
         names = [f"{plan.name}-t{number}" for number in range(plan.tasks)]
         names += [f"{plan.name}-t0-test", f"{plan.name}-older"]
         for name in self.rng.sample(names, self.rng.randint(1, len(names))):
-            self._add(name, active=self.rng.random() < 0.5)
+            self._add(plan.namespace, name, active=self.rng.random() < 0.5)
 
-    def _add(self, name: str, *, active: bool) -> None:
+    def _add(self, namespace: str, name: str, *, active: bool) -> None:
         end = self.rng.choice(_ENDS)
         script = End(
             self.rng.uniform(0, 40), self.rng.uniform(1, 150), end.exit_code, pod_reason=end.pod_reason
         )
         kind = self.rng.choice(_KINDS)
-        if all(taken != name for _, taken, _ in self.world.objects()):
-            self.world.cluster.add_foreign(NAMESPACE, name, kind=kind, active=active, end=script)
+        if all((space, taken) != (namespace, name) for space, taken, _ in self.world.objects()):
+            self.world.cluster.add_foreign(namespace, name, kind=kind, active=active, end=script)
 
     async def _orders(self) -> None:
         """Whoever knows orders it, of each batch, more than once, at any time."""
@@ -61,7 +61,7 @@ class Leftovers:
             await self.process.sleep(self.rng.uniform(1, 40))
             try:
                 for batch in await self.people.store.batches(closed=False):
-                    await ask_to_adopt(self.people, Caller(OWNER), batch)
+                    await ask_to_adopt(self.people, Caller(OWNER, admin=True), batch)
             except BatchkeeperError:
                 continue
 
@@ -70,9 +70,9 @@ class Leftovers:
         hands = self.world.scenario.hands
         for _ in range(self.rng.randint(0, hands)):
             await self.process.sleep(self.rng.uniform(1, 240 / hands))
-            theirs = [name for _, name, job in self.world.objects() if not job]
+            theirs = [(space, name) for space, name, job in self.world.objects() if not job]
             if theirs and not self.world.faults.healed:
-                name = self.rng.choice(theirs)
-                self.world.cluster.remove_foreign(NAMESPACE, name)
+                namespace, name = self.rng.choice(theirs)
+                self.world.cluster.remove_foreign(namespace, name)
                 if self.rng.random() < 0.5:
-                    self._add(name, active=True)
+                    self._add(namespace, name, active=True)

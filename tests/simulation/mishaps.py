@@ -20,7 +20,8 @@ class Mishaps:
         self.world = world
         self.replicas = replicas
         self.rng = random.Random(f"{world.scenario.seed} mishaps")
-        self._foreign: list[str] = []
+        self._foreign: list[tuple[str, str]] = []
+        """Namespace and name."""
         self._doings: list[asyncio.Task[None]] = []
 
     async def strike(self) -> None:
@@ -29,9 +30,9 @@ class Mishaps:
         instants = sorted(self.rng.uniform(3, scenario.duration) for _ in range(scenario.mishaps))
         for instant in instants:
             await asyncio.sleep(max(0.0, instant - self.world.loop.time()))
-            kind = self.rng.choice(sorted(scenario.mishap_kinds or _KINDS))
+            kind = self.rng.choice(sorted(scenario.mishap_kinds or KINDS))
             if self.world.faults.note(kind, "the world"):
-                self._doings.append(asyncio.ensure_future(_KINDS[kind](self)))
+                self._doings.append(asyncio.ensure_future(KINDS[kind](self)))
 
     def heal(self) -> None:
         """Undo everything that has not undone itself."""
@@ -39,8 +40,8 @@ class Mishaps:
             doing.cancel()
         for side in sorted(self.world.out):
             self.world.set_weather(side, out=False)
-        for name in list(self._foreign):
-            self._remove_foreign(name)
+        for place in list(self._foreign):
+            self._remove_foreign(place)
         for replica in self.replicas:
             replica.skew = replica.process.skew = 0.0
             replica.process.paused_until = 0.0
@@ -75,45 +76,48 @@ class Mishaps:
     async def replaced(self) -> None:
         """A third party deletes an object of ours, and somebody else's takes its name at once."""
         active = [job for job in self.world.records() if job.status.active]
-        taken = {name for _, name, job in self.world.objects() if job}
-        names = [job.name for job in active if job.name in taken]
-        if names:
-            name = self.rng.choice(names)
-            self.world.recorder.deleted_by_hand(NAMESPACE, name)
-            self.world.cluster.delete_by_hand(NAMESPACE, name)
-            self.world.cluster.add_foreign(NAMESPACE, name)
-            self._foreign.append(name)
-            await asyncio.sleep(self.rng.uniform(20, 60))
-            self._remove_foreign(name)
+        taken = {(space, name) for space, name, job in self.world.objects() if job}
+        places = [(job.namespace, job.name) for job in active if (job.namespace, job.name) in taken]
+        if places:
+            place = self.rng.choice(places)
+            self.world.recorder.deleted_by_hand(*place)
+            self.world.cluster.delete_by_hand(*place)
+            await self._others_take(place, self.rng.uniform(20, 60))
 
     async def foreign(self) -> None:
         """Others start objects under a batch's prefix, and end them."""
-        names = [batch.name for batch in await self._batches()]
+        prefixes = [(batch.namespace, batch.name) for batch in await self._batches()]
         for _ in range(self.rng.randint(1, 3)):
-            name = f"{self.rng.choice(names or ['scan'])}-other{self.rng.randint(0, 4)}"
-            if all(taken != name for _, taken, _ in self.world.objects()):
-                self.world.cluster.add_foreign(NAMESPACE, name)
-                self._foreign.append(name)
+            space, prefix = self.rng.choice(prefixes or [(NAMESPACE, "scan")])
+            place = (space, f"{prefix}-other{self.rng.randint(0, 4)}")
+            if place not in self._taken():
+                self.world.cluster.add_foreign(*place)
+                self._foreign.append(place)
         await asyncio.sleep(self.rng.uniform(1, 90))
         while self._foreign and self.rng.random() < 0.8:
             self._remove_foreign(self.rng.choice(self._foreign))
 
     async def squatter(self) -> None:
         """Somebody else takes the name of a job that has not started yet, for a while."""
-        taken = {name for _, name, _ in self.world.objects()}
-        free = [job.name for job in self.world.records() if job.status == "waiting" and job.name not in taken]
-        if free:
-            name = self.rng.choice(free)
-            self.world.cluster.add_foreign(NAMESPACE, name)
-            self._foreign.append(name)
-            await asyncio.sleep(self.rng.uniform(1, 60))
-            self._remove_foreign(name)
+        waiting = [(job.namespace, job.name) for job in self.world.records() if job.status == "waiting"]
+        taken = self._taken()
+        if free := [place for place in waiting if place not in taken]:
+            await self._others_take(self.rng.choice(free), self.rng.uniform(1, 60))
 
-    def _remove_foreign(self, name: str) -> None:
-        if name in self._foreign:
-            self._foreign.remove(name)
-            if any(taken == name and not job for _, taken, job in self.world.objects()):
-                self.world.cluster.remove_foreign(NAMESPACE, name)
+    async def _others_take(self, place: tuple[str, str], seconds: float) -> None:
+        self.world.cluster.add_foreign(*place)
+        self._foreign.append(place)
+        await asyncio.sleep(seconds)
+        self._remove_foreign(place)
+
+    def _taken(self) -> set[tuple[str, str]]:
+        return {(space, name) for space, name, _ in self.world.objects()}
+
+    def _remove_foreign(self, place: tuple[str, str]) -> None:
+        if place in self._foreign:
+            self._foreign.remove(place)
+            if any((space, name) == place and not job for space, name, job in self.world.objects()):
+                self.world.cluster.remove_foreign(*place)
 
     async def node(self) -> None:
         """A node is lost; its jobs end as lost, later."""
@@ -141,7 +145,7 @@ class Mishaps:
         return sorted(await self.world.store.batches(), key=lambda batch: batch.name)
 
 
-_KINDS: dict[str, Callable[[Mishaps], Awaitable[None]]] = {
+KINDS: dict[str, Callable[[Mishaps], Awaitable[None]]] = {
     "outage of the store": Mishaps.outage_of_the_store,
     "outage of the cluster": Mishaps.outage_of_the_cluster,
     "hand": Mishaps.hand,

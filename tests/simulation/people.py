@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -23,27 +24,31 @@ NAMESPACE = "lab"
 OWNER = "local:alice"
 
 
-def spec_of(plan: BatchPlan, scenario: Scenario, most: int | None = None) -> BatchSpec:
+def spec_of(
+    plan: BatchPlan, scenario: Scenario, most: int | None = None, *, paused: bool = False
+) -> BatchSpec:
     """The spec as ``specfile`` would hand it out; ``most``: another maxConcurrent."""
     document: dict[str, Any] = {
         "name": plan.name,
+        "tasks": plan.tasks,
         "maxConcurrent": most or plan.max,
         "priority": plan.priority,
-        "paused": False,
+        "paused": paused,
         "retry": [dict(rule) for rule in plan.retry],
         "maxAutoRetries": 6,
     }
     return BatchSpec(
         name=plan.name,
-        namespace=NAMESPACE,
-        owner=OWNER,
+        namespace=plan.namespace,
+        owner=plan.owner,
         max_concurrent=most or plan.max,
         job=JobInput("image@sha256:1", start_deadline=timedelta(seconds=scenario.start_deadline)),
         tasks=tuple(Task(f"t{number}", number, {"TRAIT": str(number)}) for number in range(plan.tasks)),
         priority=plan.priority,
         retry=rules_of(document["retry"]),
+        paused=paused,
         document=document,
-        hash=f"{plan.name} {most or plan.max}",
+        hash=f"{plan.name} {plan.tasks} {document}",
     )
 
 
@@ -85,6 +90,27 @@ class Intake:
             await process.sleep(rng.uniform(5, 60))
             if rng.random() < 0.4 and not self.world.faults.healed:
                 await self._until_accepted(process, store, spec_of(plan, scenario, rng.randint(1, 6)))
+        for _ in range(scenario.edits):
+            await process.sleep(rng.uniform(1, 40))
+            if not self.world.faults.healed:
+                await self._edit(rng, store)
+
+    async def _edit(self, rng: random.Random, store: Any) -> None:
+        """One edit of one spec, as it comes: what may change, or other tasks, which are refused."""
+        plan = rng.choice(self.world.scenario.batches)
+        rules = tuple({**rule, "when": rng.choice(("now", "batch-end"))} for rule in plan.retry)
+        edited = replace(plan, priority=rng.randint(0, 9), retry=rules)
+        refused = rng.random() < 0.2
+        if refused:
+            edited = replace(edited, tasks=plan.tasks + rng.randint(1, 5))
+        paused = rng.random() < 0.3
+        if not self.world.faults.note("edits a spec", f"{plan.name}.yaml"):
+            return
+        spec = spec_of(edited, self.world.scenario, rng.randint(1, 6), paused=paused)
+        with contextlib.suppress(BatchkeeperError):
+            taken = await intake.accept(store, spec, source=f"{spec.name}.yaml")
+            if refused and taken.outcome is not intake.Outcome.REFUSED:
+                self.world.trouble.append(f"other tasks for {plan.name} were {taken.outcome}")
 
     async def _until_accepted(self, process: Process, store: Any, spec: BatchSpec) -> None:
         while True:
@@ -106,7 +132,7 @@ class Person:
         self.process = Process("person", world.loop, random.Random(f"{world.scenario.seed} person calls"))
         _, store = world.ports(self.process)
         self.people = People(store, self.process)
-        self.caller = Caller(OWNER)
+        self.caller = Caller(OWNER, admin=any(plan.owner != OWNER for plan in world.scenario.batches))
         if world.scenario.requests:
             self.process.spawn(self._run())
 
@@ -115,11 +141,11 @@ class Person:
         instants = sorted(self.rng.uniform(5, scenario.duration) for _ in range(scenario.requests))
         for instant in instants:
             await self.process.sleep(max(0.0, instant - self.process.monotonic()))
-            kind = self.rng.choice(sorted(_ASKS))
+            kind = self.rng.choice(sorted(ASKS))
             if not self.world.faults.note(f"asks: {kind}", "person"):
                 continue
             try:
-                await _ASKS[kind](self)
+                await ASKS[kind](self)
             except BatchkeeperError:
                 continue
 
@@ -176,7 +202,7 @@ class Person:
         await requests.unhalt(self.people, operator, what)
 
 
-_ASKS = {
+ASKS = {
     "retry": Person.retry,
     "retry-anything": Person.retry_anything,
     "hurry": Person.hurry,
@@ -191,7 +217,7 @@ _ASKS = {
 async def put_right(world: World) -> None:
     """After the storm: whatever people or the brake hold back is let go."""
     store, clock = world.store, world.clock
-    people, caller = People(store, clock), Caller(OWNER)
+    people, caller = People(store, clock), Caller(OWNER, admin=True)
     halts = await store.halts()
     for what in ("submissions", "retries"):
         if getattr(halts, what):

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.simulation.bulk import Bulk
 from tests.simulation.faults import Faults
 from tests.simulation.leftovers import Leftovers
 from tests.simulation.loop import VirtualLoop, run
@@ -19,6 +20,8 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.told import untold, wrongly_told
 from tests.simulation.world import World
 
+TOLD = 3
+"""Violations that a story tells whole: the first ones matter."""
 LOOK_EVERY = 20.0
 QUIET_WITHIN = 4 * 3600.0
 """Virtual seconds after the healing by which everything has come to its end."""
@@ -44,6 +47,8 @@ class Played:
     calls: int
     entries: int
     explained: int
+    small: str = ""
+    """What is left of the world, where it was shrunk."""
 
     @property
     def good(self) -> bool:
@@ -53,8 +58,12 @@ class Played:
     @property
     def story(self) -> str:
         """What went wrong, as text."""
-        again = f"again: python -m tests.simulation --seed {self.seed} --story"
-        return "\n".join((f"seed {self.seed} ({again})", *self.faults, *self.violations))
+        how = "--shrink" if self.small else "--story"
+        again = f"seed {self.seed} (again: python -m tests.simulation --seed {self.seed} {how})"
+        world = [f"in a world of {self.small}"] if self.small else []
+        more = len(self.violations) - TOLD
+        rest = [f"and {more} more: {sorted(set(self.invariants))}"] if more > 0 else []
+        return "\n".join((again, *world, *self.faults, *self.violations[:TOLD], *rest))
 
 
 def play(scenario: Scenario, *, tracing: bool = False, without: frozenset[int] = frozenset()) -> Played:
@@ -86,13 +95,16 @@ async def _storm_and_calm(world: World) -> None:
     person = Person(world)
     mishaps = Mishaps(world, replicas)
     leftovers = Leftovers(world)
-    guards = [
-        asyncio.ensure_future(watch) for watch in (*(r.watch_over() for r in replicas), intake.watch_over())
-    ]
-    storm = asyncio.ensure_future(mishaps.strike())
+    bulk = Bulk(world)
+    watches = (*(r.watch_over() for r in replicas), intake.watch_over())
+    guards = [asyncio.ensure_future(watch) for watch in watches]
+    storm = [asyncio.ensure_future(part) for part in (mishaps.strike(), world.primary.strike())]
+    storm.append(asyncio.ensure_future(bulk.watch_over()))
     await asyncio.sleep(world.scenario.duration)
-    storm.cancel()
+    for part in storm:
+        part.cancel()
     person.process.kill()
+    bulk.process.kill()
     leftovers.process.kill()
     world.faults.healed = True
     mishaps.heal()

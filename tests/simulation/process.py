@@ -150,8 +150,18 @@ async def hearing(
     stream: AsyncIterator[_T],
     spoil: Callable[[], int],
 ) -> AsyncIterator[_T]:
-    """A stream of hints as this process hears it: ``spoil`` says how often each one is heard."""
+    """A stream of hints as this process hears it: ``spoil`` says how often each one is heard.
+
+    One that is to be heard less than not at all is held back, and comes after the next one.
+    """
+    late: list[_T] = []
     async for hint in stream:
         await process.breathe()
-        for _ in range(spoil()):
+        times = spoil()
+        if times < 0:
+            late.append(hint)
+            continue
+        for _ in range(times):
             yield hint
+        while late and times:
+            yield late.pop()

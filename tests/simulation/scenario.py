@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from controller.core.model import Verdict
 from tests.oracle.state import Budget
@@ -25,6 +26,8 @@ class BatchPlan:
     """The same for the judge."""
     at: float = 0.0
     """When its spec is dropped, in seconds."""
+    namespace: str = "lab"
+    owner: str = "local:alice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Scenario:
     latency: float = 0.05
     rate: float = 0.0
     total: int | None = None
+    per_namespace: int | None = None
+    per_user: int | None = None
+    """The operator's limits over several batches."""
     hold: float = 600.0
     ttl: float = 120.0
     created_after: float = 120.0
@@ -54,6 +60,8 @@ class Scenario:
     rates: Mapping[Fault, float] = field(default_factory=dict)
     most_faults: int = 40
     hints_lost: float = 0.1
+    reordered: float = 0.0
+    """The share of hints that come after later ones."""
     skews: tuple[float, ...] = ()
     requests: int = 0
     """How many things people ask for."""
@@ -69,18 +77,88 @@ class Scenario:
     """Whether others have left objects under the batches' names."""
     hands: int = 3
     """How many of those are removed or replaced by hand, at most; the more, the faster one after another."""
+    failovers: int = 0
+    """How often the store's primary steps down."""
+    bulk: int = 0
+    """How many bulk retries a platform asks for."""
+    edits: int = 0
+    """How many edits of specs come beside those of maxConcurrent."""
+    lingering: float = 0.0
+    """The share of jobs whose object says finished while their pod still runs."""
     tells: bool = False
     """Whether people are told what happens."""
 
 
+BIG_EVERY = 50
+"""One schedule of so many is a big one."""
 LEFTOVERS = 0.25
 """The share of schedules in which others have left objects under the batches' names."""
+SELDOM = {Fault.LATE: 3.0, Fault.THROTTLED: 5.0, Fault.STALE: 5.0, Fault.CONFLICT: 5.0, Fault.DELAYED: 20.0}
+"""How much likelier faults are that few calls can meet."""
+_LATER = (Fault.TIMEOUT, Fault.THROTTLED, Fault.CONFLICT, Fault.DELAYED)
 _ENDS = {"ok": 10.0, "mount": 2.0, "config": 0.7, "oom": 0.7, "disrupted": 0.7}
 _ODD_ENDS = {"never-starts": 0.8, "killed": 0.4, "crash": 0.5, "no-pull": 0.4, "refused": 0.3, "lies": 0.3}
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+    """The scenario of a seed; every last one of fifty is big."""
+    if seed % BIG_EVERY == BIG_EVERY - 1:
+        return _with_more(_big(_drawn(seed)))
+    return _with_more(_drawn(seed))
+
+
+def _with_more(scenario: Scenario) -> Scenario:
+    """What came to the simulator later, each from a stream of its own: earlier seeds stay what they were."""
+    seed, batches = scenario.seed, scenario.batches
+    more: dict[str, Any] = {}
+    rng = random.Random(f"limits {seed}")
+    if len(batches) > 1 and rng.random() < 0.5:
+        space, owner = rng.choice(("lab", "other-lab")), rng.choice(("local:alice", "local:bob"))
+        more["batches"] = (*batches[:-1], replace(batches[-1], namespace=space, owner=owner))
+        more["per_namespace"] = rng.choice((None, 2, 5))
+        more["per_user"] = rng.choice((None, 2, 5))
+    rng = random.Random(f"failovers {seed}")
+    more["failovers"] = rng.choice((0, 0, 1, 2))
+    rng = random.Random(f"reordered {seed}")
+    more["reordered"] = rng.choice((0.0, 0.0, 0.1, 0.3))
+    rng = random.Random(f"bulk {seed}")
+    more["bulk"] = rng.choice((0, 0, 0, 1, 3))
+    rng = random.Random(f"edits {seed}")
+    more["edits"] = rng.choice((0, 0, 2, 5))
+    rng = random.Random(f"lingering {seed}")
+    more["lingering"] = rng.choice((0.0, 0.0, 0.2))
+    rng = random.Random(f"more rates {seed}")
+    rates = dict(scenario.rates)
+    for fault in _LATER:
+        if rng.random() < 0.5:
+            rates[fault] = rng.choice((0.002, 0.01))
+    more["rates"] = {fault: rate * SELDOM.get(fault, 1.0) for fault, rate in rates.items()}
+    return replace(scenario, **more)
+
+
+def _big(scenario: Scenario) -> Scenario:
+    """The same weather over hundreds of tasks: fewer faults, and everything goes faster."""
+    rng = random.Random(f"big {scenario.seed}")
+    tasks = int(50 * 10 ** rng.random())
+    batches = tuple(
+        replace(plan, tasks=max(1, tasks // len(scenario.batches)), max=rng.randint(10, 60))
+        for plan in scenario.batches
+    )
+    return replace(
+        scenario,
+        batches=batches,
+        most_faults=rng.randint(5, 30),
+        duration=rng.uniform(40, 100),
+        rates={fault: rate / 5 for fault, rate in scenario.rates.items()},
+        rate=0.0,
+        total=rng.choice((None, None, 40)),
+        longest_run=30.0,
+        explain_every=4999,
+        leftovers=False,
+    )
+
+
+def _drawn(seed: int) -> Scenario:
     rng = random.Random(f"scenario {seed}")
     replicas = rng.choice((1, 1, 2, 2, 3))
     pause = rng.uniform(20, 90)
@@ -153,5 +231,5 @@ def _rules(rng: random.Random) -> tuple[tuple[Mapping[str, object], ...], Mappin
 
 def _rates(rng: random.Random) -> Mapping[Fault, float]:
     """Some kinds of faults, each with its own chance per call."""
-    kinds = [fault for fault in Fault if rng.random() < 0.6]
+    kinds = [fault for fault in Fault if fault not in _LATER and rng.random() < 0.6]
     return {fault: rng.choice((0.002, 0.01, 0.03)) for fault in kinds}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from controller.ports import NewJob
 from tests.fakes.memory_objects import End
@@ -43,7 +44,10 @@ def _draw(scenario: Scenario, job: NewJob) -> tuple[str, random.Random]:
 def end_of(scenario: Scenario, job: NewJob) -> End:
     """The script of this attempt."""
     name, rng = _draw(scenario, job)
-    return ENDINGS[name](rng.choice((0.0, rng.uniform(0, 10))), rng.uniform(0.1, scenario.longest_run))
+    end = ENDINGS[name](rng.choice((0.0, rng.uniform(0, 10))), rng.uniform(0.1, scenario.longest_run))
+    if scenario.lingering and rng.random() < scenario.lingering:
+        return replace(end, lingers=rng.uniform(1, 60))
+    return end
 
 
 def refusal_of(scenario: Scenario, job: NewJob) -> str:

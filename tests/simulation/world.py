@@ -21,6 +21,7 @@ from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
 from tests.simulation.cluster import VirtualCluster
 from tests.simulation.explaining import Explainer, drive
+from tests.simulation.failover import Primary
 from tests.simulation.faults import Faults, Faulty
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import Process, TrueClock
@@ -69,7 +70,7 @@ def settings_of(scenario: Scenario) -> EngineSettings:
         life=life,
         interval=timedelta(seconds=scenario.interval),
         repair_after=timedelta(seconds=scenario.repair_after),
-        limits=Limits(total=scenario.total),
+        limits=Limits(scenario.total, scenario.per_namespace, scenario.per_user),
         rate=scenario.rate,
         burst=10,
         concurrency=4,
@@ -92,7 +93,9 @@ def facts_of(scenario: Scenario) -> Facts:
         list_age=timedelta(seconds=scenario.interval * 1.5),
         patience=timedelta(seconds=scenario.patience),
         silence=timedelta(seconds=scenario.interval * 2),
-        total=scenario.total if scenario.replicas == 1 or not scenario.split_brain else None,
+        total=scenario.total,
+        per_namespace=scenario.per_namespace,
+        per_user=scenario.per_user,
     )
 
 
@@ -112,6 +115,7 @@ class World:
     oracle: Oracle = field(init=False)
     recorder: Recorder = field(init=False)
     explainer: Explainer = field(init=False)
+    primary: Primary = field(init=False)
     lock: Lock = field(default_factory=Lock)
     out: set[Side] = field(default_factory=set)
     trouble: list[str] = field(default_factory=list)
@@ -121,7 +125,9 @@ class World:
         self.clock = TrueClock(self.loop)
         self.store = MemoryStore(self.clock, seed=1)
         # This is no new installation: before the first good pass ever no silence is known as one.
-        drive(self.store.note_good_pass(self.clock.now(), timedelta(), ["lab"]))
+        namespaces = sorted({batch.namespace for batch in self.scenario.batches})
+        drive(self.store.note_good_pass(self.clock.now(), timedelta(), namespaces))
+        self.primary = Primary(self)
         self.cluster = VirtualCluster(
             self.clock,
             lambda job: end_of(self.scenario, job),
@@ -152,11 +158,13 @@ class World:
         return SHORTEST + (self.scenario.latency - SHORTEST) * process.rng.random()
 
     def spoil(self) -> int:
-        """How often a hint is heard: mostly once."""
+        """How often a hint is heard: mostly once; -1: only after a later one."""
         if self.faults.healed:
             return 1
-        chance = self.rng.random()
-        return 0 if chance < self.scenario.hints_lost else 2 if chance > 0.97 else 1
+        chance, lost = self.rng.random(), self.scenario.hints_lost
+        if chance < lost:
+            return 0
+        return -1 if chance < lost + self.scenario.reordered else 2 if chance > 0.97 else 1
 
     def reach(self, side: str) -> None:
         """Raise ``Unavailable`` while this side is out of reach."""
