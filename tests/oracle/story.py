@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from controller.core.model import Attempt, Gate
 from tests.oracle.history import Entry, Happened, Parent, Weather, Written
 from tests.oracle.state import State
@@ -35,15 +38,16 @@ def told(state: State, key: str, what: str) -> tuple[str, ...]:
         key = f"{named[0].batch_id}/{named[0].task_id}" if named else ""
     keys = [key, key.partition("/")[0], ""] if "/" in key else [key, ""] if key else []
     entries = sorted((entry for one in keys for entry in state.stories[one]), key=lambda entry: entry.at)
-    return tuple(line(entry) for entry in entries)
+    names = {job.id: job.name for job in state.jobs.values()}
+    return tuple(line(entry, names) for entry in entries)
 
 
-def line(entry: Entry) -> str:
-    """One entry in one line."""
+def line(entry: Entry, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One entry in one line; ``names``: of attempts by id, where the reader wants no ids."""
     clock = entry.at.strftime("%H:%M:%S.%f")[:-3]
     match entry:
         case Written(_, after, writer):
-            return f"{clock} store   {_document(after)}" + (f" (by epoch {writer})" if writer else "")
+            return f"{clock} store   {_document(after, names)}" + (f" (by epoch {writer})" if writer else "")
         case Happened():
             by = " by us" if entry.ours else ""
             what = f" success={entry.success}" if entry.success is not None else ""
@@ -52,7 +56,7 @@ def line(entry: Entry) -> str:
             return f"{clock} weather the {entry.side} is {'out of reach' if entry.out else 'back'}"
 
 
-def _document(after: object) -> str:
+def _document(after: object, names: Mapping[str, str]) -> str:
     match after:
         case Attempt() as job:
             facts = {name: getattr(job, name) for name in _SHOWN}
@@ -61,7 +65,7 @@ def _document(after: object) -> str:
             )
             return f"{job.name} {text} tokens={[create.token for create in job.open_creates]} ({job.reason})"
         case Gate() as gate:
-            held = {holder.job: holder.slot for holder in gate.holders}
+            held = {names.get(holder.job, holder.job): holder.slot for holder in gate.holders}
             shut = f"paused={gate.paused} hold={gate.hold!r} cancel={bool(gate.cancel)} epoch={gate.epoch}"
             return f"gate max={gate.max} {shut} holders={held} foreign={[f.name for f in gate.foreign]}"
         case Parent(batch):

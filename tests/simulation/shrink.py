@@ -9,7 +9,7 @@ from typing import Any
 from tests.simulation.play import Played, play
 from tests.simulation.scenario import Scenario
 
-MOST = 400
+MOST = 200
 """Schedules that are played for it, at most."""
 _OFF: Mapping[str, Any] = {
     "bulk": 0,
