@@ -19,6 +19,7 @@ from controller.core.adoption import (
     adopted,
     adopting_sentence,
     bindings,
+    fitting,
     half_done,
     hold_sentence,
     places,
@@ -57,7 +58,7 @@ async def look_for_others(
     """
     found = await nobodys(engine, await engine.cluster.find(batch.namespace, f"{batch.name}-"))
     waiting = await _waiting_under(engine.store, batch, gate, found)
-    bound = bindings(waiting, found)
+    bound = fitting(gate, bindings(waiting, found))
     bound += half_done(gate, waiting, {one.job.id for one in bound})
     uids = {one.found.job.uid for one in bound} | {holder.uid for holder in gate.holders}
     others = tuple(

@@ -80,6 +80,19 @@ def _rank(one: Adoptable) -> tuple[bool, bool, datetime, str]:
     return one.job.active, one.job.succeeded is True, one.job.created_at or _NEVER, one.job.uid
 
 
+def fitting(gate: Gate, bound: Iterable[Binding]) -> tuple[Binding, ...]:
+    """Without active objects that came under a name since its place was given, before a crash.
+
+    A place is for the object that it names, or for one that had ended: whoever came later is foreign.
+    """
+    places = {holder.job: holder.uid for holder in gate.holders}
+    return tuple(
+        one
+        for one in bound
+        if not one.status.active or places.get(one.job.id, one.found.job.uid) == one.found.job.uid
+    )
+
+
 def half_done(gate: Gate, waiting: Iterable[Attempt], bound: Collection[str]) -> tuple[Binding, ...]:
     """Attempts that got their place and not their record before a crash, and whose object is not found now.
 

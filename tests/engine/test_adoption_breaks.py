@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from controller.core.model import Result, Status, Verdict
-from tests.engine.leftovers import NEVER_ENDS, adopt, leave, leftovers, still_theirs
+from tests.engine.leftovers import FAILS, NEVER_ENDS, adopt, leave, leftovers, still_theirs
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
@@ -89,6 +89,35 @@ def test_an_object_that_goes_between_its_place_and_its_record() -> None:
         await daemon.full_pass()
         await daemon.full_pass()
         assert stage.job("scan-t0").verdict is Verdict.LOST
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+@pytest.mark.parametrize(("was_active", "verdict"), [(True, Verdict.LOST), (False, Verdict.NAME_COLLISION)])
+def test_an_object_that_is_replaced_between_its_place_and_its_record(
+    *, was_active: bool, verdict: Verdict
+) -> None:
+    """A crash after the place was given, and another runs under the name since: it is not bound to it.
+
+    It was, while the gate counted it beside the place, or by another's uid (found by seed 424).
+    """
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        leave(stage, "scan-t0", NEVER_ENDS if was_active else FAILS, active=was_active)
+        await stage.drop(1, 2)
+        await daemon.full_pass()
+        await adopt(stage)
+        stage.script.lines.append(("change", Fault.FAILED))
+        await daemon.full_pass()
+        assert bool(stage.gate.holders[0].uid) is was_active
+        stage.world.cluster.remove_foreign("lab", "scan-t0")
+        other = leave(stage, "scan-t0", NEVER_ENDS)
+        await stage.passes(daemon, 60)
+        assert stage.job("scan-t0").verdict is verdict
+        assert [foreign.uid for foreign in stage.gate.foreign] == [other]
+        stage.world.cluster.remove_foreign("lab", "scan-t0")
         await stage.until_over(daemon)
 
     perform(trace)
