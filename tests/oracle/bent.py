@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.core.model import Foreign, Origin, Result, Status, Stop, TerminatedCode, Verdict
 from tests.oracle.bent_adoption import BENT_ADOPTIONS
+from tests.oracle.bent_batches import BENT_BATCHES
 from tests.oracle.bent_sharing import BENT_SHARES
 from tests.oracle.histories import CANCEL, Tale
 from tests.oracle.history import Deed, Side
@@ -371,4 +372,5 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (created_blindly, Invariant.OUTAGE),
     *BENT_ADOPTIONS,
     *BENT_SHARES,
+    *BENT_BATCHES,
 )

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from controller.core.model import Attempt, Gate
 from tests.oracle import story
-from tests.oracle.history import Entry, Happened, Weather, Written
+from tests.oracle.history import Entry, Happened, Parent, Weather, Written
 from tests.oracle.invariants import Broken, Violation
+from tests.oracle.rules_batch import judge_counted, judge_last, judge_leader, judge_parent, judge_truth
 from tests.oracle.rules_cluster import judge_deed
 from tests.oracle.rules_end import judge_end
 from tests.oracle.rules_gate import judge_gate
@@ -63,8 +64,14 @@ def _judge(state: State, entry: Entry) -> Iterator[Broken]:
         case Written(_, Attempt()):
             yield from judge_record(state, entry)
             yield from judge_retry(state, entry)
+            yield from judge_leader(state, entry)
+            yield from judge_last(state, entry)
+            yield from judge_truth(state, entry)
         case Written(_, Gate()):
             yield from judge_gate(state, entry)
+            yield from judge_counted(state, entry)
+        case Written(_, Parent()):
+            yield from judge_parent(state, entry)
         case Happened():
             yield from judge_deed(state, entry)
         case Written() | Weather():

@@ -8,6 +8,7 @@ from datetime import datetime
 from controller.core.model import Gate, Holder, Status
 from tests.oracle.history import Side, Written
 from tests.oracle.invariants import Broken, Invariant
+from tests.oracle.rules_batch import ghosts
 from tests.oracle.state import State
 
 ABOUT_OTHERS = ("looking", "adoption-needed", "adopting")
@@ -94,8 +95,8 @@ def _claimed(
 
 def _bounded(state: State, after: Gate, names: Sequence[str], at: datetime) -> Iterator[Broken]:
     """Invariant 1, counted thrice: by the gate, by the records, by the objects that are there."""
-    if after.free < 0:
-        n, m = len(after.holders), len(after.foreign)
+    n, m = len(after.holders), len(after.foreign)
+    if n + m > after.max:
         yield Invariant.PLACES, f"{names} started: {n} places and {m} foreign, max {after.max}"
     held = {holder.job for holder in after.holders}
     if outside := state.active[after.batch_id] - held:
@@ -105,7 +106,8 @@ def _bounded(state: State, after: Gate, names: Sequence[str], at: datetime) -> I
         )
     since = at - state.facts.list_age - state.facts.patience
     uids = after.counted
-    uncounted = [thing.name for thing in state.foreign(after.batch_id, since) if thing.uid not in uids]
+    things = (*state.foreign(after.batch_id, since), *ghosts(state, after.batch_id, since))
+    uncounted = [thing.name for thing in things if thing.uid not in uids]
     if uncounted and len(after.holders) + len(after.foreign) + len(uncounted) > after.max:
         yield Invariant.FOREIGN_COUNTED, f"{names} started beside {uncounted}, which nobody counted"
 

@@ -106,6 +106,12 @@ class State:
     parents: dict[str, Parent] = field(default_factory=dict)
     closed: dict[str, datetime] = field(default_factory=dict)
     """By batch id, of those that are over: since when."""
+    opened: dict[str, datetime] = field(default_factory=dict)
+    """By batch id, of those that are not: since when."""
+    reigns: dict[int, datetime] = field(default_factory=dict)
+    """By epoch: when its leader wrote first."""
+    active_since: dict[str, datetime] = field(default_factory=dict)
+    """By job id: when it became active."""
     halts: Halts = field(default_factory=Halts)
     halted: dict[str, datetime] = field(default_factory=dict)
     entered: dict[str, datetime] = field(default_factory=dict)
@@ -165,6 +171,13 @@ class State:
             if owners and max(owners, key=len) == mine.name:
                 yield thing
 
+    def open_names(self, namespace: str) -> Iterator[tuple[str, datetime]]:
+        """The names of the batches of a namespace that are not over, and since when they are not."""
+        for batch_id, since in self.opened.items():
+            batch = self.parents[batch_id].batch
+            if batch.namespace == namespace:
+                yield batch.name, since
+
     def taken_names(self, batch_id: str) -> list[str]:
         """Names of its waiting first attempts under which others had an object when its gate came in."""
         waiting = [job for job in self.jobs.values() if job.batch_id == batch_id and not job.attempt]
@@ -206,6 +219,8 @@ class State:
             self.outages.append((since, entry.at))
 
     def _write(self, entry: Written) -> None:
+        if entry.writer is not None:
+            self.reigns.setdefault(entry.writer, entry.at)
         match entry.after:
             case Attempt() as job:
                 self._record(job, entry.at)
@@ -218,8 +233,10 @@ class State:
                 self.parents[parent.batch.id] = parent
                 if parent.batch.status.closed:
                     self.closed.setdefault(parent.batch.id, entry.at)
+                    self.opened.pop(parent.batch.id, None)
                 else:
                     self.closed.pop(parent.batch.id, None)
+                    self.opened.setdefault(parent.batch.id, entry.at)
             case Halts() as halts:
                 self.halts = halts
                 for what in ("submissions", "retries"):
@@ -239,6 +256,7 @@ class State:
         self.jobs[job.id] = job
         if job.status.active:
             self.active[job.batch_id].add(job.id)
+            self.active_since.setdefault(job.id, at)
         else:
             self.active[job.batch_id].discard(job.id)
 

@@ -42,7 +42,7 @@ class Leftovers:
 
     def _leave(self, plan: BatchPlan) -> None:
         names = [f"{plan.name}-t{number}" for number in range(plan.tasks)]
-        names += [f"{plan.name}-t0-test", f"{plan.name}-older"]
+        names += [f"{plan.name}-t0-test", f"{plan.name}-older", f"re{plan.name}-t0"]
         for name in self.rng.sample(names, self.rng.randint(1, len(names))):
             self._add(plan.namespace, name, active=self.rng.random() < 0.5)
 

@@ -443,3 +443,15 @@ SITUATIONS: Sequence[Situation] = (
         wanted={"scan-t0": (ERROR, Verdict.MOUNT_FAILURE), "scan-t0-r1": DONE, "scan-t1": DONE},
     ),
 )
+
+BESIDE_A_GHOST = Situation(
+    "a ghost that runs for a minute",
+    tasks=3,
+    weather=creates(Fault.LATE),
+    ends={name: End(0.0, runs) for name, runs in (("scan-t0", 60.0), ("scan-t1", 30.0))},
+    late=80.0,
+    figures={"patience": 5.0},
+    others=(by_hand("scan-t0", OK),),
+    wanted={"scan-t0": DONE, "scan-t1": DONE, "scan-t2": DONE},
+)
+"""Somebody takes away what kept a name, and the late create lands: nothing starts beside it uncounted."""

@@ -1,0 +1,101 @@
+"""Histories of a whole batch, of a new leader and of an untrue end that break an invariant each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from controller.core.model import BatchStatus, Foreign, Result, Status, TerminatedCode, Verdict, When
+from tests.oracle.histories import CANCEL, Tale, batch
+from tests.oracle.history import Deed, Parent
+from tests.oracle.invariants import Invariant
+
+
+def closed_while_one_waits(tale: Tale) -> None:
+    """The batch is finished, and a task of it has waited since the beginning."""
+    tale.begin("a", "c")
+    tale.run("a")
+    tale.end("a")
+    tale.pass_time(60)
+    over = replace(tale.parent.batch, status=BatchStatus.FINISHED, result=Result.PARTIAL)
+    tale.write(Parent(over, tale.parent.child_jobs))
+
+
+def counted_under_another_prefix(tale: Tale) -> None:
+    """What runs under a longer open prefix is counted here."""
+    tale.begin("a")
+    tale.write(Parent(replace(batch(), id="c", name="scan-iron")))
+    tale.pass_time(300)
+    tale.foreign(Deed.CREATED, "scan-iron-x")
+    tale.regate(foreign=(Foreign("f", "scan-iron-x", "Job"),))
+
+
+def counted_under_no_prefix(tale: Tale) -> None:
+    """A name that only has the batch's in it is counted."""
+    tale.begin("a")
+    tale.foreign(Deed.CREATED, "rescan-x")
+    tale.regate(foreign=(Foreign("f", "rescan-x", "Job"),))
+
+
+def started_beside_a_ghost(tale: Tale) -> None:
+    """A job starts beside one whose record has ended, which lives and which nobody counts."""
+    tale.begin("a", "c")
+    tale.regate(max=1)
+    tale.run("a")
+    tale.end("a")
+    tale.happen(Deed.DELETE, "a", "u")
+    tale.happen(Deed.GONE, "a", "u")
+    tale.happen(Deed.CREATED, "a", "v")
+    tale.pass_time(300)
+    tale.claim("c")
+
+
+def moved_unstamped(tale: Tale) -> None:
+    """A new leader moves a record that was active before it led, and that it has not stamped."""
+    tale.begin("a")
+    tale.run("a")
+    tale.change("a", epoch=1)
+    tale.regate(epoch=2, writer=2)
+    tale.happen(Deed.ENDED, "a", success=True)
+    ended: dict[str, Any] = {"status": Status.COMPLETED, "verdict": Verdict.SUCCEEDED, "slot": None}
+    tale.change("a", writer=2, **ended, finished=tale.now)
+
+
+def last_comes_first(tale: Tale) -> None:
+    """A retry that is to wait for the batch's end starts, and a task of it still waits."""
+    tale.begin("a", "c")
+    tale.run("a")
+    tale.end("a", exit_code=2)
+    child = tale.retry("a", when=When.BATCH_END)
+    tale.pass_time(60)
+    tale.claim(child)
+
+
+def success_lost(tale: Tale) -> None:
+    """It succeeded in spite of a stop, and is recorded as terminated."""
+    tale.begin("a")
+    tale.run("a")
+    tale.change("a", stop=CANCEL)
+    tale.happen(Deed.ENDED, "a", success=True)
+    ended: dict[str, Any] = {"status": Status.TERMINATED, "terminated_code": TerminatedCode.USER}
+    tale.change("a", **ended, verdict=Verdict.CANCELLED, slot=None, finished=tale.now)
+
+
+def killed_for_a_mount(tale: Tale) -> None:
+    """Exit code 137 is called a mount failure."""
+    tale.begin("a")
+    tale.run("a")
+    tale.end("a", exit_code=137)
+
+
+BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
+    (closed_while_one_waits, Invariant.UNFINISHED),
+    (counted_under_another_prefix, Invariant.FOREIGN_COUNTED),
+    (counted_under_no_prefix, Invariant.FOREIGN_COUNTED),
+    (started_beside_a_ghost, Invariant.FOREIGN_COUNTED),
+    (moved_unstamped, Invariant.EPOCH),
+    (last_comes_first, Invariant.ORDER),
+    (success_lost, Invariant.TRUTH),
+    (killed_for_a_mount, Invariant.TRUTH),
+)
