@@ -44,6 +44,7 @@ WORDS: Mapping[str, str] = {
     Invariant.FORBIDDEN: "a forbidden retry",
     Invariant.TOGGLE: "a toggle before the lists",
     Invariant.LIFECYCLE: "a retry's lifecycle incomplete, or listed twice",
+    Invariant.ONCE: "a request answered twice",
     Invariant.TABLE: "a move that the table does not have",
     Invariant.IMMUTABLE: "an end changed",
     Invariant.TRUTH: "an end that is not the truth",
