@@ -19,7 +19,7 @@ from tests.bench.kueue import kueue, running
 from tests.bench.place import Place
 
 System = Callable[[Place, Work], Awaitable[Done]]
-PATIENCE, LONG_PATIENCE = 600.0, 7200.0
+PATIENCE, LONG_PATIENCE = 240.0, 7200.0
 """Seconds after which a system that has come to no end is left out; the second of a whole run's."""
 SCRIPTED = 30
 """Jobs that the script's logic is watched for: its pace does not change."""

@@ -11,9 +11,11 @@ import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from tests.bench.cluster_bare import Bare, creates
 from tests.bench.kueue_binary import CRDS, recipe
 from tests.bench.place import Place
 from tests.bench.slots import PODS
+from tests.control_plane.admin import Refused
 from tests.control_plane.commands import free_port
+from tests.control_plane.keeper import memory
 from tests.control_plane.plane import RBAC, ControlPlane
 from tests.e2e.waiting import wait_for
 
@@ -33,6 +37,17 @@ USER = "batchkeeper"
 GROUP = "kueue.x-k8s.io"
 API = f"/apis/{GROUP}/v1beta2"
 QUEUE = "queue"
+CERTIFICATES = "certificates"
+FIXED_FOLDER = """
+set -e
+mkdir "$0/upper" "$0/work"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" /etc
+mkdir -p /etc/kueue/metrics
+cp -r "$1" /etc/kueue/metrics/certs
+shift
+exec "$@"
+"""
+"""Where it looks for a certificate can't be told to it: it gets an /etc that nobody else sees."""
 GIVEN = 2
 """Times as many Jobs are submitted as are measured, so that the queue is never empty meanwhile."""
 
@@ -51,9 +66,10 @@ def running(place: Place) -> Iterator[str]:
     _define(plane, sorted((programs / CRDS).glob("*.yaml")))
     health = free_port()
     config = _config(plane, folder, health)
-    command = [str(programs / "kueue"), f"--config={config}", "--zap-log-level=error"]
+    inside = [str(programs / "kueue"), f"--config={config}", "--zap-log-level=error"]
     environment = {**os.environ, "KUBECONFIG": str(plane.kubeconfig(USER))}
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log, tempfile.TemporaryDirectory(dir=memory()) as layer:
+        command = ["unshare", "--mount", "sh", "-c", FIXED_FOLDER, layer, str(folder / CERTIFICATES), *inside]
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
         )
@@ -80,13 +96,22 @@ def _define(plane: ControlPlane, crds: list[Path]) -> None:
     binding = {"metadata": {"name": "kueue"}, "roleRef": role, "subjects": [subject]}
     plane.admin.create(f"{RBAC}/clusterrolebindings", binding)
     flavor = {"apiVersion": f"{GROUP}/v1beta2", "kind": "ResourceFlavor", "metadata": {"name": "any"}}
-    wait_for("its kinds are served", lambda: plane.admin.find(f"{API}/resourceflavors"))
+    for kind in ("resourceflavors", "clusterqueues", "localqueues", "workloads"):
+        wait_for(f"{kind} are served", partial(_served, plane, f"{API}/{kind}"))
     plane.admin.create(f"{API}/resourceflavors", flavor)
+
+
+def _served(plane: ControlPlane, path: str) -> bool:
+    try:
+        known = {one["name"] for one in plane.admin.get(API)["resources"]}
+        return path.rpartition("/")[2] in known and plane.admin.find(path) is not None
+    except Refused:  # 429 while its storage is being made
+        return False
 
 
 def _config(plane: ControlPlane, folder: Path, health: int) -> Path:
     """As it comes, but one replica, no certificates of its own making, and no limit on its requests."""
-    certificates = folder / "certificates"
+    certificates = folder / CERTIFICATES
     certificates.mkdir()
     shutil.copyfile(plane.ca, certificates / "tls.crt")
     shutil.copyfile(plane.ca.with_suffix(".key"), certificates / "tls.key")
