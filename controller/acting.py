@@ -55,6 +55,8 @@ class Pass:
     """Ended attempts whose retries are recorded: the next write of the gate gives their places up."""
     gate: Gate | None = None
     """The gate as this pass's last write left it; None: to be read again."""
+    ahead: Sequence[Attempt] = ()
+    """The first who wait, read while ends were being recorded, for the places that these free."""
 
     def first_time(self, step: Step) -> bool:
         """Whether this very step was not yet tried in this pass."""
@@ -103,12 +105,46 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
         if isinstance(step, MoveJob) and _expires(step):
             engine.expiries.note(view, step)
     changed = await _one_by_one(engine, view, before, trial)
-    changed |= await _side_by_side(engine, [(view, step) for step in moves], trial)
+    changed |= await _with_read_ahead(engine, view, moves, trial)
     changed |= await _one_by_one(engine, view, retries, trial)
     changed |= await _hand_over(engine, view, places, trial)
     if last:
         trial.unavailable = await let_expire(engine, view.batch.id) or trial.unavailable
     return changed | await _one_by_one(engine, view, last, trial)
+
+
+async def _with_read_ahead(
+    engine: Engine, view: View, moves: Sequence[MoveJob | Submit], trial: Pass
+) -> bool:
+    """The attempts' moves; while ends among them are recorded, who comes next is read.
+
+    Whoever is claimed is claimed by guarded writes: a line that has moved on since costs a look.
+    """
+    ends = sum(isinstance(step, MoveJob) and step.move.act is Act.END for step in moves)
+    steps = [(view, step) for step in moves]
+    trial.ahead = ()
+    if not ends or not view.gate.open or view.halts.retries or view.halts.submissions:
+        return await _side_by_side(engine, steps, trial)
+    line = asyncio.create_task(_line(engine, view, ends))
+    try:
+        changed = await _side_by_side(engine, steps, trial)
+        trial.ahead = await line
+    finally:
+        line.cancel()
+    return changed
+
+
+async def _line(engine: Engine, view: View, ends: int) -> Sequence[Attempt]:
+    """Nobody, where it can't be read: whoever needs it reads it again."""
+    try:
+        room = ends + max(0, view.gate.free)
+        return await engine.store.waiting(view.batch.id, room, engine.now())
+    except Unavailable:
+        return ()
+
+
+def _writes(step: Step) -> bool:
+    return isinstance(step, MoveJob) and step.move.act is Act.WRITE
 
 
 def _expires(step: Step) -> bool:
@@ -145,9 +181,12 @@ async def _one_by_one(engine: Engine, view: View, steps: Sequence[Step], trial: 
 
 
 async def _side_by_side(engine: Engine, steps: Sequence[tuple[View, Step]], trial: Pass) -> bool:
+    """Each for itself; those that ask the cluster first of all, so many at a time."""
     limit = asyncio.Semaphore(engine.settings.concurrency)
 
     async def one(view: View, step: Step) -> bool:
+        if isinstance(step, Submit) or _writes(step):
+            return await _one(engine, view, step, trial)  # all of them are written in one go
         async with limit:
             return await _one(engine, view, step, trial)
 

@@ -137,7 +137,7 @@ async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
 async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
     """Ask the cluster for the object; only a definite answer closes this create's token."""
     try:
-        answer = await engine.cluster.create(new_job(view, job))
+        answer = await engine.create(new_job(view, job))
     except Rejected as error:
         await _refused(engine, view.life, job, token, error)
     except Unavailable as error:

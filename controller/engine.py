@@ -22,7 +22,19 @@ from controller.core.notices import Channel
 from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
 from controller.expiries import Expiries
-from controller.ports import Clock, Cluster, Conflict, Invariant, Journal, StaleEpoch, Store, Unavailable
+from controller.grouping import Writes
+from controller.ports import (
+    Clock,
+    Cluster,
+    Conflict,
+    Created,
+    Invariant,
+    Journal,
+    NewJob,
+    StaleEpoch,
+    Store,
+    Unavailable,
+)
 
 K = TypeVar("K")
 
@@ -41,7 +53,7 @@ class EngineSettings:
     """Submissions a second, in the long run; 0: no limit."""
     burst: int = 20
     concurrency: int = 16
-    """Calls to the cluster in flight at once, per batch."""
+    """Calls to the cluster in flight at once, per batch; what is written to the store goes together."""
     log_tail_bytes: int = 4096
     channels: frozenset[Channel] = frozenset()
     """The ways by which people are told what happens; none: nothing is written for it."""
@@ -146,12 +158,16 @@ class Engine:
     known: dict[str, dict[str, Attempt]] = field(default_factory=dict)
     """By id of a batch whose pass is under way, then by job id: records as it read or wrote them last."""
     expiries: Expiries = field(default_factory=Expiries)
+    writes: Writes = field(default_factory=Writes)
+    """Changes of records that are asked for side by side go to the store together."""
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
     ended_retries: set[str] = field(default_factory=set)
     """Ids of retries that have ended here and whose places were not given back yet: they are to be told."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By batch id: one pass of a batch at a time; for quiet, not for safety."""
+    hands: defaultdict[str, asyncio.Semaphore] = field(init=False)
+    """By batch id: creates under way at one time. Their records are written without holding one."""
     claims: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Limits over several batches are arithmetic over all gates: one claim at a time (S13)."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
@@ -160,6 +176,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.pacer = Pacer(self.settings.rate, self.settings.burst)
+        self.hands = defaultdict(lambda: asyncio.Semaphore(self.settings.concurrency))
 
     async def read_clock(self) -> datetime:
         """Ask the store for its clock, and go by it from here on."""
@@ -191,7 +208,7 @@ class Engine:
             fields = {**change.fields, "scheduler_type": self.cluster.scheduler_type}
             change = replace(change, fields=fields)
         try:
-            after = await self.store.change(change, epoch)
+            after = await self.writes.change(self.store, change, epoch)
         except Conflict:
             if "slot" in change.fields:
                 self.journal.violated(Invariant.SLOT, job=job.name, slot=change.fields["slot"])
@@ -209,6 +226,11 @@ class Engine:
                 self.ended_retries.add(job.id)
         self.journal.moved(job, after, change)
         return after
+
+    async def create(self, job: NewJob) -> Created:
+        """Ask the cluster for an object, one of so many at a time; see ``Cluster.create``."""
+        async with self.hands[job.batch_id]:
+            return await self.cluster.create(job)
 
     def tally(self, before: Attempt | None, after: Attempt) -> None:
         """Remember a change of status for the batch's cached counts."""
@@ -258,6 +280,7 @@ class Engine:
             self.freed.pop(batch_id, None)
             if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
                 del self.locks[batch_id]
+                self.hands.pop(batch_id, None)
         self.sick.forget(self.clock.monotonic())
 
     def must_lead(self) -> None:

@@ -47,10 +47,12 @@ async def look(
     scene: Scene,
     allowance: Allowance,
     records: tuple[float, Sequence[Attempt]] | None = None,
+    ahead: Sequence[Attempt] = (),
 ) -> View:
     """One batch's view. ``records``: the holders' records with the monotonic instant of their reading.
 
-    Without them, what the pass under way read or wrote itself is not read again.
+    Without them, what the pass under way read or wrote itself is not read again. ``ahead``: the first who
+    wait, where they were just read.
     """
     seen = _objects_of(batch, scene)
     strange = _without_place(gate, seen)
@@ -60,7 +62,7 @@ async def look(
     mine = set() if records else set(held)
     holders = [*holders, *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
-    due = await _due(engine, without_the_ended(gate, holders), scene)
+    due = await _due(engine, without_the_ended(gate, holders), scene, ahead)
     orphans = _orphans(seen, strange, others)
     now = engine.now()
     foreign, blind = _foreign(engine, batch, scene)
@@ -183,14 +185,16 @@ def _room(gate: Gate) -> int:
     return min(max(gate.free, 0), 2 * gate.max)
 
 
-async def _due(engine: Engine, gate: Gate, scene: Scene) -> Sequence[Attempt]:
+async def _due(engine: Engine, gate: Gate, scene: Scene, ahead: Sequence[Attempt] = ()) -> Sequence[Attempt]:
     """The first waiting ones, as many as there are places."""
     room, now = _room(gate), engine.now()
     if not room:
         return ()
     with_auto, held = scene.halts.retries is None, {holder.job for holder in gate.holders}
     orphans = sum(thing.cause is ForeignKind.ORPHAN for thing in gate.foreign)
-    line = await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto)
+    line = ahead[:room] if with_auto else ()
+    if not line:
+        line = await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto)
     if orphans or any(job.id in held for job in line):
         # A crash left them half-claimed, or a job of their task runs: they keep nobody from the line.
         more = room + len(held) + orphans

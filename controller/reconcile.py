@@ -159,7 +159,8 @@ async def _follow(
     for _ in range(engine.settings.max_rounds):
         trial.gate, counted = gate, engine.counted(batch)
         allowance = await allowance_of(engine, counted, gate, scene.demands)
-        view = await look(engine, counted, gate, scene, allowance, records)
+        ahead, trial.ahead = trial.ahead, ()
+        view = await look(engine, counted, gate, scene, allowance, records, ahead)
         engine.known[batch.id] |= {job.id: job for job in view.holders}
         planned = plan(view, engine.jitter)
         counting.forget_idle_places(engine, view)

@@ -11,16 +11,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import BulkWriteError
 
 from controller.adapters.mongo_changes import guarded_update
 from controller.adapters.mongo_documents import attempt_document
-from controller.adapters.mongo_edge import DUPLICATE_KEY, MANY, PAGE, MongoPart, bounded, edge
+from controller.adapters.mongo_edge import DUPLICATE_KEY, MANY, PAGE, MongoPart, bounded, edge, refusals
 from controller.adapters.mongo_schema import ATTEMPTS, FAILED, HOLDING
 from controller.adapters.mongo_shapes import Document, id_or_none, object_id
-from controller.core.change import Change
+from controller.core.change import Change, stands
 from controller.core.model import Attempt, Origin, Status, When
+from controller.ports import Conflict, Rejected
 
 
 def _in_line(batch_id: str) -> Document:
@@ -44,7 +47,23 @@ class MongoAttempts(MongoPart):
     async def jobs(self, job_ids: Iterable[str]) -> Sequence[Attempt]:
         """The records with these ids that exist, in any order."""
         wanted = [job for job in map(id_or_none, job_ids) if job]
-        return await self._attempts(self._jobs.find({"_id": {"$in": wanted}, **ATTEMPTS}))
+        return await self._as_built(self._raw_jobs.find({"_id": {"$in": wanted}, **ATTEMPTS}))
+
+    async def _as_built(self, cursor: AsyncCursor[RawBSONDocument]) -> list[Attempt]:
+        """All readable attempts of a cursor; what has not changed since it was read last costs little."""
+        found: list[Attempt] = []
+        async with cursor.batch_size(MANY):
+            cost = 0
+            while page := await cursor.to_list(MANY):
+                for document in page:
+                    attempt, built = self._built.attempt(document)
+                    if attempt is not None:
+                        found.append(attempt)
+                    cost += 10 if built else 1
+                    if cost >= MANY:  # leave the loop to others
+                        cost = 0
+                        await asyncio.sleep(0)
+        return found
 
     @edge
     async def job_named(self, namespace: str, name: str) -> Attempt | None:
@@ -83,15 +102,46 @@ class MongoAttempts(MongoPart):
         return self._attempt(found) if found else None
 
     @edge
-    async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
-        """Several changes, a page in a round trip; returns how many applied."""
-        pages: list[list[UpdateOne]] = []
+    async def changes_many(
+        self, changes: Sequence[Change], epoch: int | None = None
+    ) -> Sequence[Attempt | Conflict | Rejected | None]:
+        """Changes of different records, a page in a bulk write and a read; what became of each."""
+        if len({change.job for change in changes}) < len(changes):
+            raise ValueError("two changes of one record have an order, and a bulk has none")
+        writes: list[UpdateOne] = []
+        for number, change in enumerate(changes):
+            writes.append(UpdateOne(*guarded_update(change, epoch)))
+            if number % PAGE == PAGE - 1:
+                await asyncio.sleep(0)  # ten thousand of them must not stall the loop
+        answers: list[Attempt | Conflict | Rejected | None] = []
         for first in range(0, len(changes), PAGE):
-            page = changes[first : first + PAGE]
-            pages.append([UpdateOne(*guarded_update(change, epoch)) for change in page])
-            await asyncio.sleep(0)  # ten thousand of them must not stall the loop
-        results = [await self._jobs.bulk_write(page, ordered=False) for page in pages]
-        return sum(result.matched_count for result in results)
+            page = slice(first, first + PAGE)
+            answers += await self._changed(changes[page], writes[page])
+        return answers
+
+    async def _changed(
+        self, changes: Sequence[Change], writes: Sequence[UpdateOne]
+    ) -> list[Attempt | Conflict | Rejected | None]:
+        """The server tells how many matched, not which: where it is not all of them, the records tell.
+
+        So nothing is taken for applied that was not read so.
+        """
+        refused: dict[int, Conflict | Rejected] = {}
+        try:
+            matched = (await self._jobs.bulk_write(writes, ordered=False)).matched_count
+        except BulkWriteError as error:
+            refused = refusals("changes_many", error)
+            matched = int(error.details["nMatched"])
+        ids = [object_id(change.job) for change in changes]
+        read = await self._attempts(self._jobs.find({"_id": {"$in": ids}, **ATTEMPTS}))
+        found = {job.id: job for job in read}
+        all_of_them = matched == len(changes)
+        answers: list[Attempt | Conflict | Rejected | None] = []
+        for number, change in enumerate(changes):
+            job = found.get(change.job)
+            applied = job if job and (all_of_them or stands(job, change)) else None
+            answers.append(refused.get(number, applied))
+        return answers
 
     # ------------------------------------------------------------------------------- standing in line
 
@@ -100,8 +150,11 @@ class MongoAttempts(MongoPart):
         self, batch_id: str, limit: int, now: datetime, *, with_auto: bool = True
     ) -> Sequence[Attempt]:
         """The first waiting records that are due: retries by ``not_before``, then roots by index."""
-        retries = await self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto)
-        return [*retries, *await self._due_roots(batch_id, limit - len(retries))]
+        retries, roots = await asyncio.gather(
+            self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto),
+            self._due_roots(batch_id, limit),
+        )
+        return [*retries, *roots][: max(0, limit)]
 
     @edge
     async def waiting_for_end(self, batch_id: str, limit: int, now: datetime) -> Sequence[Attempt]:

@@ -16,10 +16,13 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any, ParamSpec, TypeVar
 
 import pymongo
+from bson import CodecOptions
 from bson.errors import BSONError, InvalidDocument
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
@@ -32,6 +35,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from controller.adapters.mongo_built import Built
 from controller.adapters.mongo_documents import decode_attempt
 from controller.adapters.mongo_shapes import Document
 from controller.core.model import Attempt
@@ -107,6 +111,20 @@ def _bulk(operation: str, error: BulkWriteError) -> BatchkeeperError:
     return Unavailable(f"mongodb: {operation} failed: {_line(error)}")
 
 
+def refusals(operation: str, error: BulkWriteError) -> dict[int, Conflict | Rejected]:
+    """Which items of a bulk write were refused for good, and why; raises it again for anything else."""
+    items = error.details.get("writeErrors", ())
+    if error.details.get("writeConcernErrors") or any(
+        item.get("code") not in _REFUSALS | {DUPLICATE_KEY} for item in items
+    ):
+        raise error
+    refused: dict[int, Conflict | Rejected] = {}
+    for item in items:
+        code, why = item["code"], f"mongodb: {operation}: {str(item.get('errmsg', ''))[:300]}"
+        refused[item["index"]] = Conflict(why) if code == DUPLICATE_KEY else Rejected(why, code)
+    return refused
+
+
 def _line(error: Exception) -> str:
     """The first line of an error, cut short: a topology description is a page long."""
     text = str(error)
@@ -133,6 +151,10 @@ class MongoPart:
         self._client = client
         self._db: AsyncDatabase[Document] = client[database]
         self._jobs: AsyncCollection[Document] = self._db["jobs"]
+        self._raw_jobs: AsyncCollection[RawBSONDocument] = self._jobs.with_options(
+            codec_options=CodecOptions(document_class=RawBSONDocument)
+        )
+        self._built = Built(CodecOptions(tz_aware=True, tzinfo=UTC), self._attempt)
         self._gates: AsyncCollection[Document] = self._db["gates"]
         self._meta: AsyncCollection[Document] = self._db["meta"]
         self._refused: AsyncCollection[Document] = self._db["quarantine"]

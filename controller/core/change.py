@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller.core.machine import Event
-from controller.core.model import Status
+from controller.core.machine import TABLE, Event
+from controller.core.model import Attempt, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +33,21 @@ class Change:
     entered: datetime | None = None
     limit: timedelta | None = None
     hold: timedelta = timedelta(hours=24)
+
+
+def stands(job: Attempt, change: Change) -> bool:
+    """Whether the record is as this change leaves it: the change was applied, or another one just like it.
+
+    A token is its create's own, so nobody else's change can be taken for one that brings or closes it.
+    Of any other change whatever it writes must be there; where a store keeps a value otherwise than it
+    was given, one that was applied may be told as not standing, never the other way round.
+    """
+    tokens = {create.token for create in job.open_creates}
+    if change.add_token:
+        return change.add_token in tokens
+    target = change.status or next(iter(TABLE[change.event].targets), None)
+    if change.drop_token in tokens or (target is not None and job.status is not target):
+        return False
+    return job.reason == change.reason and all(
+        getattr(job, name) == value for name, value in change.fields.items() if name != "retry_ids"
+    )

@@ -24,6 +24,7 @@ from controller.core.model import (
     Verdict,
 )
 from controller.core.notices import Notice
+from controller.ports.errors import Conflict, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +240,16 @@ class Store(Protocol):
         """
         ...
 
-    async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
-        """Several changes in one round trip; returns how many applied."""
+    async def changes_many(
+        self, changes: Sequence[Change], epoch: int | None = None
+    ) -> Sequence[Attempt | Conflict | Rejected | None]:
+        """Changes of different records in one go; what became of each.
+
+        The record after it, as it was read right after, if the change was applied or the record was so
+        already; None if it is otherwise; or the error that ``change`` would raise. Each is guarded for
+        itself, in any order, and some may be applied when the whole is ``Unavailable``. Raises
+        ``ValueError``, with nothing written, for what the table can't mean and for two of one record.
+        """
         ...
 
     async def waiting(

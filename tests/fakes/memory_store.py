@@ -13,10 +13,10 @@ from datetime import datetime
 from heapq import nlargest
 from itertools import islice
 
-from controller.core.change import Change
+from controller.core.change import Change, stands
 from controller.core.machine import TABLE
 from controller.core.model import Attempt, Origin, Status, When
-from controller.ports import Conflict, JobFilter
+from controller.ports import Conflict, JobFilter, Rejected
 from tests.fakes.copying import copied
 from tests.fakes.memory_changes import changed, kept_attempt, target_of
 from tests.fakes.memory_notices import MemoryNotices
@@ -76,19 +76,23 @@ class MemoryStore(MemoryNotices):
             self._hint(after.batch_id)
         return after
 
-    async def changes_many(self, changes: Sequence[Change], epoch: int | None = None) -> int:
-        """Several changes; returns how many applied. A unique key that is taken keeps no other back."""
+    async def changes_many(
+        self, changes: Sequence[Change], epoch: int | None = None
+    ) -> Sequence[Attempt | Conflict | Rejected | None]:
+        """Changes of different records; what became of each."""
+        if len({change.job for change in changes}) < len(changes):
+            raise ValueError("two changes of one record")
         for change in changes:
             target_of(TABLE[change.event], change, epoch)
-        applied, conflicts = 0, list[Conflict]()
-        for change in changes:
-            try:
-                applied += self._change(change, epoch) is not None
-            except Conflict as conflict:
-                conflicts.append(conflict)
-        if conflicts:
-            raise conflicts[0]
-        return applied
+        return [await self._answered(change, epoch) for change in changes]
+
+    async def _answered(self, change: Change, epoch: int | None) -> Attempt | Conflict | Rejected | None:
+        try:
+            after = await self.change(change, epoch)
+        except (Conflict, Rejected) as error:
+            return error
+        found = self._attempts.by_id.get(change.job)
+        return after or (found if found and stands(found, change) else None)
 
     # ------------------------------------------------------------------------------ standing in line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,13 @@ DAWDLES = 0.2
 """The share of answers that take their time as well, so that others get in between."""
 _LANDS_LATER = frozenset({"create", "bury", "delete"})
 _LISTS = frozenset({"observe"})
+_PIECEMEAL = frozenset({"changes_many"})
+"""Writes of several documents: where nobody hears the answer, any of them may have been applied."""
+_UNANSWERED = frozenset({Fault.REPLY_LOST, Fault.CRASH_AFTER})
+
+
+def _some(items: Sequence[Any], rng: random.Random) -> list[Any]:
+    return [item for item in items if rng.random() < 0.5]
 
 
 def _fits(fault: Fault, process: Process, side: str, name: str) -> bool:
@@ -194,6 +201,8 @@ class Faulty:
         if fault is not None and await self._before(fault, name, args):
             return None
         world.reach(self._side)
+        if name in _PIECEMEAL and fault in _UNANSWERED:
+            args = (_some(args[0], world.faults.rng), *args[1:])
         answer = await world.apply(process, self._side, name, bound, args, more)
         if name == "observe":
             answer = self._listed(answer, asked, stale=fault is Fault.STALE)

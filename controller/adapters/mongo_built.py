@@ -1,0 +1,49 @@
+"""Records that were built from their documents once, and are not built again while those stay the same.
+
+Used by ``mongo_attempts`` for what every pass reads: ten thousand active records of which none has changed.
+The document itself is compared, byte by byte, with the one that the record was built from; so there is no
+stamp that two writes of one millisecond could share, and a record that anybody touched is built anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bson import CodecOptions, decode
+from bson.raw_bson import RawBSONDocument
+
+from controller.core.model import Attempt
+
+MOST = 20_000
+"""Records that are kept; the one that was built first goes first."""
+_ID = slice(9, 21)
+_ID_FIRST = b"\x07_id\x00"
+"""How a document begins, after its length: with an ObjectId, which the server always puts first."""
+
+
+class Built:
+    """Active records by id, each with the very bytes that it was built from."""
+
+    def __init__(
+        self, options: CodecOptions[Mapping[str, Any]], build: Callable[[Mapping[str, Any]], Attempt | None]
+    ) -> None:
+        """``build``: from a document to a record; None for one that can't be read."""
+        self._options = options
+        self._build = build
+        self._kept: dict[bytes, tuple[bytes, Attempt]] = {}
+
+    def attempt(self, document: RawBSONDocument) -> tuple[Attempt | None, bool]:
+        """The record of a document as it was just read, and whether it had to be built."""
+        raw = bytes(document.raw)
+        key = raw[_ID]
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == raw:
+            return kept[1], False
+        self._kept.pop(key, None)
+        job = self._build(decode(raw, self._options))
+        if job is not None and job.status.active and raw[4:9] == _ID_FIRST:
+            self._kept[key] = raw, job
+            if len(self._kept) > MOST:
+                del self._kept[next(iter(self._kept))]
+        return job, True
