@@ -184,16 +184,18 @@ async def _record(
     if recorded:
         done = await lifecycle.complete(people.store, list(recorded.values()))
         await count(people.store, [(None, child) for child in fresh])
-        _answer(planned, recorded, done.listed)
+        await _answer(planned, recorded, done.listed)
 
 
-def _answer(
+async def _answer(
     planned: dict[str, tuple[Answer, Attempt | None]],
     recorded: Mapping[str, Attempt],
     listed: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Answer with both lists as they were read back from the store, and the toggle that followed (E7b)."""
-    for job_id, child in recorded.items():
+    for n, (job_id, child) in enumerate(recorded.items(), 1):
+        if n % AT_ONCE == 0:
+            await asyncio.sleep(0)
         before, there = planned[job_id][0], child.id in listed
         now = replace(child, retry_toggle=True) if there else child
         answer = replace(

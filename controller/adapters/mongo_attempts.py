@@ -30,6 +30,8 @@ def _in_line(batch_id: str) -> Document:
     return {"batch_id": object_id(batch_id), "status": Status.WAITING.value}
 
 
+FEW = 50
+"""Documents that are made before the event loop gets its turn."""
 AT_ONCE = 3
 """Pages under way at one time: the server works on one while this process makes or reads another."""
 
@@ -79,7 +81,11 @@ class MongoAttempts(MongoPart):
         return [one for page in added for one in page]
 
     async def _add(self, jobs: Sequence[Attempt]) -> list[bool]:
-        documents = [attempt_document(job) for job in jobs]
+        documents: list[Document] = []
+        for number, job in enumerate(jobs, 1):
+            documents.append(attempt_document(job))
+            if number % FEW == 0:  # several pages are made side by side
+                await asyncio.sleep(0)
         added = [True] * len(documents)
         try:
             await self._jobs.insert_many(documents, ordered=False)
@@ -238,8 +244,12 @@ class MongoAttempts(MongoPart):
     async def roots(self, batch_id: str) -> Sequence[str]:
         """Ids of the batch's attempts 0, in spec order; reads index entries only."""
         query = {"batch_id": object_id(batch_id), "attempt": 0}
-        cursor = self._jobs.find(query, {"_id": 1}).sort("index").hint("order").batch_size(10 * PAGE)
-        return [str(document["_id"]) async for document in cursor]
+        ids: list[str] = []
+        async with self._jobs.find(query, {"_id": 1}).sort("index").hint("order").batch_size(MANY) as cursor:
+            while page := await cursor.to_list(MANY):
+                ids += [str(document["_id"]) for document in page]
+                await asyncio.sleep(0)  # what has arrived already is no wait
+        return ids
 
     @edge
     async def chain(self, batch_id: str, task_id: str) -> Sequence[Attempt]:

@@ -41,6 +41,8 @@ _MERGED: list[Document] = [
     }
 ]
 """What a root becomes by ids that may be new to it: nothing where none is."""
+LISTED_AT_ONCE = 10_000
+"""Ids of one update of a list: a hundred thousand in one are made and sent while nobody else has a turn."""
 FEW = 20
 """Roots for which plain updates are quicker."""
 
@@ -58,11 +60,13 @@ class MongoLineage(MongoPart):
 
     @edge
     async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
-        """Step 2, as a set: ``child_jobs`` of the batch parent."""
+        """Step 2, as a set: ``child_jobs`` of the batch parent; a crash in between leaves some of it."""
         parent = {"_id": object_id(batch_id), "batch_job": True}
-        new = [object_id(job) for job in ids]
-        update = [{"$set": {"child_jobs": union("child_jobs", list(new)), "updated": "$$NOW"}}]
-        await self._jobs.update_one({**parent, **_new_in("child_jobs", new)}, update)
+        listed = list(ids)
+        for first in range(0, len(listed), LISTED_AT_ONCE):
+            new = [object_id(job) for job in listed[first : first + LISTED_AT_ONCE]]
+            update = [{"$set": {"child_jobs": union("child_jobs", list(new)), "updated": "$$NOW"}}]
+            await self._jobs.update_one({**parent, **_new_in("child_jobs", new)}, update)
 
     @edge
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
