@@ -123,7 +123,7 @@ async def _together(store: Store, group: list[_Asked]) -> bool:
 async def _alone(store: Store, one: _Asked) -> None:
     try:
         one.answer = await store.change(one.change, one.epoch)
-    except Exception as error:  # noqa: BLE001 -- whoever asked is told
+    except (BatchkeeperError, ValueError) as error:
         one.error = error
 
 

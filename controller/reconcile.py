@@ -8,7 +8,6 @@ memory. Events only make a pass come sooner and look at less.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -78,23 +77,16 @@ async def _holders(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[
 async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None) -> int:
     """One batch, from news of its objects (``focus``: which) or because somebody asked (None: all)."""
     engine.must_lead()
-    (batch, gate), halts, named = await asyncio.gather(
-        _as_it_stands(engine, batch_id), engine.store.halts(), _named(engine, focus)
-    )
-    if batch is None or gate is None:
+    now = await engine.store.standing(batch_id, sorted(focus or ()))
+    if now.batch is None or now.gate is None:
         return 0
-    scene = await scene_after_event(engine, batch, halts, focus)
-    return await _guarded_pass(engine, batch, gate, scene, None, named)
+    scene = await scene_after_event(engine, now.batch, now.halts, focus)
+    return await _guarded_pass(engine, now.batch, now.gate, scene, None, now.jobs)
 
 
 async def _as_it_stands(engine: Engine, batch_id: str) -> tuple[Batch | None, Gate | None]:
-    batch, gates = await asyncio.gather(engine.store.batch(batch_id), engine.store.gates([batch_id]))
-    return batch, gates.get(batch_id)
-
-
-async def _named(engine: Engine, focus: frozenset[str] | None) -> Sequence[Attempt]:
-    """The records that the news is about."""
-    return await engine.store.jobs(sorted(focus)) if focus else ()
+    now = await engine.store.standing(batch_id)
+    return now.batch, now.gate
 
 
 async def _as_left(engine: Engine, batch: Batch, trial: Pass) -> tuple[Batch | None, Gate | None]:

@@ -1,7 +1,7 @@
 """The Store on MongoDB.
 
 ``open_store`` is called by ``app`` and by every command; ``MongoStore`` is ``ports.Store``, put together
-from its parts: ``mongo_meta`` (clock, epoch, halts), ``mongo_gates``, ``mongo_batches``,
+from its parts: ``mongo_meta`` (clock, epoch, halts), ``mongo_gates``, ``mongo_batches``, ``mongo_standing``,
 ``mongo_attempts``, ``mongo_lineage``, ``mongo_listing``, ``mongo_requests``, ``mongo_notices``, and for
 the API ``mongo_desk``, ``mongo_tally`` and ``mongo_kept``. ``mongo_changes`` executes the state machine's
 table, ``mongo_schema`` keeps indexes and validators, ``mongo_edge`` translates errors.
@@ -21,11 +21,11 @@ from controller.adapters.mongo_edge import let_go, translated
 from controller.adapters.mongo_kept import MongoKept
 from controller.adapters.mongo_lineage import MongoLineage
 from controller.adapters.mongo_listing import MongoListing
-from controller.adapters.mongo_meta import MongoMeta
 from controller.adapters.mongo_notices import MongoNotices
 from controller.adapters.mongo_requests import MongoRequests
 from controller.adapters.mongo_schema import prepare
 from controller.adapters.mongo_shapes import Document
+from controller.adapters.mongo_standing import MongoStanding
 from controller.adapters.mongo_tally import MongoTally
 from controller.ports import BatchkeeperError, Unavailable
 
@@ -39,7 +39,7 @@ OLDEST = (6, 0)
 
 
 class MongoStore(
-    MongoMeta,
+    MongoStanding,
     MongoTally,
     MongoAttempts,
     MongoLineage,

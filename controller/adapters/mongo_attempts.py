@@ -156,11 +156,8 @@ class MongoAttempts(MongoPart):
         self, batch_id: str, limit: int, now: datetime, *, with_auto: bool = True
     ) -> Sequence[Attempt]:
         """The first waiting records that are due: retries by ``not_before``, then roots by index."""
-        retries, roots = await asyncio.gather(
-            self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto),
-            self._due_roots(batch_id, limit),
-        )
-        return [*retries, *roots][: max(0, limit)]
+        retries = await self._due_retries(batch_id, When.NOW, limit, now, with_auto=with_auto)
+        return [*retries, *await self._due_roots(batch_id, limit - len(retries))]
 
     @edge
     async def waiting_for_end(self, batch_id: str, limit: int, now: datetime) -> Sequence[Attempt]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
@@ -23,8 +24,15 @@ from controller.ports import StaleEpoch
 
 GAPS_KEPT = timedelta(days=60)
 HALTS = ("submissions", "retries")
+HALTS_ID = "halts"
+"""The document with the halts."""
 PASSES = "passes/"
 """Begins the id of what is known of a namespace's good passes."""
+
+
+def decode_halts(document: Mapping[str, Any]) -> Halts:
+    """The halts of their document; an empty one has none."""
+    return Halts(**{what: HALT.decode(document[what]) for what in HALTS if document.get(what)})
 
 
 class MongoMeta(MongoPart):
@@ -85,8 +93,7 @@ class MongoMeta(MongoPart):
     @edge
     async def halts(self) -> Halts:
         """The operator's kill switches."""
-        found = await self._meta.find_one({"_id": "halts"}) or {}
-        return Halts(**{what: HALT.decode(found[what]) for what in HALTS if found.get(what)})
+        return decode_halts(await self._meta.find_one({"_id": HALTS_ID}) or {})
 
     @edge
     async def set_halt(self, what: str, halt: Halt | None) -> None:
@@ -94,7 +101,7 @@ class MongoMeta(MongoPart):
         if what not in HALTS:
             raise ValueError(f"there is no halt of {what!r}, only of {' and '.join(HALTS)}")
         update: Document = {"$unset": {what: ""}} if halt is None else {"$set": {what: HALT.encode(halt)}}
-        await self._meta.update_one({"_id": "halts"}, update, upsert=True)
+        await self._meta.update_one({"_id": HALTS_ID}, update, upsert=True)
 
     @edge
     async def nudge(self) -> None:

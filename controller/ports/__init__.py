@@ -27,7 +27,7 @@ from controller.ports.event_writer import ClusterEvent, EventWriter, Subject
 from controller.ports.journal import Invariant, Journal
 from controller.ports.notifier import Notifier, Throttled
 from controller.ports.source import NamedFile, SpecFile, SpecSource
-from controller.ports.store import JobFilter, Store, Untold
+from controller.ports.store import JobFilter, Standing, Store, Untold
 from controller.ports.tokens import KeySource, Reviewed, TokenReviewer
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "SpecFile",
     "SpecSource",
     "StaleEpoch",
+    "Standing",
     "Store",
     "Subject",
     "Throttled",

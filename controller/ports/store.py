@@ -38,6 +38,16 @@ class Untold:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a pass after an event begins with, in one answer: a missing or unreadable part is left out."""
+
+    batch: Batch | None
+    gate: Gate | None
+    halts: Halts
+    jobs: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobFilter:
     """What ``Store.find_jobs`` shows. Empty fields are not asked."""
 
@@ -102,6 +112,10 @@ class Store(Protocol):
 
     async def blind_gaps(self) -> Mapping[str, Sequence[tuple[datetime, datetime]]]:
         """By namespace: stretches without a good pass (kept 60 days); they count for no reaper (R10)."""
+        ...
+
+    async def standing(self, batch_id: str, job_ids: Iterable[str] = ()) -> Standing:
+        """The batch, its gate, the halts, and these of its or others' records, in one round trip."""
         ...
 
     # -- batches and gates

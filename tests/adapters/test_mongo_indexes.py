@@ -155,6 +155,7 @@ CALLS: dict[str, tuple[Call, int]] = {
     "untold (nothing there)": (lambda f: f.world.store.untold(), 0),
     "set_batch (notices)": (lambda f: f.world.store.set_batch(f.batch_id, BatchStatus, {}, [TOLD]), 1),
     "untold": (lambda f: f.world.store.untold(), 1),
+    "standing": (lambda f: f.world.store.standing(f.batch_id, [f.root.id, f.child.id]), 5),
     "halts": (lambda f: f.world.store.halts(), 1),
 }
 """By name: a call, and how many documents it may read of the twenty thousand."""

@@ -14,7 +14,7 @@ from controller.ports import Store
 from tests.cli.place import SPEC, Place, Shell
 
 READS = frozenset(
-    "new_id quarantined now epoch halts blind_gaps batch batch_named batches batches_with recorded"
+    "new_id quarantined now epoch halts standing blind_gaps batch batch_named batches batches_with recorded"
     " batches_with_live_jobs gates job jobs job_named waiting waiting_for_end next_due has waiting_ids active"
     " roots roots_of chain chains find_jobs listed unfinished_lifecycles last_failures quarantine"
     " requests close".split()

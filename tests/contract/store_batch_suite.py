@@ -10,8 +10,19 @@ import pytest
 
 from controller.core.change import Change
 from controller.core.machine import Event
-from controller.core.model import BatchStatus, Counts, Gate, Origin, Result, Setting, Status, Verdict
-from controller.ports import Conflict
+from controller.core.model import (
+    BatchStatus,
+    Counts,
+    Gate,
+    Halt,
+    Halts,
+    Origin,
+    Result,
+    Setting,
+    Status,
+    Verdict,
+)
+from controller.ports import Conflict, Standing
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
 
 OPEN = [status for status in BatchStatus if not status.closed]
@@ -39,6 +50,23 @@ class BatchSuite:
         assert await world.store.batch(batch.id) == batch
         assert await world.store.batch_named("lab", "gwas") == batch
         assert await world.gate() == Gate(batch.id, 5)
+
+    async def test_how_a_batch_stands(self, world: StoreWorld) -> None:
+        """Batch, gate, halts and records in one answer; what is not there, or no record, is left out."""
+        batch = await world.add_batch(spec=HOSTILE)
+        jobs = [await world.put(Status.RUNNING), await world.put()]
+        await world.store.list_children(batch.id, [job.id for job in jobs])
+        ids = [jobs[0].id, world.store.new_id(), "gwas", batch.id, jobs[1].id]
+        halt = Halt("maintenance", "olga", world.now)
+        await world.store.set_halt("retries", halt)
+        now = await world.store.standing(batch.id, ids)
+        assert (now.batch, now.gate) == (await world.store.batch(batch.id), Gate(batch.id, 5))
+        assert now.halts == await world.store.halts() == Halts(retries=halt)
+        assert sorted(job.id for job in now.jobs) == sorted(job.id for job in jobs)
+        assert [job for job in now.jobs if job.id == jobs[0].id] == jobs[:1]
+        await world.store.set_halt("retries", None)
+        for nobody in (world.store.new_id(), "gwas", jobs[0].id):
+            assert await world.store.standing(nobody) == Standing(None, None, Halts(), [])
 
     async def test_names_are_for_ever(self, world: StoreWorld) -> None:
         """A name is taken once per namespace, also after its end; another namespace has its own."""

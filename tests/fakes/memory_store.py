@@ -16,7 +16,7 @@ from itertools import islice
 from controller.core.change import Change, stands
 from controller.core.machine import TABLE
 from controller.core.model import Attempt, Origin, Status, When
-from controller.ports import Conflict, JobFilter, Rejected
+from controller.ports import Conflict, JobFilter, Rejected, Standing
 from tests.fakes.copying import copied
 from tests.fakes.memory_changes import changed, kept_attempt, target_of
 from tests.fakes.memory_notices import MemoryNotices
@@ -27,6 +27,12 @@ _REQUESTED = frozenset({"stop", "no_retry", "not_before"})
 
 class MemoryStore(MemoryNotices):
     """``ports.Store`` over dictionaries."""
+
+    async def standing(self, batch_id: str, job_ids: Iterable[str] = ()) -> Standing:
+        """The batch, its gate, the halts, and these records."""
+        gates = await self.gates([batch_id])
+        jobs = await self.jobs(job_ids)
+        return Standing(await self.batch(batch_id), gates.get(batch_id), await self.halts(), jobs)
 
     # ------------------------------------------------------------------------------------- attempts
 

@@ -29,7 +29,7 @@ from tests.simulation.world import World
 
 READS = frozenset(
     """now epoch halts blind_gaps batch batch_named batches batches_with batches_with_live_jobs gates job jobs
-    job_named waiting waiting_for_end next_due has waiting_ids active roots roots_of chain chains listed
+    job_named standing waiting waiting_for_end next_due has waiting_ids active roots roots_of chain chains listed
     unfinished_lifecycles last_failures quarantine recorded untold observe get get_uid find find_uid log_tail
     scan depends keys close""".split()
 )
@@ -102,6 +102,8 @@ def _detail(name: str, args: Sequence[Any]) -> str:
     match name, args:
         case "change", (change, *_):
             return f":{change.event}"
+        case "changes_many", (changes, *_):
+            return f":{' '.join(change.event for change in changes)}"
         case "set_batch", (_, _, fields, *_):
             return f":{fields.get('status', '-'.join(fields))}"
         case "set_gate", (_, fields):
