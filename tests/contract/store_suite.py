@@ -8,10 +8,12 @@ from tests.contract.store_lineage_suite import LineageSuite, MetaSuite
 from tests.contract.store_machine_suite import ClockSuite, MachineSuite
 from tests.contract.store_notice_suite import NoticeSuite
 from tests.contract.store_record_suite import LineSuite, ListingSuite, RecordSuite
+from tests.contract.store_together_suite import TogetherSuite
 
 
 class StoreSuite(
     MachineSuite,
+    TogetherSuite,
     ClockSuite,
     GateSuite,
     BatchSuite,

@@ -29,9 +29,9 @@ from tests.simulation.world import World
 
 READS = frozenset(
     """now epoch halts blind_gaps batch batch_named batches batches_with batches_with_live_jobs gates job jobs
-    job_named standing waiting waiting_for_end next_due has waiting_ids active roots roots_of chain chains listed
-    unfinished_lifecycles last_failures quarantine recorded untold observe get get_uid find find_uid log_tail
-    scan depends keys close""".split()
+    job_named standing waiting waiting_for_end next_due has waiting_ids active roots roots_of chain chains
+    listed unfinished_lifecycles last_failures quarantine recorded untold observe get get_uid find find_uid
+    log_tail scan depends keys close""".split()
 )
 """Calls that change nothing. All others, new ones too, are side effects."""
 PATIENCE = 4000.0

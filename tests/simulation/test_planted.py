@@ -13,6 +13,7 @@ from tests.simulation.crashes import attempt
 from tests.simulation.planted import BUGS, Bug, planted
 from tests.simulation.planted_adoption import ADOPTION_BUGS
 from tests.simulation.planted_rules import GHOST, NAMESAKE, RULE_BUGS
+from tests.simulation.planted_speed import SPEED_BUGS
 from tests.simulation.planted_table import ALL, PROOF, hunt, innocent, rendered
 from tests.simulation.planted_telling import OWN_WRITE
 from tests.simulation.situations import BESIDE_A_GHOST
@@ -23,7 +24,7 @@ ELSEWHERE = (GHOST, NAMESAKE, OWN_WRITE)
 """Bugs that no schedule need meet: a situation, a trace, a crash point finds them."""
 
 
-@pytest.mark.parametrize("bug", [*BUGS, *RULE_BUGS, *ADOPTION_BUGS], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS], ids=lambda bug: bug.name)
 def test_a_planted_bug_is_caught(bug: Bug, record_property: Callable[[str, object], None]) -> None:
     """The oracle catches it, and the very same schedule is good without it."""
     caught = hunt(bug, range(bug.first, bug.first + WITHIN))
