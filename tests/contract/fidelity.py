@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from controller.core.change import Change
 from controller.core.model import Attempt, Batch, Gate
+from controller.ports import BatchkeeperError
 
 SCRIPT = Path(__file__).with_name("operations.jsonl")
 SYMBOL = re.compile(r"[bj?]\d+")
@@ -130,6 +131,8 @@ class Meaning:
         """A reply as the script would write it: symbols, instants by operation, nothing that is a default."""
         if isinstance(reply, Enum):
             return reply.value
+        if isinstance(reply, BatchkeeperError):  # that of one of several, told and not raised
+            return {"raises": type(reply).__name__}
         if isinstance(reply, datetime):
             return self._instant(reply)
         if isinstance(reply, timedelta):

@@ -24,7 +24,7 @@ DEALT = {
     "chains": 3, "find_jobs": 5, "list_children": 5, "list_retries": 5, "listed": 4, "toggle": 5,
     "unfinished_lifecycles": 3, "last_failures": 4, "set_quarantine": 5, "quarantine": 3, "nudge": 3,
     "untold": 3, "move_notice": 7, "requests": 5, "new_id": 3, "quarantined": 3, "now": 3, "next_epoch":
-    4, "epoch": 3, "stamp": 4, "halts": 3, "set_halt": 4, "note_good_pass": 5, "blind_gaps": 3,
+    4, "epoch": 3, "standing": 5, "stamp": 4, "halts": 3, "set_halt": 4, "note_good_pass": 5, "blind_gaps": 3,
 }  # fmt: skip
 """How often each method is called; ``close`` comes once, at the end."""
 HELD = "systemic-failure: 9 of 10 first attempts failed"
@@ -106,6 +106,9 @@ class Drawer(Dice):
 
     def _gates(self) -> Operation:
         return {"batch_ids": self._batch_ids()}
+
+    def _standing(self) -> Operation:
+        return {"batch_id": self._batch_id(0.3), "job_ids": [self._job_of().id]}
 
     def _batches_with(self) -> Operation:
         return {"batch_ids": [*self._batch_ids(), "no id"]}
