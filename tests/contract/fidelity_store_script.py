@@ -24,7 +24,7 @@ DEALT = {
     "chains": 3, "find_jobs": 5, "list_children": 5, "list_retries": 5, "listed": 4, "toggle": 5,
     "unfinished_lifecycles": 3, "last_failures": 4, "set_quarantine": 5, "quarantine": 3, "nudge": 3,
     "untold": 3, "move_notice": 7, "requests": 5, "new_id": 3, "quarantined": 3, "now": 3, "next_epoch":
-    4, "epoch": 3, "standing": 5, "stamp": 4, "halts": 3, "set_halt": 4, "note_good_pass": 5, "blind_gaps": 3,
+    4, "epoch": 3, "standing": 4, "stamp": 4, "halts": 3, "set_halt": 4, "note_good_pass": 5, "blind_gaps": 3,
 }  # fmt: skip
 """How often each method is called; ``close`` comes once, at the end."""
 HELD = "systemic-failure: 9 of 10 first attempts failed"

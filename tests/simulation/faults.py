@@ -184,6 +184,12 @@ class Faulty:
     def _spoil(self) -> int:
         return self._world.spoil()
 
+    def _reaching(self, fault: Fault | None, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What of a call is applied: any part of a bulk whose answer nobody hears."""
+        if name in _PIECEMEAL and fault in _UNANSWERED:
+            return (_some(args[0], self._world.faults.rng), *args[1:])
+        return args
+
     async def _call(self, name: str, bound: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
         process, world = self._process, self._world
         if process.dead or process.paused_until:
@@ -201,8 +207,7 @@ class Faulty:
         if fault is not None and await self._before(fault, name, args):
             return None
         world.reach(self._side)
-        if name in _PIECEMEAL and fault in _UNANSWERED:
-            args = (_some(args[0], world.faults.rng), *args[1:])
+        args = self._reaching(fault, name, args)
         answer = await world.apply(process, self._side, name, bound, args, more)
         if name == "observe":
             answer = self._listed(answer, asked, stale=fault is Fault.STALE)
