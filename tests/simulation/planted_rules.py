@@ -1,4 +1,4 @@
-"""Bugs to plant, one for each rule that the first ones left whole: gate, retries, ends, clocks, epochs."""
+"""Bugs to plant, one for each rule that the first ones left whole: retries, ends, clocks, epochs; the gate's come from there."""
 
 from __future__ import annotations
 
@@ -7,140 +7,33 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from controller import acting, allowance, deeds, looking, surroundings
+from controller import acting, deeds, looking
 from controller.core import decide, plan, retry, rules, verdict
 from controller.core.change import Change
 from controller.core.decide import Act, Move, Reason, Sight
 from controller.core.machine import Event, Guard
-from controller.core.model import Attempt, Foreign, Gate, Halts, Holder, Status, Verdict
+from controller.core.model import Attempt, Status, Verdict
 from controller.core.verdict import Ruling
-from controller.core.view import UNLIMITED, View
-from controller.engine import Engine, EngineSettings
+from controller.core.view import View
+from controller.engine import Engine
 from controller.ports import NewJob, StaleEpoch, Unavailable
 from tests.fakes import memory_changes
 from tests.fakes.memory_batches import MemoryBatches
-from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.faults import Fault
 from tests.simulation.planted import Bug, Patch, without_guards
-
-# ------------------------------------------------------------------------------------------------ the gate
-
-
-def _claims_by(patch: Patch, refused: Any) -> None:
-    """A claim whose guard is this, beside the epoch and what is in the gate already."""
-
-    async def claim(
-        store: MemoryBatches,
-        batch_id: str,
-        places: Sequence[tuple[str, int]],
-        epoch: int,
-        leaving: Iterable[str] = (),
-    ) -> Gate | None:
-        gate, gone = store._gates[batch_id], set(leaving)
-        stay = tuple(holder for holder in gate.holders if holder.job not in gone)
-        jobs, slots = {job for job, _ in places}, {slot for _, slot in places}
-        taken = any(holder.job in jobs or holder.slot in slots for holder in stay)
-        if gate.epoch > epoch or taken or refused(replace(gate, holders=stay), len(places)):
-            return None
-        holders = (*stay, *(Holder(job, slot) for job, slot in places))
-        store._put_gate(replace(gate, holders=holders, epoch=epoch))
-        return store._gates[batch_id]
-
-    patch.setattr(MemoryBatches, "claim", claim)
-
-
-def max_not_asked_again(patch: Patch) -> None:
-    """A claim goes by the maximum that the plan has read."""
-    _claims_by(patch, lambda gate, n: not gate.open)
-
-
-def shut_not_asked_again(patch: Patch) -> None:
-    """A claim goes by the pause, the hold and the cancel that the plan has read."""
-    _claims_by(patch, lambda gate, n: gate.free < n)
-
-
-def foreign_not_asked_again(patch: Patch) -> None:
-    """A claim goes by our own places only."""
-    _claims_by(patch, lambda gate, n: not gate.open or gate.max - len(gate.holders) < n)
-    patch.setattr(Gate, "free", property(lambda gate: gate.max - len(gate.holders)))
-    patch.setattr(plan, "room", lambda gate, view: gate.free)
-
-
-def place_given_back(patch: Patch) -> None:
-    """A create without an answer gives its place back."""
-    original = deeds._post
-
-    async def post(engine: Engine, view: View, job: Attempt, token: str) -> None:
-        try:
-            await original(engine, view, job, token)
-        except Unavailable:
-            await engine.store.leave(job.batch_id, [job.id])
-            raise
-
-    patch.setattr(deeds, "_post", post)
-
-
-def old_list_will_do(patch: Patch) -> None:
-    """However old the list of what others run is, places are taken by it."""
-    patch.setattr(EngineSettings, "foreign_age", property(lambda settings: float("inf")))
-    patch.setattr(surroundings, "_fresh", lambda engine, batch: engine.seen is not None)
-
-
-def known_by_name(patch: Patch) -> None:
-    """What others run is known by its name: its namesake is still the same."""
-    original = MemoryBatches.enter_foreign
-
-    async def enter(store: MemoryBatches, batch_id: str, foreign: Iterable[Foreign]) -> None:
-        names = {known.name for known in store._gates[batch_id].foreign}
-        await original(store, batch_id, [one for one in foreign if one.name not in names])
-
-    async def get_uid(cluster: MemoryCluster, namespace: str, name: str, kind: str, uid: str) -> bool:
-        cluster._reach(namespace)
-        thing = cluster._things.get((namespace, name))
-        return thing is not None and thing.active
-
-    patch.setattr(MemoryBatches, "enter_foreign", enter)
-    patch.setattr(MemoryCluster, "get_uid", get_uid)
-
-
-def any_prefix(patch: Patch) -> None:
-    """What others run counts under every prefix that it begins with."""
-    patch.setattr(looking, "longest_prefix", lambda name, names: _shortest(name, names))
-
-
-def _shortest(name: str, names: Iterable[str]) -> str:
-    return min((one for one in names if name.startswith(f"{one}-")), key=len, default="")
-
-
-def unanchored(patch: Patch) -> None:
-    """A batch's prefix is looked for anywhere in a name."""
-
-    def longest(name: str, names: Iterable[str]) -> str:
-        return max((one for one in names if one in name), key=len, default="")
-
-    patch.setattr(looking, "longest_prefix", longest)
-
-
-def limits_forgotten(patch: Patch) -> None:
-    """The operator's limit over several batches binds nobody."""
-
-    async def unlimited(*_: object) -> Any:
-        return UNLIMITED
-
-    for module in (allowance, acting):
-        patch.setattr(module, "allowance_of", unlimited)
-    patch.setattr("controller.reconcile.allowance_of", unlimited)
-
-
-def halts_ignored(patch: Patch) -> None:
-    """The kill switch stops nothing."""
-
-    async def none(store: MemoryBatches) -> Halts:
-        return Halts()
-
-    patch.setattr(MemoryBatches, "halts", none)
-
+from tests.simulation.planted_gate import (
+    any_prefix,
+    foreign_not_asked_again,
+    halts_ignored,
+    known_by_name,
+    limits_forgotten,
+    max_not_asked_again,
+    old_list_will_do,
+    place_given_back,
+    shut_not_asked_again,
+    unanchored,
+)
 
 # ------------------------------------------------------------------------------------------------- retries
 
