@@ -1,4 +1,4 @@
-"""Bugs to plant, one for each rule that the first ones left whole: retries, ends, clocks, epochs; the gate's come from there."""
+"""Bugs to plant, one for each rule that the first ones left whole, those of ``planted_gate`` among them."""
 
 from __future__ import annotations
 
