@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1
 
 # The main job on the embedded default: the example sweep, until its report equals the committed one.
 RUN    := $(BIN)/batchkeeper run examples/gwas/traits.yaml --config examples/gwas/config.yaml --expect examples/gwas/expected.yaml --fresh
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 3
 
 # How often each real failure is met by soak-real, and after how many minutes no new one begins.
 REAL_TIMES ?= 100
@@ -49,8 +49,9 @@ format: $(STAMP) ## put the code into its format
 
 SEEDS   ?= 2000:
 MINUTES ?= 60
-soak: $(STAMP) ## simulated schedules on all cores for MINUTES (60) from SEEDS (2000:) on; what goes wrong is shrunk and told
+soak: $(STAMP) ## simulated schedules on all cores for MINUTES (60) from SEEDS (2000:) on, then pairs of crashes for a quarter of that; what goes wrong is told
 	$(BIN)/python -m tests.simulation --jobs 0 --seeds $(SEEDS) --minutes $(MINUTES)
+	$(BIN)/python -m tests.simulation.crash_pairs --seconds $$(( $(MINUTES) * 15 ))
 
 bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more than ten minutes, the rows on a cluster among them)
 	$(BIN)/python -m tests.bench
@@ -58,7 +59,6 @@ bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more 
 soak-real: $(STAMP) ## real servers killed, silenced and struck, REAL_TIMES each (hours)
 	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m tests.failover --minutes $(REAL_MINUTES)
 	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m pytest -q tests/kube/test_matrix.py
-	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m pytest $(wildcard tests/failover/test_strikes.py tests/kube/test_matrix.py)
 
 sbom: $(STAMP) ## what the image is made of, as CycloneDX: dist/batchkeeper.cdx.json
 	@mkdir -p dist

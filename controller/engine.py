@@ -37,6 +37,8 @@ from controller.ports import (
 )
 
 K = TypeVar("K")
+REACHED = 20_000
+"""Records of which a process remembers to which status it brought them: more than any view is old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class Engine:
     """By batch id: creates under way at one time. Their records are written without holding one."""
     claims: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Limits over several batches are arithmetic over all gates: one claim at a time (S13)."""
+    _reached: dict[str, Status] = field(default_factory=dict)
+    """By job id, the latest last: the status to which this process brought a record."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
     _clock: tuple[datetime, float] | None = None
     """What the store's clock said, and the monotonic instant of its answer."""
@@ -215,7 +219,7 @@ class Engine:
             raise
         known = self.known.get(job.batch_id, {})
         known.pop(job.id, None)
-        if after is None:
+        if after is None or self._was_brought_there(job, after):
             self.journal.skipped(job, change)
             return None
         if job.batch_id in self.known:
@@ -226,6 +230,22 @@ class Engine:
                 self.ended_retries.add(job.id)
         self.journal.moved(job, after, change)
         return after
+
+    def _was_brought_there(self, job: Attempt, after: Attempt) -> bool:
+        """Whether this process made that change before, and ``job`` is older still.
+
+        Of changes written together it is known how the records stand, not who brought them there. An attempt
+        never comes back to a status; nobody else moves one that this leader has stamped.
+        """
+        if after.status is job.status:
+            return False
+        if self._reached.get(job.id) is after.status:
+            return True
+        self._reached.pop(job.id, None)
+        self._reached[job.id] = after.status
+        if len(self._reached) > REACHED:
+            del self._reached[next(iter(self._reached))]
+        return False
 
     async def create(self, job: NewJob) -> Created:
         """Ask the cluster for an object, one of so many at a time; see ``Cluster.create``."""

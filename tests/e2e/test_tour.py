@@ -63,7 +63,7 @@ class Walk:
             answer = done.stdout + done.stderr
             if shows in answer:
                 return answer
-            time.sleep(0.3)
+            time.sleep(2)  # each question is a process of its own
         raise AssertionError(f"{line} never showed {shows!r}:\n{answer}")
 
 

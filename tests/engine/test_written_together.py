@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from controller import requests
-from controller.core.model import Status
+from controller.core.change import Change
+from controller.core.machine import Event
+from controller.core.model import Attempt, Status
+from controller.engine import Engine
 from controller.requests import Caller
 from tests.engine.acting import drop, gate_of
 from tests.simulation.explaining import drive
@@ -46,6 +51,28 @@ def test_a_bulk_that_is_believed_unread_is_caught() -> None:
     """The same, with the engine taking the whole of it for applied."""
     with planted(BELIEVED), pytest.raises(AssertionError, match="after its record had ended"):
         perform(_withdrawn_in_between)
+
+
+def test_an_old_view_counts_no_end_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that still sees them running ends all of them once more, together: nothing came of it."""
+    asked: list[tuple[Attempt, Change]] = []
+    apply = Engine.apply
+
+    async def listened(engine: Engine, job: Attempt, change: Change) -> Attempt | None:
+        asked.append((job, change))
+        return await apply(engine, job, change)
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 3, 3)
+        await stage.until_over(daemon)
+        ends = [(job, change) for job, change in asked if change.event is Event.ENDED]
+        assert len(ends) == 3
+        again = await asyncio.gather(*(apply(daemon.engine, job, change) for job, change in ends))
+        assert again == [None] * 3
+
+    monkeypatch.setattr(Engine, "apply", listened)
+    perform(trace)
 
 
 @pytest.mark.parametrize("fault", [Fault.FAILED, Fault.REPLY_LOST])

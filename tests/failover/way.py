@@ -118,6 +118,8 @@ class _Connection:
     back: asyncio.StreamReader
     forth: asyncio.StreamWriter
     fates: dict[int, tuple[Fate, Document]] = field(default_factory=dict)
+    landed: asyncio.Event = field(default_factory=asyncio.Event)
+    """A late command has reached the server, and was answered."""
 
     async def commands(self) -> None:
         """From the driver to the server."""
@@ -136,13 +138,18 @@ class _Connection:
     async def _strike(self, fate: Fate, message: Message) -> None:
         if fate is Fate.RESET:
             raise _Struck
-        if fate in (Fate.SILENT, Fate.LATE):
-            self.way.late += fate is Fate.LATE
+        if fate is Fate.SILENT:
             await self._given_up()
-            if fate is Fate.LATE:
+            raise _Struck
+        if fate is Fate.LATE:
+            self.way.late += 1
+            try:
+                await self._given_up()
                 await asyncio.sleep(LATE_SECONDS)
+                self.fates[message.id] = (fate, message.document)
                 await self._through(message)
-                await read(self.back)
+                await self.landed.wait()
+            finally:
                 self.way.late -= 1
             raise _Struck
         if fate in REFUSALS and fate not in AFTERWARDS:
@@ -164,6 +171,9 @@ class _Connection:
                 fate, command = self.fates.pop(message.answers, (None, {}))
                 if fate is Fate.LOST:
                     raise _Struck
+                if fate is Fate.LATE:
+                    self.landed.set()  # nobody is there to hear it
+                    continue
                 if fate is Fate.UNHEARD:
                     await asyncio.Event().wait()
                 if fate in AFTERWARDS and fate:

@@ -95,7 +95,8 @@ def judge_last(state: State, entry: Written) -> Iterator[Broken]:
 
 
 def judge_truth(state: State, entry: Written) -> Iterator[Broken]:
-    """A success that nobody cut short is recorded as one, whatever was ordered; a signal is no mount."""
+    """A success that nobody cut short is recorded as one, whatever was ordered; a signal is no mount,
+    unless we sent it because the mount had failed."""
     after = entry.after
     assert isinstance(after, Attempt)
     before = state.jobs.get(after.id)
@@ -104,9 +105,10 @@ def judge_truth(state: State, entry: Written) -> Iterator[Broken]:
     succeeded = [
         thing.uid
         for thing in state.by_job[after.id]
-        if thing.success and not (thing.touched or thing.cut_short)
+        if thing.success and not (thing.touched or thing.cut_short or thing.tombstone)
+        if thing.uid not in state.strangers  # somebody took our labels off: it is nobody's since
     ]
     if succeeded and after.status is not Status.COMPLETED:
         yield Invariant.TRUTH, f"{after.name} is {after.status}, and {succeeded} succeeded"
-    if after.verdict is Verdict.MOUNT_FAILURE and after.exit_code in KILLED:
+    if after.verdict is Verdict.MOUNT_FAILURE and after.exit_code in KILLED and not after.stop:
         yield Invariant.TRUTH, f"{after.name} ended with {after.exit_code}, and is called a mount failure"

@@ -101,6 +101,8 @@ class State:
     facts: Facts
     jobs: dict[str, Attempt] = field(default_factory=dict)
     gates: dict[str, Gate] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+    """By uid: what a gate has counted as others'."""
     born: dict[str, datetime] = field(default_factory=dict)
     """By batch id: when its gate was written first."""
     parents: dict[str, Parent] = field(default_factory=dict)
@@ -227,6 +229,7 @@ class State:
             case Gate() as gate:
                 self.gates[gate.batch_id] = gate
                 self.born.setdefault(gate.batch_id, entry.at)
+                self.strangers |= {foreign.uid for foreign in gate.foreign}
                 if gate.cancel:
                     self.cancelled.add(gate.batch_id)
             case Parent() as parent:

@@ -325,7 +325,7 @@ _REPLACED = {
 BUGS: tuple[Bug, ...] = (
     Bug("only running jobs count", only_running_counts, {}),
     Bug("slot freed on 404", freed_on_404, _LATE),
-    Bug("no uid precondition", no_uid_precondition, _REPLACED, 20),
+    Bug("no uid precondition", no_uid_precondition, _REPLACED, 150),
     Bug("lost judged from the list", lost_from_any_list, {}),
     Bug("toggle before parents", toggle_before_parents, {}),
     Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES),

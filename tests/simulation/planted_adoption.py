@@ -206,6 +206,8 @@ _CRASHES: dict[str, Any] = {
 }
 _REAPED = _LEFT | {"running_after": 60.0, "requests": 0}
 
+_FAILS = {"rates": {Fault.CRASH_AFTER: 0.05, Fault.FAILED: 0.05}}
+
 ADOPTION_BUGS: tuple[Bug, ...] = (
     Bug("a gate is born open", born_open, _LEFT),
     Bug("opened without a look", opened_unseen, _LEFT),
@@ -216,7 +218,7 @@ ADOPTION_BUGS: tuple[Bug, ...] = (
     Bug("taken over and counted as foreign", left_in_foreign, _LEFT),
     Bug("hold lifted before the records", lifted_with_the_places, _LEFT),
     Bug("two leaders take over", two_take_over, _TWO),
-    Bug("half a take-over is forgotten", half_done_forgotten, _CRASHES),
+    Bug("half a take-over is forgotten", half_done_forgotten, _CRASHES | _FAILS),
     Bug("taken over, then cancelled", deleted_on_cancel, _CANCELS),
     Bug("taken over, then reaped", reaped_too, _REAPED),
     Bug("taken over, gone from the list", gone_from_the_list, _LEFT),

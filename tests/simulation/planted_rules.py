@@ -263,9 +263,11 @@ _REPLACED = {
 }
 _UNANSWERED: dict[str, Any] = {
     "ends": {"never-starts": 3.0, "ok": 1.0},
-    "start_deadline": 30.0,
-    "rates": {Fault.FAILED: 0.2},
-    "most_faults": 800,
+    "start_deadline": 400.0,
+    "queued_after": 20.0,
+    "duration": 600.0,
+    "rates": {Fault.FAILED: 0.1},
+    "most_faults": 2000,
     "skews": (),
 }
 _KILLED = {"ends": {"killed": 5.0, "ok": 1.0}, "rates": {}, "requests": 40, "duration": 300.0}

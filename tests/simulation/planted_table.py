@@ -19,11 +19,12 @@ from tests.simulation import traps
 from tests.simulation.planted import BUGS, Bug, planted
 from tests.simulation.planted_adoption import ADOPTION_BUGS
 from tests.simulation.planted_rules import RULE_BUGS
+from tests.simulation.planted_speed import SPEED_BUGS
 from tests.simulation.planted_telling import TELLING_BUGS
 from tests.simulation.play import Played, play
 from tests.simulation.scenario import draw
 
-ALL: tuple[Bug, ...] = (*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *TELLING_BUGS)
+ALL: tuple[Bug, ...] = (*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS, *TELLING_BUGS)
 """Every bug that schedules catch."""
 PROOF = Path(__file__).parents[2] / "docs" / "proof.md"
 WORDS: Mapping[str, str] = {

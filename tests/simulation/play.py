@@ -25,6 +25,8 @@ TOLD = 3
 LOOK_EVERY = 20.0
 QUIET_WITHIN = 4 * 3600.0
 """Virtual seconds after the healing by which everything has come to its end."""
+PER_TASK = 300.0
+"""And so many more for each task: a big batch that may run one at a time takes its attempts one by one."""
 
 
 class Accepting(Protocol):
@@ -125,7 +127,8 @@ async def settle(world: World, intake: Accepting) -> None:
 async def _until_quiet(world: World, intake: Accepting) -> None:
     """Until nothing is left to do, or for so long that something must be wrong."""
     await asyncio.sleep(LOOK_EVERY)
-    until = world.loop.time() + QUIET_WITHIN
+    tasks = sum(batch.tasks for batch in world.scenario.batches)
+    until = world.loop.time() + QUIET_WITHIN + PER_TASK * tasks
     while world.loop.time() < until:
         await put_right(world)
         if len(intake.accepted) == len(world.scenario.batches) and await _is_quiet(world):

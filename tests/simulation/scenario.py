@@ -89,7 +89,7 @@ class Scenario:
     """Whether people are told what happens."""
 
 
-BIG_EVERY = 50
+BIG_EVERY = 200
 """One schedule of so many is a big one."""
 LEFTOVERS = 0.25
 """The share of schedules in which others have left objects under the batches' names."""

@@ -126,6 +126,10 @@ TRAPS: Mapping[str, Trap] = {
             "taken over, gone from the list",
         ),
     ),
+    "haste": Trap(
+        "what was not read is believed, and what was read for good",
+        ("told before it is written", "a record that changed is not read again"),
+    ),
     "telling": Trap(
         "people are told late, twice, or what is not so",
         ("dropped before it is delivered", "forgotten when told", "told in a write of its own"),
