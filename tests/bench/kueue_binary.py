@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.control_plane.building import Recipe, Unavailable, cached, toolchain
+from tests.control_plane.building import Recipe, cached, say_where, toolchain
 
 MODULE = Path(__file__).parent / "go"
 CRDS = "crds"
@@ -53,19 +52,5 @@ def _with_crds(out: Path) -> None:
         shutil.copyfile(file, out / CRDS / file.name)
 
 
-def main() -> int:
-    """Make it ready, with the lines of progress on stderr and its folder on stdout."""
-
-    def say(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
-    try:
-        sys.stdout.write(f"{find(say)}\n")
-    except Unavailable as reason:
-        say(str(reason))
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(say_where(find))

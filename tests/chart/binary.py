@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.control_plane.building import Recipe, Unavailable, cached
+from tests.control_plane.building import Recipe, cached, say_where
 
 MODULE = Path(__file__).parent / "go"
 
@@ -45,19 +44,5 @@ def version() -> str:
     return found.group(1)
 
 
-def main() -> int:
-    """Make it ready, with the lines of progress on stderr and its path on stdout."""
-
-    def say(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
-    try:
-        sys.stdout.write(f"{find(say)}\n")
-    except Unavailable as reason:
-        say(str(reason))
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(say_where(find))

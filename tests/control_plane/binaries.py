@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.control_plane.building import Recipe, Unavailable, cached
+from tests.control_plane.building import Recipe, Unavailable, cached, say_where
 
 MODULE = Path(__file__).parent / "go"
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -76,19 +75,5 @@ def _named(out: Path) -> None:
         (out / name).symlink_to("controlplane")
 
 
-def main() -> int:
-    """Make them ready, with the lines of progress on stderr and the folder on stdout."""
-
-    def say(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
-    try:
-        sys.stdout.write(f"{find(say)}\n")
-    except Unavailable as reason:
-        say(str(reason))
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(say_where(find))

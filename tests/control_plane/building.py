@@ -1,6 +1,7 @@
 """Programs that tests need are built once from Go modules of ours, into the user's cache.
 
-Called by ``binaries`` for the control plane and by ``tests.chart.binary`` for Helm.
+Called by ``binaries`` for the control plane, by ``tests.chart.binary`` for Helm and by
+``tests.bench.kueue_binary`` for Kueue.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -115,3 +117,17 @@ def _build(recipe: Recipe, go: str, folder: Path) -> None:
             raise Unavailable(f"{recipe.what} does not build: {' / '.join(done.stdout.splitlines()[-3:])}")
         recipe.finish(out)
         out.rename(folder)
+
+
+def say_where(find: Callable[[Callable[[str], None]], Path]) -> int:
+    """The command of each: made ready, progress on stderr, its path on stdout; 1 when it can't be had."""
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+
+    try:
+        sys.stdout.write(f"{find(say)}\n")
+    except Unavailable as reason:
+        say(str(reason))
+        return 1
+    return 0

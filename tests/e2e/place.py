@@ -13,6 +13,7 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 from ruamel.yaml import YAML
 
 from controller.adapters import local_proc
@@ -170,7 +171,7 @@ class Place:
         """Wait for something while the last daemon lives; with its log when it never comes."""
         try:
             return wait_for(what, look, seconds)
-        except AssertionError as error:
+        except (AssertionError, PyMongoError) as error:
             log = self._daemons[-1].log.read_text(errors="replace")[-4000:] if self._daemons else ""
             raise AssertionError(f"{error}\nthe daemon's log ends:\n{log}") from None
 
