@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from tests.bench.place import Place
+from tests.control_plane.admin import Refused
 from tests.control_plane.binaries import find
 from tests.control_plane.building import Unavailable
 from tests.control_plane.commands import ITSELF
 from tests.control_plane.elsewhere import asked_for
 from tests.control_plane.fixtures import ours
-from tests.control_plane.plane import Asked, ControlPlane
+from tests.control_plane.plane import Asked, ControlPlane, ServiceAccount
 from tests.control_plane.sharing import Failed, acquire
 from tests.kube.place import ACCOUNT, KubePlace, spec
 
@@ -36,6 +39,9 @@ DEFAULTS: Mapping[str, Any] = {
     "repair": {"interval": "30s", "after": "30s"},
 }
 """Tests go at a pace of their own; what is measured goes at everybody's, with no limit on submissions."""
+TOKEN_EVERY, AGAIN = 600.0, 10.0
+"""Seconds between two tokens of the daemon's, each of which is good for an hour; and until the next try
+where there was none."""
 
 
 def _say(line: str) -> None:
@@ -71,9 +77,34 @@ def kube_place(place: Place, **sections: Any) -> Iterator[KubePlace]:
         found.watcher.stop()  # the audit log is enough, and a watcher takes time from what is measured
         found.configure(**{**DEFAULTS, **sections})
         try:
-            yield found
+            with _renewed(found.account):
+                yield found
         finally:
             found.tidy()
+
+
+@contextmanager
+def _renewed(account: ServiceAccount) -> Iterator[None]:
+    """Its file always has a token that is good for long."""
+    over = threading.Event()
+
+    def renew() -> None:
+        wait = TOKEN_EVERY
+        while not over.wait(wait):
+            try:
+                account.renew()
+                wait = TOKEN_EVERY
+            except (OSError, HTTPException, Refused) as error:
+                _say(f"no new token for the daemon, the next try in {AGAIN:g} s: {error}")
+                wait = AGAIN
+
+    thread = threading.Thread(target=renew, name="token", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def equal_jobs(name: str, n: int, at_once: int, env: Mapping[str, str]) -> dict[str, Any]:

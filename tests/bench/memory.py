@@ -58,6 +58,8 @@ class Sample:
     """The daemon's own, since its start."""
     batches: int
     """Dropped so far."""
+    closed: int
+    """Of them, those that have come to their end."""
     listening: int
     load: float
     """Of the machine."""
@@ -100,6 +102,7 @@ class Sampler:
             objects=told["objects"],
             cpu_seconds=proc.seconds_of_cpu(pid),
             batches=load.done["batches"] if load else 0,
+            closed=await asyncio.to_thread(load.closed) if load else 0,
             listening=load.listening if load else 0,
             load=round(os.getloadavg()[0], 2),
         )
@@ -141,6 +144,7 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
     told = [
         Figure("under load for", hours, "h"),
         Figure("batches of 16 jobs in it", loaded[-1].batches - loaded[0].batches, "batches"),
+        Figure("… that came to their end in it", loaded[-1].closed - loaded[0].closed, "batches"),
         Figure("the daemon's CPU time in it", 100 * spent / (hours * 3600), "% of a core"),
         Figure("resident memory's growth over the last two thirds", growth(samples), "MiB/h", None, "≤ 1"),
         Figure("… at the beginning of these", third[0].rss_mib, "MiB"),

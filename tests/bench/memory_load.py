@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.e2e.place import CLOSED
 from tests.kube.place import QUICK, KubePlace, spec
 
 TASKS, AT_ONCE, SPECS_KEPT = 16, 6, 8
@@ -62,6 +63,12 @@ class Load:
     """What was done so far, by name; ``answers 5xx`` should stay at 0."""
     listening: int = 0
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def closed(self) -> int:
+        """How many batches have come to their end, by the store."""
+        return self.place.db["jobs"].count_documents(
+            {"batch_job": True, "batch_status": {"$in": list(CLOSED)}}
+        )
 
     async def run(self, seconds: float) -> None:
         """Go on for so long."""
@@ -166,9 +173,7 @@ async def quiet(place: KubePlace, seconds: float) -> bool:
     """Wait until every batch has come to its end, at most so long; whether they have."""
 
     def open_ones() -> int:
-        return place.db["jobs"].count_documents(
-            {"batch_job": True, "batch_status": {"$nin": ["finished", "cancelled"]}}
-        )
+        return place.db["jobs"].count_documents({"batch_job": True, "batch_status": {"$nin": list(CLOSED)}})
 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -28,6 +28,7 @@ def _sample(minute: float, phase: str, rss: float, fds: int = 20, tasks: int = 3
         objects=1,
         cpu_seconds=minute,
         batches=1,
+        closed=1,
         listening=0,
         load=1.0,
     )
@@ -113,8 +114,8 @@ def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
     """A line of the file is a sample again, numbers as numbers."""
     file = tmp_path / "samples.csv"
     file.write_text(
-        "seconds,phase,rss_mib,fds,sockets,threads,tasks,objects,cpu_seconds,batches,listening,load\n"
-        "30.5,load,118.25,41,35,4,49,147226,5.28,3,4,13.53\n"
+        "seconds,phase,rss_mib,fds,sockets,threads,tasks,objects,cpu_seconds,batches,closed,listening,load\n"
+        "30.5,load,118.25,41,35,4,49,147226,5.28,3,2,4,13.53\n"
     )
     (one,) = read(file)
     assert (one.seconds, one.phase, one.rss_mib, one.tasks) == (30.5, LOAD, 118.25, 49)

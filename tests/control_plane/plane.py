@@ -278,15 +278,19 @@ class ServiceAccount:
         return Api(self.plane.url, self.plane.ca, self.token_file.read_text())
 
     def rotate(self) -> None:
-        """Put a new token into the file, as the kubelet does; the old one is refused soon after."""
-        token, secret = self.plane._requested(self.namespace, self.name)
+        """Put a new token into the file; the old one is refused soon after."""
+        before = self._secret
+        self.renew()
+        if before:
+            self.plane.admin.delete(f"/api/v1/namespaces/{self.namespace}/secrets/{before}")
+
+    def renew(self) -> None:
+        """Put a new token into the file, as the kubelet does in good time: the old one is still taken."""
+        token, self._secret = self.plane._requested(self.namespace, self.name)
         half = self.token_file.with_suffix(".new")
         half.write_text(token, encoding="utf-8")
         half.chmod(0o600)
         half.replace(self.token_file)
-        if self._secret:
-            self.plane.admin.delete(f"/api/v1/namespaces/{self.namespace}/secrets/{self._secret}")
-        self._secret = secret
 
 
 def _encoded(text: str) -> str:
