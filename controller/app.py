@@ -17,6 +17,7 @@ from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
 from controller.api.application import Api
 from controller.clusters import LOCAL
+from controller.collector import short_pauses
 from controller.config import Settings
 from controller.core.model import Batch, Gate
 from controller.core.view import View
@@ -100,7 +101,8 @@ async def run_controller(
             running = replace(running, page=api.page(url))
         if once:
             return await _one_of_each(running)
-        return await _until(stop, running, health, metrics, ready)
+        with short_pauses():
+            return await _until(stop, running, health, metrics, ready)
 
 
 def _end_on_signals(stop: asyncio.Event) -> None:

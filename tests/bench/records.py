@@ -78,9 +78,7 @@ async def _retried(place: Place, n: int, goal: str) -> list[Figure]:
         raw = await _raw_retry(db, failed)
     return [
         Figure(f"retry of {n:,} ids, answered", ours, "s", raw, goal),
-        Figure(
-            f"… the loop's longest stall meanwhile ({n:,} ids)", heart.longest * 1000, "ms", None, "≤ 100 ms"
-        ),
+        *heart.figures(f" ({n:,} ids)"),
     ]
 
 
@@ -124,7 +122,7 @@ async def acceptance(place: Place) -> list[Figure]:
         raw = await _raw_insert(db, documents)
     return [
         Figure("100,000 tasks recorded", ours, "s", raw),
-        Figure("… the loop's longest stall meanwhile", heart.longest * 1000, "ms", None, "≤ 100 ms"),
+        *heart.figures(),
     ]
 
 
@@ -145,5 +143,5 @@ async def hostile(place: Place) -> list[Figure]:
     assert reading.spec is None
     return [
         Figure("a hostile spec refused", seconds, "s", None, "≤ 1 s"),
-        Figure("… the loop's longest stall meanwhile", heart.longest * 1000, "ms", None, "≤ 100 ms"),
+        *heart.figures(),
     ]
