@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from controller.core.model import Attempt, BatchStatus
 from controller.engine import Engine
@@ -55,7 +56,8 @@ async def reopen(store: Store, batch_id: str) -> bool:
     """A retry reopens its batch, a cancelled one too. True when it was closed.
 
     The gate's ``cancel`` goes first: a reopened batch whose gate still said cancel would end its retry.
-    It is read before the batch, so the one that goes is the one that closed it, never a later one.
+    It is read before the batch, so the one that goes is the one that closed it, never a later one. The
+    tally of like failures starts anew (S7b): whoever retries after the end knows how it ended.
     """
     gate = (await store.gates([batch_id])).get(batch_id)
     batch = await store.batch(batch_id)
@@ -68,8 +70,12 @@ async def reopen(store: Store, batch_id: str) -> bool:
         "reason": "reopened by a retry",
         "result": None,
         "finished": None,
+        "resumed": await store.now() + timedelta(milliseconds=1),  # what ended in this very one is past
     }
-    return await store.set_batch(batch_id, [BatchStatus.FINISHED, BatchStatus.CANCELLED], fields)
+    if not await store.set_batch(batch_id, [BatchStatus.FINISHED, BatchStatus.CANCELLED], fields):
+        return False
+    await store.recount(batch_id)
+    return True
 
 
 async def repair(engine: Engine, *, dry_run: bool = False) -> Sequence[Attempt]:

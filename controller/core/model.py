@@ -278,7 +278,7 @@ class Batch:
     result: Result | None = None
     counts: Counts = Counts()
     resumed: datetime | None = None
-    """The last ``resume``: the tally of S7b starts here."""
+    """The last ``resume``, or reopening by a retry: the tally of S7b starts here."""
     finished: datetime | None = None
     """When it last finished or was cancelled; unset when reopened."""
     notices: tuple[Notice, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller import requests
-from controller.core.model import Counts, Verdict
+from controller.core.model import Counts, Result, Status, Verdict
 from controller.requests import Caller
 from tests.fakes.memory_objects import End
 from tests.simulation.explaining import drive
@@ -44,3 +44,36 @@ def test_a_count_that_has_drifted_holds_nothing() -> None:
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+def test_a_batch_that_somebody_retries_after_its_end_is_not_held_for_what_they_knew() -> None:
+    """All of it had failed alike before the brake could act; a retry of all of it was held at once (S7b)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(10, 10)
+        await stage.until_over(daemon)
+        assert stage.batch.status.closed
+        failed = [stage.job(f"scan-t{n}") for n in range(10)]
+        await requests.retry(stage.people, Caller(OWNER), [job.id for job in failed])
+        await stage.until_over(daemon)
+        assert not stage.gate.hold
+        assert stage.batch.result is Result.COMPLETED
+
+    perform(trace, ends=FAILING)
+
+
+def test_a_retry_within_an_open_batch_leaves_the_tally_alone() -> None:
+    """The brake protects what has not begun: one retry by hand does not let it go."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(11, 9)
+        while len([job for job in stage.names() if stage.job(job).status is Status.ERROR]) < 9:
+            await stage.passes(daemon, 1)
+        await requests.retry(stage.people, Caller(OWNER), [stage.job("scan-t0").id])
+        await stage.passes(daemon, 30)
+        assert stage.gate.hold
+        assert stage.batch.resumed is None
+
+    perform(trace, ends={**FAILING, "scan-t10": End(0.0, 30.0, 1)})
