@@ -141,7 +141,7 @@ async def _patient_parts(
     stop: asyncio.Event,
     stack: contextlib.AsyncExitStack,
 ) -> Parts | None:
-    """The parts; a store that is away is waited for, and /readyz says so (O7). None: told to stop."""
+    """The parts; a store or a cluster that is away is waited for, and /readyz says so (O7). None: told to stop."""
     log = get_logger("app")
     tries = 0
     journal = TelemetryJournal(metrics)
@@ -153,7 +153,7 @@ async def _patient_parts(
         except Unavailable as error:
             health.store_failed(str(error))
             wait = STORE_PATIENCE[min(tries, len(STORE_PATIENCE) - 1)]
-            log.warning("store unavailable", error=str(error), again_in_seconds=wait)
+            log.warning("waiting to start", error=str(error), again_in_seconds=wait)
             tries += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wait)

@@ -162,7 +162,7 @@ async def _patient_desk(
             desk = await stack.enter_async_context(open_desk(settings, metrics=metrics, writes=True))
         except Unavailable as error:
             health.store_failed(str(error))
-            get_logger("ee2").warning("store unavailable", error=str(error), again_in_seconds=AGAIN)
+            get_logger("ee2").warning("waiting to start", error=str(error), again_in_seconds=AGAIN)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), AGAIN)
         else:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from controller.core.model import Verdict
 
 ENOUGH = 10
-"""First attempts that must have ended, since the start, the last ``resume`` or reopening, before it is judged."""
+"""First attempts that must have ended, since the start, a ``resume`` or a reopening, before it is judged."""
 PERCENT = 80
 NEVER_SYSTEMIC = frozenset({Verdict.SUCCEEDED, Verdict.CANCELLED, Verdict.REAPED})
 """A success is no failure, and what we or people ended says nothing about the batch."""

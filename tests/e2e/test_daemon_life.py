@@ -132,7 +132,7 @@ def test_the_database_is_away_at_the_start(root: Path) -> None:
     place.configure(store={"uri": f"mongodb://{socket}/?directConnection=true", "timeout": "1s"})
     try:
         daemon = place.start(wait=False)
-        daemon.says("store unavailable")
+        daemon.says("waiting to start")
         status, why = daemon.get("/readyz")
         assert status == 503
         assert "mongodb" in why
