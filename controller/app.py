@@ -141,7 +141,7 @@ async def _patient_parts(
     stop: asyncio.Event,
     stack: contextlib.AsyncExitStack,
 ) -> Parts | None:
-    """The parts; a store or a cluster that is away is waited for, and /readyz says so (O7). None: told to stop."""
+    """The parts; a store or a cluster that is away is waited for, as /readyz says (O7). None: told to end."""
     log = get_logger("app")
     tries = 0
     journal = TelemetryJournal(metrics)
