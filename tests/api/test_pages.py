@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ def key(job: Attempt, sort: JobSort) -> tuple[Any, ...]:
     if job.running and job.finished:
         took = (job.finished - job.running) // timedelta(milliseconds=1)
     value: Any = {
-        JobSort.ORDER: (job.index, job.attempt),
+        JobSort.ORDER: (job.batch_id, job.index, job.attempt),
         JobSort.NAME: job.name,
         JobSort.STATUS: job.status.value,
         JobSort.VERDICT: job.verdict.value if job.verdict else None,
@@ -40,9 +41,11 @@ def key(job: Attempt, sort: JobSort) -> tuple[Any, ...]:
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("sort", JobSort)
 async def test_every_sort_page_by_page(here: Place, sort: JobSort, descending: bool) -> None:
-    """Every job once, in the order in which a plain sort has them; also of one verdict only."""
+    """Every job once, in the order in which a plain sort has them; also of one verdict only, of those whose
+    task's id has a text in it, and of all batches."""
     drawn = random.Random(f"{sort} {descending}")
     batch = await here.submit(tasks=40)
+    other = await here.submit(name="other", tasks=5)
     for job in await here.jobs(batch):
         fields: dict[str, Any] = {"node": f"node-{drawn.randint(1, 4)}"} if drawn.random() < 0.7 else {}
         if drawn.random() < 0.6:
@@ -53,11 +56,19 @@ async def test_every_sort_page_by_page(here: Place, sort: JobSort, descending: b
             fields |= {"running": begun} if drawn.random() < 0.8 else {}
         if fields:
             await here.store._jobs.update_one({"_id": ObjectId(job.id)}, {"$set": fields})
-    jobs = await here.jobs(batch)
-    for verdicts in ((), (Verdict.LOST,)):
-        query = JobQuery(batch_id=batch.id, verdict=verdicts, sort=sort, descending=descending)
-        wanted = [job for job in jobs if not verdicts or job.verdict in verdicts]
-        wanted.sort(key=lambda job: key(job, sort), reverse=descending)
+    jobs, others = await here.jobs(batch), await here.jobs(other)
+    asked: list[tuple[JobQuery, list[Attempt]]] = [
+        (JobQuery(batch_id=batch.id), jobs),
+        (
+            JobQuery(batch_id=batch.id, verdict=(Verdict.LOST,)),
+            [j for j in jobs if j.verdict is Verdict.LOST],
+        ),
+        (JobQuery(batch_id=batch.id, text="3"), [job for job in jobs if "3" in job.task_id]),
+        (JobQuery(status=(Status.WAITING,)), [j for j in (*jobs, *others) if j.status is Status.WAITING]),
+    ]
+    for query, found in asked:
+        query = replace(query, sort=sort, descending=descending)
+        wanted = sorted(found, key=lambda job: key(job, sort), reverse=descending)
         shown, after = list[Attempt](), None
         while True:
             page = await here.store.job_page(query, after, 7)

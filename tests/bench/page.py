@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -35,7 +36,7 @@ async def page(place: Place) -> list[Figure]:
         batch = taken.batch
         await _end(db, batch.id)
         raw = await _timed(lambda: db["jobs"].find({"batch_id": ObjectId(batch.id)}).limit(PAGE).to_list())
-        query = JobQuery(batch_id=batch.id, user=batch.user)
+        query = JobQuery(batch_id=batch.id)  # whose it is was seen when the batch was looked up
         filters = {
             "all": query,
             "a status": replace(query, status=(Status.ERROR,)),
@@ -66,8 +67,7 @@ async def _slowest(store: MongoStore, query: JobQuery) -> tuple[float, str]:
 
 async def _shown(store: MongoStore, query: JobQuery, after: Any) -> None:
     """What one request of the page reads."""
-    await store.job_page(query, after, PAGE)
-    await store.count_jobs(query, MOST_COUNTED)
+    await asyncio.gather(store.job_page(query, after, PAGE), store.count_jobs(query, MOST_COUNTED))
 
 
 async def _timed(ask: Callable[[], Awaitable[Any]]) -> float:
