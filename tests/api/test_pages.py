@@ -73,6 +73,7 @@ async def test_every_sort_page_by_page(here: Place, sort: JobSort, descending: b
         while True:
             page = await here.store.job_page(query, after, 7)
             shown += page.jobs
+            assert len(shown) <= len(wanted)
             if page.next is None:
                 break
             after = At(page.next.keys, page.next.id)
