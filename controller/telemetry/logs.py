@@ -56,6 +56,20 @@ def set_up_logs(style: str = "auto", level: str = "info", stream: TextIO | None 
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("pymongo.client").addFilter(_outage_in_one_line)  # once, however often it is said
+
+
+def _outage_in_one_line(record: logging.LogRecord) -> bool:
+    """The driver's own tasks fail with their servers, as every call does, and tell it as an error with a page
+    of stack: it is a warning of one line. What is no error of the driver's stays what it is."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None or not type(error).__module__.startswith("pymongo."):
+        return True
+    why = " ".join(str(error).split(", Timeout:")[0].split())[:300]
+    record.msg, record.args = "%s %s", (record.getMessage(), f"{type(error).__name__}: {why}")
+    record.exc_info = record.exc_text = None
+    record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return logging.getLogger().isEnabledFor(logging.WARNING)
 
 
 class _Handler(logging.StreamHandler[TextIO]):

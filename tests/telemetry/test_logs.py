@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo import logger as pymongo_logger
+from pymongo.errors import AutoReconnect
 
 from controller.telemetry import get_logger, set_up_logs
 
@@ -107,3 +109,38 @@ def test_tracebacks_are_kept_and_hold_no_credentials(style: str) -> None:
     assert "ConnectionError: cannot reach mongodb://***@db:27017" in stream.getvalue()
     assert "TOKEN_A" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
+
+
+def _background_task_fails(error: Exception) -> None:
+    """As the driver's own task tells of it."""
+    try:
+        raise error
+    except type(error):
+        pymongo_logger._log_client_error()
+
+
+def test_an_outage_that_the_driver_meets_by_itself_is_one_warning() -> None:
+    """It came as an error with a page of stack, for every server that was killed."""
+    stream = io.StringIO()
+    set_up_logs("json", "info", stream)
+    set_up_logs("json", "info", stream)
+    _background_task_fails(
+        AutoReconnect("a.example:27017: connection closed, Timeout: 9.0s, Topology: <...>")
+    )
+    (event,) = logged(stream.getvalue())
+    assert event["level"] == "warning"
+    assert "exception" not in event
+    assert event["event"].endswith("AutoReconnect: a.example:27017: connection closed")
+    set_up_logs("text", "error", quiet := io.StringIO())
+    _background_task_fails(AutoReconnect("gone"))
+    assert not quiet.getvalue()
+
+
+def test_a_mistake_in_a_task_of_the_driver_stays_an_error() -> None:
+    """Only its own errors are outages."""
+    stream = io.StringIO()
+    set_up_logs("json", "info", stream)
+    _background_task_fails(TypeError("no such thing"))
+    (event,) = logged(stream.getvalue())
+    assert event["level"] == "error"
+    assert "TypeError: no such thing" in event["exception"]
