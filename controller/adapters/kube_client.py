@@ -102,6 +102,11 @@ class KubeClient:
         """The namespace of the context, or of the pod this runs in; empty when neither says."""
         return self._credentials.namespace
 
+    @property
+    def quiet(self) -> str:
+        """Why requests wait now, as the API server asked for it; empty: they don't."""
+        return self._pace.quiet
+
     async def open(self) -> None:
         """Read the credentials and make the session. Raises ``Unavailable`` with what to do."""
         await self._credentials.read()
@@ -199,7 +204,7 @@ class KubeClient:
         reason, message = _status(text)
         wait = response.headers.get("Retry-After", "").strip()
         if code == 429 or (code >= 500 and wait.isdigit()):
-            self._pace.keep_quiet(float(wait) if wait.isdigit() else 1.0)
+            self._pace.keep_quiet(float(wait) if wait.isdigit() else 1.0, code)
         if code == 401:
             await self._renew(response.request_info.headers.get("Authorization", ""))
         if 400 <= code < 500 and code not in _UNKNOWN:

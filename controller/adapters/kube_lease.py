@@ -29,6 +29,11 @@ _log = get_logger(__name__)
 class Api(Protocol):
     """What is needed of the API server; ``KubeClient`` has it."""
 
+    @property
+    def quiet(self) -> str:
+        """Why requests wait now, as the API server asked for it; empty: they don't."""
+        ...
+
     async def request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, resource: str
     ) -> Json:
@@ -213,11 +218,14 @@ class LeaseElector:
     async def _bounded(self, method: str, path: str, body: Json | None = None) -> Json:
         """One request that leaves time for another one before the Lease must have been renewed."""
         seconds = self._terms.renew.total_seconds() / 2
+        quiet = self._api.quiet
         try:
             async with asyncio.timeout(seconds):
                 return await self._api.request(method, path, body, resource="leases")
         except TimeoutError:
-            raise Unavailable(f"{self._where}: no answer within {seconds:g} s") from None
+            # It may have stood in line all the while, behind what the API server told somebody else here.
+            why = quiet or self._api.quiet or f"no answer within {seconds:g} s"
+            raise Unavailable(f"{self._where}: {why}") from None
 
     def _note(self, lease: Json) -> None:
         """Remember it. Raises ``Unavailable`` for one that could not be written back."""

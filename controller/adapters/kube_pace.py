@@ -37,6 +37,12 @@ class Pace:
         self._next = clock()
         """When the next turn would be due if all requests came evenly."""
         self._quiet_until = clock()
+        self._quiet_for = ""
+
+    @property
+    def quiet(self) -> str:
+        """Why nothing goes out now; empty: something may."""
+        return self._quiet_for if self._quiet_until > self._clock() else ""
 
     async def turn(self) -> None:
         """Return when the next request may go out. Raises ``Unavailable``."""
@@ -52,9 +58,10 @@ class Pace:
             await self._sleep(wait)
         while (silence := self._quiet_until - self._clock()) > 0:
             if silence > self._patience:
-                raise Unavailable(f"the API server asked to be left alone for another {silence:.0f} s")
+                raise Unavailable(f"{self._quiet_for} for another {silence:.0f} s")
             await self._sleep(silence)
 
-    def keep_quiet(self, seconds: float) -> None:
-        """Send nothing for so long, because the API server said so."""
+    def keep_quiet(self, seconds: float, code: int) -> None:
+        """Send nothing for so long, because the API server said so in an answer with this code."""
         self._quiet_until = max(self._quiet_until, self._clock() + min(seconds, MAX_SILENCE))
+        self._quiet_for = f"the API server answered {code} and asked to be left alone"

@@ -75,18 +75,21 @@ async def test_quiet_is_kept() -> None:
     """Nothing goes out before the silence is over; of two silences the longer one counts."""
     time = Time()
     pace = paced(time)
-    pace.keep_quiet(3)
-    pace.keep_quiet(1)
+    assert not pace.quiet
+    pace.keep_quiet(3, 429)
+    pace.keep_quiet(1, 429)
+    assert pace.quiet == "the API server answered 429 and asked to be left alone"
     await pace.turn()
     assert time.now == 103
+    assert not pace.quiet
 
 
 async def test_a_long_silence_is_told() -> None:
     """Nobody waits longer than their patience, and no answer silences the client for more than a minute."""
     time = Time()
     pace = paced(time)
-    pace.keep_quiet(86_400)
-    with pytest.raises(Unavailable, match="another 60 s"):
+    pace.keep_quiet(86_400, 503)
+    with pytest.raises(Unavailable, match="answered 503 and asked to be left alone for another 60 s"):
         await pace.turn()
     time.now += 60
     await pace.turn()

@@ -45,6 +45,8 @@ class Leases:
     fate: Callable[[str, str], Fate] = lambda who, method: FINE
     lease: Json | None = None
     revision: int = 0
+    quiet: str = ""
+    """Why nobody sends anything now."""
     written: list[tuple[str, Json]] = field(default_factory=list)
     """Who wrote, and what it was then."""
     asked: list[tuple[str, str, float]] = field(default_factory=list)
@@ -105,6 +107,11 @@ class Client:
 
     leases: Leases
     who: str
+
+    @property
+    def quiet(self) -> str:
+        """Why nothing is sent now."""
+        return self.leases.quiet
 
     async def request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, resource: str

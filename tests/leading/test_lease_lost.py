@@ -112,6 +112,29 @@ def test_it_says_why_nobody_is_elected_for_as_long_as_that_lasts() -> None:
     play(main)
 
 
+def test_what_stands_in_line_says_what_for() -> None:
+    """A request that waited because the API server had told somebody to was not even asked: that is the
+    trouble, and not that there was no answer; also when that silence is over just as it gives up."""
+
+    async def main() -> None:
+        leases = Leases(quiet="answered 429 and asked to be left alone")
+
+        def fate(who: str, method: str) -> Fate:
+            leases.quiet = ""
+            return HANGS
+
+        leases.fate = fate
+        one = candidate(leases, "a")
+        stands = asyncio.ensure_future(one.acquire())
+        await asyncio.sleep(6)
+        assert one.trouble == "lease lab/batchkeeper-test: answered 429 and asked to be left alone"
+        await asyncio.sleep(7)
+        assert one.trouble == "lease lab/batchkeeper-test: no answer within 5 s"
+        stands.cancel()
+
+    play(main)
+
+
 def test_slow_answers_do_not_end_a_term() -> None:
     """A renewal counts from when it was sent: slow ones, one after the other, keep the Lease."""
 
