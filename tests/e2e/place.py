@@ -13,7 +13,7 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError
 from ruamel.yaml import YAML
 
 from controller.adapters import local_proc
@@ -168,12 +168,27 @@ class Place:
         return self.db["gates"].find_one({"_id": self.parent(name)["_id"]}) or {}
 
     def until(self, what: str, look: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-        """Wait for something while the last daemon lives; with its log when it never comes."""
+        """Wait for something while the last daemon lives; with its log when it never comes.
+
+        A look that finds no server, or one that is just coming up, is repeated.
+        """
+        away: list[PyMongoError] = []
+
+        def patient() -> Any:
+            try:
+                found = look()
+            except AutoReconnect as error:
+                away[:] = [error]
+                return None
+            away.clear()
+            return found
+
         try:
-            return wait_for(what, look, seconds)
+            return wait_for(what, patient, seconds)
         except (AssertionError, PyMongoError) as error:
             log = self._daemons[-1].log.read_text(errors="replace")[-4000:] if self._daemons else ""
-            raise AssertionError(f"{error}\nthe daemon's log ends:\n{log}") from None
+            last = "".join(f"\nthe database was away: {one}" for one in away)
+            raise AssertionError(f"{error}{last}\nthe daemon's log ends:\n{log}") from None
 
     def over(self, *names: str) -> None:
         """Wait until these batches have come to their end."""

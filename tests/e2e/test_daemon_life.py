@@ -111,8 +111,8 @@ def test_mongod_is_killed_in_mid_run(root: Path) -> None:
                 wait_for("a pass in the dark", lambda: len(daemon.said("unavailable")) > dark + 1)
                 created = sorted(entry.name for entry in place.history() if entry.kind == CREATE)
                 assert created == ["outage-a", "outage-b"]
+                place.storm(out=False)  # at any instant from here on
             place.over("outage")
-            place.storm(out=False)
             daemon.ready()
             assert json.loads((place.state / "mongod.json").read_text())["pid"] != database["pid"]
             assert set(place.statuses("outage").values()) == {"completed"}
