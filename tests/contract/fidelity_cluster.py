@@ -69,7 +69,10 @@ class Player:
         return [made.result.value, self._called(name, made.uid)]
 
     async def _bury(self, name: str, does: str, whose: str) -> Any:
-        made = await self.world.cluster.bury(self._job(name, does, whose), timedelta(hours=1))
+        job = self._job(name, does, whose)
+        made = await self.world.cluster.bury(job, timedelta(hours=1))
+        if made.result == "created":
+            await self.world.finished(job)  # a tombstone is born complete, as soon as a controller sees it
         return [made.result.value, self._called(name, made.uid)]
 
     async def _add_foreign(self, name: str) -> Any:

@@ -25,6 +25,7 @@ from tests.control_plane.history import happenings
 from tests.control_plane.jobs import IMAGE, manifest
 from tests.control_plane.plane import ControlPlane
 from tests.control_plane.recorder import Recorder
+from tests.e2e.waiting import wait_for
 from tests.oracle.history import Deed
 
 INSTANCE = "suite"
@@ -89,19 +90,24 @@ class KubeWorld(World):
         await asyncio.sleep(0.1)
 
     def add_foreign(self, name: str) -> str:
-        """Somebody's Job that runs."""
+        """Somebody's Job that runs: its pod is there when this returns, and no other one will come."""
         path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
         made = self.plane.admin.create(path, manifest(name, {"END": "never"}))
+        wait_for(f"the pod of {name}", lambda: self._pods_of(name))
         return str(made["metadata"]["uid"])
 
     def remove_foreign(self, name: str) -> None:
         """Deleted by hand; its pod with it, before this returns."""
         path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{name}"
         self.plane.admin.delete(path, propagationPolicy="Background", gracePeriodSeconds=0)
-        for pod in self.plane.admin.get(f"/api/v1/namespaces/{self.namespace}/pods")["items"]:
-            if pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-name") == name:
-                with suppress(Refused):  # it went by itself
-                    self.plane.tear_out(self.namespace, pod["metadata"]["name"])
+        for pod in self._pods_of(name):
+            with suppress(Refused):  # it went by itself
+                self.plane.tear_out(self.namespace, pod)
+
+    def _pods_of(self, job: str) -> list[str]:
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        found = self.plane.admin.get(path, labelSelector=f"batch.kubernetes.io/job-name={job}")
+        return [pod["metadata"]["name"] for pod in found["items"]]
 
     def history(self) -> Sequence[Entry]:
         """What the recorder saw, numbered in its order; a tombstone is born complete."""
