@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import platform
@@ -20,9 +21,10 @@ import psutil
 import pymongo
 import pytest
 
-from controller.adapters import mongod_binary, mongod_folder
+from controller.adapters import mongod, mongod_binary, mongod_folder
 from controller.adapters.mongod import Mongod, acquire, database_uri
 from controller.adapters.mongod_binary import find_binary
+from controller.adapters.mongod_process import Running, ready
 from controller.ports import BatchkeeperError
 
 USER = """
@@ -204,6 +206,36 @@ async def test_killed_under_its_users(state: Path) -> None:
     assert said == [f"mongod had ended by itself and was started again (pid {again})"]
     assert again != pid
     assert not _runs(again)
+
+
+async def test_what_keeps_it_from_coming_back(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's troubles are told and outlasted; one that is not ready in time goes on coming up, and is
+    waited for again and not begun anew."""
+    said: list[str] = []
+    came: list[int] = []
+
+    def out_of_files(configured: str, spare: Path) -> Path:
+        monkeypatch.setattr(mongod, "find_binary", find_binary)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def late(folder: Path, running: Running, patience: timedelta) -> bool:
+        came.append(running.proc.pid)
+        if len(came) == 1:
+            raise BatchkeeperError("not ready in time")
+        return await ready(folder, running, patience)
+
+    async with database_uri("", state, say=said.append):
+        monkeypatch.setattr(mongod, "find_binary", out_of_files)
+        monkeypatch.setattr(mongod, "ready", late)
+        os.kill(json.loads((state / "mongod.json").read_text())["pid"], signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while len(said) < 3:
+                await asyncio.sleep(0.01)
+        assert _runs(came[0])
+    again = f"mongod had ended by itself and was started again (pid {came[0]})"
+    assert said == ["[Errno 24] Too many open files", "not ready in time", again]
+    assert set(came) == {came[0]}
+    assert not _runs(came[0])
 
 
 def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,8 @@ LOOK_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Between two tries to start one again that does not start."""
 
-Starter = Callable[[], Awaitable[Running]]
-"""Finds the running one, or starts one; called under the lock."""
+Starter = Callable[[bool], Awaitable[Running]]
+"""Finds the running one, or starts one; called under the lock. True: one that takes long is left to go on."""
 
 
 class Mongod:
@@ -68,10 +68,11 @@ class Mongod:
     async def revive(self) -> None:
         """Start it again after it has ended, unless another user has; the address stays the same.
 
-        Raises ``BatchkeeperError`` when it does not start.
+        Raises ``BatchkeeperError`` when it does not start, or is not ready in time; then it goes on, so that
+        what it has recovered so far is not lost, and the next call waits for it again.
         """
         async with exclusively(self._state):
-            self._running = await self._start()
+            self._running = await self._start(True)
 
     async def release(self) -> None:
         """Let go of it; the last user stops it and waits until it is gone."""
@@ -122,7 +123,7 @@ async def _keep(mongod: Mongod, say: Callable[[str], None]) -> None:
             continue
         try:
             await mongod.revive()
-        except BatchkeeperError as error:
+        except (BatchkeeperError, OSError) as error:  # of the system too: too many open files, a full disk
             say(str(error))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         else:
@@ -140,12 +141,12 @@ async def acquire(
     """
     state = usable_folder(state)
 
-    async def find_or_start() -> Running:
+    async def find_or_start(goes_on: bool = False) -> Running:
         running = read_record(state)
         # One that was found may be dying at this very moment: then there is none.
         if running and await ready(state, running, patience):
             return running
-        return await _started(state, binary, cache_mb, patience)
+        return await _started(state, binary, cache_mb, patience, goes_on)
 
     async with exclusively(state):
         users = (state / "mongod.users").open("ab")
@@ -158,16 +159,17 @@ async def acquire(
     return Mongod(state, running, users, find_or_start)
 
 
-async def _started(state: Path, binary: str, cache_mb: int, patience: timedelta) -> Running:
-    """A new one, ready; one that is not ready in time is stopped again."""
+async def _started(state: Path, binary: str, cache_mb: int, patience: timedelta, goes_on: bool) -> Running:
+    """A new one, ready; one that is not ready in time is stopped again, unless it ``goes_on``."""
     running = await _start(state, binary, cache_mb)
     try:
         if await ready(state, running, patience):
             return running
         raise BatchkeeperError(explained(state))
     except BaseException:
-        await stop(running.proc)
-        clear_record(state, running)
+        if not (goes_on and lives(running.proc)):
+            await stop(running.proc)
+            clear_record(state, running)
         raise
 
 
