@@ -7,6 +7,7 @@ would be a second write that nobody knows of.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import time
@@ -35,6 +36,8 @@ NO_ANSWER = "none"
 """Stands for the code of a request that was not answered."""
 LONGEST_LINE = 2**21
 """Bytes of one event of a watch, about: an object has at most 1.5 MB."""
+LARGE = 2**16
+"""Bytes of an answer that is decoded while the garbage collector waits."""
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
 _HEALS = re.compile(
@@ -132,15 +135,17 @@ class KubeClient:
         resource: str,
         content: str = "application/json",
         query: Mapping[str, str] | None = None,
+        read: Callable[[Json], Json] = dict,
     ) -> Json:
-        """One request, one JSON answer. Raises ``Refused`` (definite) or ``Unavailable`` (unknown)."""
+        """One request, one JSON answer: what ``read`` makes of it. Raises ``Refused`` (definite) or
+        ``Unavailable`` (unknown)."""
         asked = (method, path, body, content, query)
         data = await self._exchange(asked, resource, lambda response: response.read())
         try:
-            answer = json.loads(data)
+            answer = _decoded(data, read)
         except ValueError as error:
             raise Unavailable(f"{method} {path}: the API server's answer is no JSON: {error}") from None
-        if not isinstance(answer, dict):
+        if answer is None:
             raise Unavailable(f"{method} {path}: the API server's answer is no object")
         return answer
 
@@ -342,6 +347,23 @@ def _status(text: str) -> tuple[str, str]:
     if not isinstance(found, dict):
         return "", ""
     return str(found.get("reason") or ""), " ".join(str(found.get("message") or "").split())[:500]
+
+
+def _decoded(data: bytes, read: Callable[[Json], Json]) -> Json | None:
+    """What ``read`` makes of the JSON; None: it is no object. Raises ``ValueError``.
+
+    A page of a list makes a hundred thousand objects and no cycle. The collector would look through all that
+    lives again and again meanwhile: it waits until what is not kept has gone.
+    """
+    pause = len(data) >= LARGE and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        answer = json.loads(data)
+        return read(answer) if isinstance(answer, dict) else None
+    finally:
+        if pause:
+            gc.enable()
 
 
 def _event(line: bytes, where: str) -> Json:

@@ -16,6 +16,7 @@ from controller.adapters import kube_policy, labels
 from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
+from controller.adapters.kube_kept import kept
 from controller.adapters.kube_listing import (
     NOT_FOUND,
     folded,
@@ -83,7 +84,7 @@ class KubeCluster:
     ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...], frozenset[str]] | str:
         """Our jobs, foreign objects and unserved APIs of a namespace, or why it can't be listed."""
         try:
-            lists = await list_namespace(self._client, self._settings.kinds, namespace)
+            lists = await list_namespace(self._client, self._settings.kinds, namespace, kept)
             unserved = frozenset(kind.api for kind, things in lists.items() if things is None)
             listed = {kind: things or [] for kind, things in lists.items()}
             if {JOB.api, POD.api} & unserved:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,18 +22,31 @@ RESTARTS = 3
 """How often a list starts anew because its pages expired under it."""
 NOT_FOUND, CONFLICT, GONE = 404, 409, 410
 
+Keep = Callable[[Mapping[str, Any]], Json]
+
+
+def whole(thing: Mapping[str, Any]) -> Json:
+    """The object as it came."""
+    return dict(thing)
+
 
 async def list_all(
-    client: KubeClient, kind: Kind, namespace: str, selector: str = "", size: int = PAGE
+    client: KubeClient,
+    kind: Kind,
+    namespace: str,
+    selector: str = "",
+    size: int = PAGE,
+    keep: Keep = whole,
 ) -> tuple[list[Json], str]:
     """Every object of the kind in the namespace, in pages of that size, and the list's resource version.
 
+    ``keep`` makes what is returned of each: no more than one page is ever held as it came.
     From etcd, never from a cache that may be stale (no ``resourceVersion=0``); a page that expired starts
     the list anew. Raises ``Refused``, ``Unavailable``.
     """
     for _ in range(RESTARTS):
         try:
-            return await _pages(client, kind, namespace, selector, size)
+            return await _pages(client, kind, namespace, selector, size, keep)
         except Refused as error:
             if error.code != GONE:
                 raise
@@ -41,24 +54,29 @@ async def list_all(
 
 
 async def _pages(
-    client: KubeClient, kind: Kind, namespace: str, selector: str, size: int
+    client: KubeClient, kind: Kind, namespace: str, selector: str, size: int, keep: Keep
 ) -> tuple[list[Json], str]:
+    def read(page: Json) -> Json:
+        return {"metadata": meta(page), "items": list(map(keep, items(page, "items")))}
+
     path = f"{kind.path}/namespaces/{namespace}/{kind.resource}"
     found: list[Json] = []
     query = {"limit": str(size)} | ({"labelSelector": selector} if selector else {})
     while True:
-        page = await client.request("GET", path, resource=kind.resource, query=query)
-        found += [dict(one) for one in items(page, "items")]
+        page = await client.request("GET", path, resource=kind.resource, query=query, read=read)
+        found += page["items"]
         about = meta(page)
         if not (more := text(about, "continue")):
             return found, text(about, "resourceVersion")
         query["continue"] = more
 
 
-async def list_if_served(client: KubeClient, kind: Kind, namespace: str) -> list[Json] | None:
+async def list_if_served(
+    client: KubeClient, kind: Kind, namespace: str, keep: Keep = whole
+) -> list[Json] | None:
     """All objects of the kind; None where its API group is not served at all."""
     try:
-        found, _ = await list_all(client, kind, namespace)
+        found, _ = await list_all(client, kind, namespace, keep=keep)
     except Refused as error:
         if error.code == NOT_FOUND:
             return None
@@ -67,11 +85,11 @@ async def list_if_served(client: KubeClient, kind: Kind, namespace: str) -> list
 
 
 async def list_namespace(
-    client: KubeClient, kinds: Iterable[Kind], namespace: str
+    client: KubeClient, kinds: Iterable[Kind], namespace: str, keep: Keep = whole
 ) -> dict[Kind, list[Json] | None]:
     """The lists of all kinds side by side; None for a kind that is not served."""
     wanted = tuple(kinds)
-    lists = await asyncio.gather(*(list_if_served(client, kind, namespace) for kind in wanted))
+    lists = await asyncio.gather(*(list_if_served(client, kind, namespace, keep) for kind in wanted))
     return dict(zip(wanted, lists, strict=True))
 
 

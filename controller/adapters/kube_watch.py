@@ -18,6 +18,7 @@ from typing import Any
 from controller.adapters import labels
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
+from controller.adapters.kube_kept import kept
 from controller.adapters.kube_listing import GONE, folded, list_all, needs_events
 from controller.adapters.kube_reading import dig, is_ours, labels_of, meta, text
 from controller.adapters.kube_settings import KubeSettings
@@ -36,7 +37,6 @@ SHORTEST = 1.0
 LASTS = (240, 300)
 """Seconds after which the server ends a watch by itself, drawn for each."""
 _log = get_logger(__name__)
-_KEPT = ("name", "namespace", "uid", "labels", "creationTimestamp", "deletionTimestamp", "ownerReferences")
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class _Known:
         same = self.of(kind)[job_id]
         same.pop(uid, None)
         if not deleted:
-            same[uid] = _kept(thing)
+            same[uid] = kept(thing)
         elif not same:
             del self.of(kind)[job_id]
 
@@ -129,7 +129,7 @@ class Watching:
 
     async def _list(self, kind: Kind, namespace: str) -> str:
         """Bring what is known up to date with a fresh list; returns its resource version."""
-        things, version = await list_all(self._client, kind, namespace, self._selector)
+        things, version = await list_all(self._client, kind, namespace, self._selector, keep=kept)
         there = {text(meta(thing), "uid") for thing in things}
         before = [thing for same in self._known[namespace].of(kind).values() for thing in same.values()]
         for thing in before:
@@ -207,14 +207,3 @@ class Watching:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _kept(thing: Json) -> Json:
-    """The parts that are read: what lives is kept for every job, and managed fields are most of it."""
-    spec = {
-        key: value
-        for key, value in dig(thing, "spec").items()
-        if key in ("ttlSecondsAfterFinished", "suspend", "nodeName")
-    }
-    about = {key: value for key, value in meta(thing).items() if key in _KEPT}
-    return {"metadata": about, "spec": spec, "status": dig(thing, "status")}

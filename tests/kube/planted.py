@@ -118,9 +118,9 @@ def refused_list_is_empty(patch: Patch) -> None:
     """What may not be listed is taken for nothing."""
     original = kube_listing.list_if_served
 
-    async def list_if_served(client: Any, kind: Any, namespace: str) -> Any:
+    async def list_if_served(client: Any, kind: Any, namespace: str, *keep: Any) -> Any:
         try:
-            return await original(client, kind, namespace)
+            return await original(client, kind, namespace, *keep)
         except Refused:
             return []
 

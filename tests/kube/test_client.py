@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.kube_client import Access, KubeClient, Observer, Refused
+from controller.adapters.kube_client import LARGE, Access, KubeClient, Observer, Refused
 from controller.ports import Unavailable
 from tests.kube.loopback import (
     TOKEN,
@@ -246,3 +247,32 @@ async def test_a_netrc_is_nobodys_business(
     monkeypatch.setenv("NETRC", str(netrc))
     await create(client)
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+# ------------------------------------------------------------------------------------ long answers
+
+
+@pytest.mark.parametrize("size", [10, LARGE], ids=["short", "long"])
+async def test_the_collector_waits_for_a_long_answer(server: Loopback, client: KubeClient, size: int) -> None:
+    """While a page of a list is decoded and what is kept of it is taken, nothing is collected; then it is
+    again, also where the page was no JSON, or the reading of it failed."""
+    collecting: list[bool] = []
+
+    def read(page: dict[str, object]) -> dict[str, object]:
+        collecting.append(gc.isenabled())
+        if page.get("odd"):
+            raise LookupError
+        return {"length": len(str(page["text"]))}
+
+    server.will(answer(200, {"text": "x" * size}))
+    assert await client.request("GET", JOBS, resource="jobs", read=read) == {"length": size}
+    assert collecting == [size < LARGE]
+    assert gc.isenabled()
+    server.will(raw(200, b'{"text": "' + b"x" * size))
+    with pytest.raises(Unavailable, match="no JSON"):
+        await client.request("GET", JOBS, resource="jobs", read=read)
+    assert gc.isenabled()
+    server.will(answer(200, {"text": "x" * size, "odd": True}))
+    with pytest.raises(LookupError):
+        await client.request("GET", JOBS, resource="jobs", read=read)
+    assert gc.isenabled()

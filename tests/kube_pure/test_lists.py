@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -48,7 +48,14 @@ class Told:
     _left: dict[str, deque[Json | Exception]] = field(default_factory=dict)
 
     async def request(
-        self, method: str, path: str, body: object = None, *, resource: str, query: Json | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        resource: str,
+        query: Json | None = None,
+        read: Callable[[Json], Json] = dict,
     ) -> Json:
         """The next answer for this resource."""
         assert (method, body) == ("GET", None)
@@ -57,7 +64,7 @@ class Told:
         answer = left.popleft() if left else page()
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return read(answer)
 
     @property
     def client(self) -> KubeClient:
