@@ -66,8 +66,11 @@ def overdue(job: Attempt, now: datetime, reaper: Reaper) -> timedelta | None:
 
     The store repeats the comparison with its own clock when the stop is written, with this value.
     """
-    limit, since = reaper.limit(job.status), entered(job)
-    if limit is None or since is None or not reaper.trusted or job.kind:
+    limit = reaper.limit(job.status)
+    if limit is None or not reaper.trusted or job.kind:
+        return None
+    since = entered(job)
+    if since is None:
         return None
     limit += blind_time(reaper.gaps, since, now)
     return limit if now - since > limit else None

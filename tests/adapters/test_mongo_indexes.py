@@ -19,7 +19,7 @@ from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongo_shapes import Document
 from controller.core.model import Attempt, BatchStatus, Counts, Foreign, Status, Verdict, When
 from controller.core.notices import Channel, Notice, Topic
-from controller.ports import JobFilter
+from controller.ports import JobFilter, JobQuery, JobSort, Place
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
 
 FINISHED = 20_000
@@ -176,6 +176,41 @@ async def test_what_each_call_reads(full: Full) -> None:
         if read > most or scanned or any(entry.get("hasSortStage") for entry in entries) or not entries:
             wrong.append(f"{name}: {read} documents of {most}: {[_shown(entry) for entry in entries]}")
     assert wrong == []
+
+
+async def test_what_a_page_for_people_reads(full: Full) -> None:
+    """A total of a batch is counted from an index alone, and no record is read that a text isn't in."""
+    store, all_of_it = full.world.store, JobQuery(batch_id=full.batch_id)
+    assert isinstance(store, MongoStore)
+    with_text = dataclasses.replace(all_of_it, text="77", sort=JobSort.RUNNING)
+    there = [job async for job in store.find_jobs(JobFilter(full.batch_id))]
+    found = sum("77" in job.task_id for job in there)
+    later = Place((None,), full.root.id)
+    calls: dict[str, tuple[Callable[[], Awaitable[Any]], int]] = {
+        "total": (lambda: store.count_jobs(all_of_it, 10**6), 0),
+        "total of a status": (lambda: store.count_jobs(_with(all_of_it, status=(Status.ERROR,)), 10**6), 0),
+        "total of a verdict": (lambda: store.count_jobs(_with(all_of_it, verdict=(Verdict.LOST,)), 10**6), 0),
+        "total of a text": (lambda: store.count_jobs(with_text, 10**6), found),
+        "a text": (lambda: store.job_page(with_text, None, 100), 2 * found),
+        "a text, later": (lambda: store.job_page(with_text, later, 100), 2 * found),
+        "in order": (lambda: store.job_page(all_of_it, None, 100), 200),
+        "by verdict": (
+            lambda: store.job_page(_with(all_of_it, sort=JobSort.VERDICT), None, 9),
+            len(there) + 9,
+        ),
+    }
+    wrong = []
+    for name, (call, most) in calls.items():
+        entries = await full.profiled(call)
+        read = sum(entry["docsExamined"] for entry in entries)
+        if read > most or not entries:
+            wrong.append(f"{name}: {read} documents of {most}: {[_shown(entry) for entry in entries]}")
+    assert 0 < found < len(there) / 10
+    assert wrong == []
+
+
+def _with(query: JobQuery, **fields: Any) -> JobQuery:
+    return dataclasses.replace(query, **fields)
 
 
 async def test_what_a_quiet_pass_reads(full: Full) -> None:
