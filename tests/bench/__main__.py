@@ -45,12 +45,13 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-async def measure(names: list[str], full: bool) -> str:
+async def measure(names: list[str], full: bool, minutes: float) -> str:
     """The tables of these rows, measured one by one; those on a cluster only where there can be one."""
     figures: list[Figure] = []
     grids: list[Grid] = []
     async with AsyncExitStack() as stack:
         where = await stack.enter_async_context(place(full))
+        where.patience = minutes * 60
         if clustered := [name for name in names if name in ON_A_CLUSTER]:
             plane = stack.enter_context(control_plane())
             if isinstance(plane, str):
@@ -76,10 +77,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)}; all by default")
     parser.add_argument("--full", action="store_true", help="the sizes that take minutes")
+    parser.add_argument(
+        "--minutes", type=float, default=240, help="for how long at most one size of `scale` goes on (240)"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.rows) - set(ROWS):
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
-    sys.stdout.write(asyncio.run(measure(asked.rows or list(ROWS), asked.full)) + "\n")
+    sys.stdout.write(asyncio.run(measure(asked.rows or list(ROWS), asked.full, asked.minutes)) + "\n")
 
 
 if __name__ == "__main__":

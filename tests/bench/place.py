@@ -42,6 +42,8 @@ class Place:
     """Whether the rows that take minutes are wanted at their whole size."""
     plane: ControlPlane | None = None
     """For the rows on a cluster."""
+    patience: float = 4 * 3600.0
+    """Seconds that one size of the row ``scale`` may take."""
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def settings(self, **more: Any) -> Settings:

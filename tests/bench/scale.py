@@ -7,16 +7,18 @@ and how long a stall the daemon had, and from the cluster's own history whether 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.bench import proc
-from tests.bench.cluster_bare import Bare, bare, jobs, on_pods
+from tests.bench.cluster_bare import bare, jobs, on_pods
 from tests.bench.cluster_place import account_of, empty_namespace, equal_jobs, kube_place, per_job, story
 from tests.bench.figures import Figure, percentile
 from tests.bench.place import Place
@@ -25,7 +27,8 @@ from tests.e2e.process import Daemon
 from tests.e2e.waiting import wait_for
 from tests.kube.place import KubePlace
 
-PATIENCE = 4 * 3600.0
+SAID_EVERY = 60.0
+"""Seconds between two lines about how far a size has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def told(daemon: Daemon, file: Path) -> dict[str, Any]:
     return found
 
 
-def _run(there: KubePlace, size: Size) -> Ran:
+def _run(there: KubePlace, size: Size, patience: float) -> Ran:
     file, account = there.root / "told.json", account_of(there.namespace)
     there.program = ("tests.bench.telling", str(file), "--heart")
     daemon = there.start()
@@ -92,40 +95,55 @@ def _run(there: KubePlace, size: Size) -> Ran:
     spent, dropped = proc.seconds_of_cpu(daemon.pid), time.time()
     there.drop(equal_jobs("scale", size.tasks, size.at_once, size.env))
 
-    def over() -> bool:
+    until, said = dropped + patience, dropped
+    while there.parent("scale").get("batch_status") != "finished" and time.time() < until:
         time.sleep(0.5)  # what asks must not be what is measured
         assert daemon.running, f"it ended: {daemon.log.read_text(errors='replace')[-2000:]}"
-        return bool(there.parent("scale").get("batch_status") == "finished")
-
-    wait_for("the end", over, PATIENCE)
+        if time.time() >= said + SAID_EVERY:
+            said = time.time()
+            _say(there, daemon, said - dropped)
     time.sleep(1)  # the last time to live is being set
     asked = there.plane.audit(there.namespace)
     used = slots(asked, JOBS, size.at_once)
+    ended = max(1, len(used.ends))
     after = story(there.plane, there.namespace).by(account)
     return Ran(
         slots=used,
-        requests=per_job(before, after, size.tasks),
+        requests=per_job(before, after, ended),
         peak=proc.resident_peak(daemon.pid),
         stall=told(daemon, file)["stall"],
-        cpu=(proc.seconds_of_cpu(daemon.pid) - spent) / size.tasks,
+        cpu=(proc.seconds_of_cpu(daemon.pid) - spent) / ended,
         accepted=used.begins[0].at.timestamp() - dropped,
-        completed=there.db["jobs"].count_documents({"batch_job": {"$ne": True}, "status": "completed"}),
+        completed=_completed(there),
+    )
+
+
+def _completed(there: KubePlace) -> int:
+    return there.db["jobs"].count_documents({"batch_job": {"$ne": True}, "status": "completed"})
+
+
+def _say(there: KubePlace, daemon: Daemon, seconds: float) -> None:
+    held, load = proc.resident(daemon.pid) / proc.MIB, os.getloadavg()[0]
+    done, at_once = _completed(there), len(there.gate("scale").get("holders", ()))
+    sys.stderr.write(
+        f"  {seconds / 60:.0f} min: {done:,} completed, {at_once} now, {held:.0f} MiB, load {load:.1f}\n"
     )
 
 
 async def _raw(place: Place, size: Size) -> Slots:
     assert place.plane is not None
-
-    async def loop(hands: Bare) -> None:
-        await on_pods(hands, jobs(size.tasks, lambda _: size.env), size.at_once)
-
     async with empty_namespace(place) as namespace, bare(place.plane, namespace) as hands:
-        await loop(hands)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(place.patience):
+                await on_pods(hands, jobs(size.tasks, lambda _: size.env), size.at_once)
         return slots(await asyncio.to_thread(place.plane.audit, namespace), JOBS, size.at_once)
 
 
 async def scale(place: Place) -> list[Figure]:
-    """1,000 × 50; with ``--full`` also 15,000 × 500 and 50,000 × 1,000."""
+    """1,000 × 50; with ``--full`` also 15,000 × 500 and 50,000 × 1,000.
+
+    A size that takes longer than the place's patience is told of as far as it came.
+    """
     figures = []
     for size in FULL if place.full else SIZES:
         figures += await measured(place, size)
@@ -135,7 +153,7 @@ async def scale(place: Place) -> list[Figure]:
 async def measured(place: Place, size: Size) -> list[Figure]:
     """One size, ours and the bare loop."""
     with kube_place(place) as there:
-        ours = await asyncio.to_thread(_run, there, size)
+        ours = await asyncio.to_thread(_run, there, size, place.patience)
     raw = await _raw(place, size)
     mine, theirs = ours.slots.refills(), raw.refills()
     used = [100 * one.utilisation(size.seconds) for one in (ours.slots, raw)]
