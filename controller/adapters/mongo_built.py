@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bson import CodecOptions, decode
+from bson import CodecOptions, ObjectId, decode
 from bson.raw_bson import RawBSONDocument
 
 from controller.core.model import Attempt
@@ -32,6 +32,14 @@ class Built:
         self._options = options
         self._build = build
         self._kept: dict[bytes, tuple[bytes, Attempt]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def forget(self, job_id: object) -> None:
+        """This record is active no more, as whoever read or wrote it last saw: no pass reads it again."""
+        if isinstance(job_id, ObjectId):
+            self._kept.pop(job_id.binary, None)
 
     def attempt(self, document: RawBSONDocument) -> tuple[Attempt | None, bool]:
         """The record of a document as it was just read, and whether it had to be built."""

@@ -165,10 +165,13 @@ class MongoPart:
     def _attempt(self, document: Mapping[str, Any]) -> Attempt | None:
         """The attempt of a document; one that cannot be read is quarantined and left out (O2)."""
         try:
-            return decode_attempt(document)
+            job = decode_attempt(document)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._unreadable[str(document.get("_id"))] = f"{type(error).__name__}: {error}"
             return None
+        if not job.status.active:
+            self._built.forget(document["_id"])
+        return job
 
     async def _stream(self, cursor: AsyncCursor[Document]) -> AsyncIterator[Attempt]:
         """The readable attempts of a cursor, page by page."""

@@ -12,6 +12,10 @@ from pymongo.database import Database
 
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongo_shapes import Document
+from controller.core.change import Change
+from controller.core.machine import Event
+from controller.core.model import Status
+from tests.contract.store_machine_suite import EPOCH
 from tests.contract.store_suite import StoreSuite
 from tests.contract.store_world import StoreWorld
 
@@ -44,3 +48,30 @@ async def world(store: MongoStore) -> StoreWorld:
 
 class TestMongoStore(StoreSuite):
     """The contract."""
+
+
+ENDS = ["change", "changes_many", "by another"]
+
+
+@pytest.mark.parametrize("by", ENDS)
+async def test_what_has_ended_is_held_no_more(
+    store: MongoStore, world: StoreWorld, mongo_uri: str, prepared: Database[Document], by: str
+) -> None:
+    """A hundred active records are held as they were built, and none of them after its end, whose deed that
+    ever was."""
+    await world.add_batch(max_active=200)
+    jobs = [await world.put(Status.RUNNING) for _ in range(100)]
+    ids = [job.id for job in jobs]
+    assert len(await store.jobs(ids)) == len(store._built) == len(jobs)
+    ends = [Change(job.id, Event.ENDED, "finished", Status.COMPLETED, {"exit_code": 0}) for job in jobs]
+    if by == "change":
+        for end in ends:
+            assert await store.change(end, EPOCH)
+    elif by == "changes_many":
+        assert all(await store.changes_many(ends, EPOCH))
+    else:
+        another = await open_store(mongo_uri, prepared.name)
+        assert all(await another.changes_many(ends, EPOCH))
+        await another.close()
+        await store.standing(world.batch_id, ids)
+    assert len(store._built) == 0
