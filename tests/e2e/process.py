@@ -134,10 +134,14 @@ class Daemon:
 
         def look() -> list[dict[str, Any]]:
             found = self.said(event)
-            assert found or self.running, f"it ended instead:\n{self.log.read_text(errors='replace')[-3000:]}"
+            assert found or self.running, "it ended instead"
             return found
 
-        return wait_for(f"a log line '{event}'", look)[0]
+        try:
+            return wait_for(f"a log line '{event}'", look)[0]
+        except AssertionError as error:
+            log = self.log.read_text(errors="replace")[-3000:]
+            raise AssertionError(f"{error}\nits log ends:\n{log}") from None
 
     def errors(self) -> list[str]:
         """What no run may log: tracebacks, failed passes, items that failed in an unforeseen way."""
