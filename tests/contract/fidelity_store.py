@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from controller.core.model import Batch, Gate
@@ -117,6 +117,11 @@ class Player:
                 told.add(hint)
             return told - {""}
 
+    async def _line(self, batch_id: str) -> list[str]:
+        """Everybody who waits in a batch, in order, whenever they are due."""
+        late = await self.store.now() + timedelta(days=365)
+        return [job.id for job in await self.store.waiting(batch_id, 1000, late, with_auto=True)]
+
     async def _all(self) -> Any:
         """Whatever the port can tell of what is in the store."""
         store = self.store
@@ -127,6 +132,7 @@ class Player:
             "gates": await store.gates([batch.id for batch in batches]),
             "records": records,
             "listed": await store.listed([job for job in records if job.retry_parent]),
+            "lines": {batch.id: await self._line(batch.id) for batch in batches},
             "active": {job.id for job in await store.active()},
             "live": await store.batches_with_live_jobs(),
             "halts": await store.halts(),

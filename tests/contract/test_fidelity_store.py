@@ -57,10 +57,8 @@ async def on_mongod(operations: list[Operation], uri: str) -> list[Any]:
             client.drop_database(name)
 
 
-async def test_the_same_answers(mongo_uri: str) -> None:
-    """Each operation is answered alike, and everything that can be seen afterwards is the same."""
-    operations = read("store")
-    fake, real = await in_memory(operations), await on_mongod(operations, mongo_uri)
+def answers_agree(operations: list[Operation], fake: list[Any], real: list[Any]) -> None:
+    """Each operation is answered alike, and all that can be seen after some of them is the same."""
     told = [
         each
         for n, one in enumerate(operations, 1)
@@ -74,6 +72,12 @@ async def test_the_same_answers(mongo_uri: str) -> None:
     assert not differing, f"{len(differing)} replies differ (fake and real), first:\n" + "\n".join(
         differing[:40]
     )
+
+
+async def test_the_same_answers(mongo_uri: str) -> None:
+    """Each operation is answered alike, and everything that can be seen afterwards is the same."""
+    operations = read("store")
+    answers_agree(operations, await in_memory(operations), await on_mongod(operations, mongo_uri))
 
 
 @pytest.mark.parametrize(

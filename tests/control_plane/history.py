@@ -69,6 +69,8 @@ class _Teller:
             yield self._event(change, change.uid, Deed.BURIED if tombstone else Deed.CREATED, item)
             for early in self._early.pop(change.uid, ()):
                 yield from self.tell(replace(early, at=change.at))
+        if root.job_id and _job_id(item) != root.job_id:
+            yield from self._once(change, change.uid, Deed.UNLABELLED, item)
         yield from self._asked(change, root)
         success = _end_of(item, change.kind)
         if success is not None:

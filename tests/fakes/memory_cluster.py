@@ -52,10 +52,11 @@ class MemoryCluster(Machine):
         return Live(self._clock.monotonic(), job, thing.uid if thing and not job else "", pods)
 
     async def get_uid(self, namespace: str, name: str, kind: str, uid: str) -> bool:
-        """See ``Cluster.get_uid``."""
+        """See ``Cluster.get_uid``: its pod may run on when it is gone."""
         self._reach(namespace)
         thing = self._held(namespace, name, uid)
-        return thing is not None and thing.active
+        left = any(one.uid == uid and one.pod_unfinished for one in self._orphans)
+        return left or (thing is not None and thing.active)
 
     async def find(self, namespace: str, prefix: str) -> Sequence[Adoptable]:
         """See ``Cluster.find``."""

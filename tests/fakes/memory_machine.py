@@ -82,6 +82,11 @@ class Machine:
         """Let a create land so many seconds from now, whatever its sender was told."""
         self.later(delay, lambda: None if self.refuse(job) else self._put(job))
 
+    def restore(self, job: NewJob) -> str:
+        """Let an object with our labels be there that nobody asks for: its record was lost. Its uid."""
+        self._settle()
+        return self._put(job).uid
+
     def bury_later(self, job: NewJob, ttl: timedelta, delay: float) -> None:
         """Let a burial land later."""
         self.later(delay, lambda: self._put(job, ttl.total_seconds()))

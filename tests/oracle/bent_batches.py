@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from controller.core.model import BatchStatus, Foreign, Result, Status, TerminatedCode, Verdict, When
+from controller.core.model import BatchStatus, Foreign, Origin, Result, Status, TerminatedCode, Verdict, When
 from tests.oracle.histories import CANCEL, Tale, batch
-from tests.oracle.history import Deed, Parent
+from tests.oracle.history import Deed, Happened, Parent
 from tests.oracle.invariants import Invariant
 
 
@@ -82,6 +82,74 @@ def success_lost(tale: Tale) -> None:
     tale.change("a", **ended, verdict=Verdict.CANCELLED, slot=None, finished=tale.now)
 
 
+def _called_others(tale: Tale, *deeds: Deed) -> None:
+    """These happen to an object of ours, it counts as others', and its success is recorded as lost."""
+    tale.begin("a")
+    tale.run("a")
+    for deed in deeds:
+        tale.happen(deed, "a")
+    tale.regate(foreign=(Foreign("u", "scan-a", "Job"),))
+    tale.happen(Deed.ENDED, "a", success=True)
+    tale.change("a", status=Status.ERROR, verdict=Verdict.LOST, slot=None, finished=tale.now)
+
+
+def success_of_nobody(tale: Tale) -> None:
+    """Somebody took our labels off while it ran: nobody sees how it ends, and nobody is to blame."""
+    _called_others(tale, Deed.UNLABELLED)
+
+
+def success_lost_as_others(tale: Tale) -> None:
+    """It is ours by its labels, and was counted as others': that forgives nothing."""
+    _called_others(tale)
+
+
+def counted_twice(tale: Tale) -> None:
+    """A job that has its place counts as others' beside it."""
+    tale.begin("a")
+    tale.run("a")
+    tale.regate(foreign=(Foreign("u", "scan-a", "Job"),))
+
+
+def started_beside_an_orphan(tale: Tale) -> None:
+    """A job starts beside an object of ours whose record is lost and which nobody counts."""
+    tale.begin("a")
+    tale.regate(max=1)
+    tale.pass_time()
+    tale.tell(Happened(tale.now, Deed.CREATED, "o", "scan-old", "lab", "lost", orphan=True))
+    tale.pass_time(300)
+    tale.claim("a")
+
+
+def orphan_deleted(tale: Tale) -> None:
+    """An object of ours whose record is lost is deleted."""
+    tale.begin("a")
+    orphan = Happened(tale.now, Deed.CREATED, "o", "scan-old", "lab", "lost", orphan=True)
+    tale.tell(orphan)
+    tale.tell(replace(orphan, deed=Deed.DELETE, orphan=False, ours=True))
+
+
+def stopped_twice(tale: Tale) -> None:
+    """A second cancel takes the place of the first one."""
+    tale.begin("a")
+    tale.run("a")
+    tale.change("a", stop=CANCEL)
+    tale.change("a", stop=replace(CANCEL, by="local:bob"))
+
+
+def cancelled_again(tale: Tale) -> None:
+    """A cancelled batch is over; much later a task is retried, and the cancel takes the retry as well."""
+    abort = replace(CANCEL, code=TerminatedCode.BATCH_ABORT)
+    ended: dict[str, Any] = {"status": Status.TERMINATED, "terminated_code": TerminatedCode.BATCH_ABORT}
+    tale.begin("a")
+    tale.regate(cancel=abort)
+    tale.change("a", **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+    over = replace(tale.parent.batch, status=BatchStatus.CANCELLED, result=Result.FAILED)
+    tale.write(Parent(over, tale.parent.child_jobs))
+    tale.pass_time(300)
+    child = tale.retry("a", origin=Origin.USER, inserted=tale.now)
+    tale.change(child, **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+
+
 def killed_for_a_mount(tale: Tale) -> None:
     """Exit code 137 is called a mount failure."""
     tale.begin("a")
@@ -97,5 +165,11 @@ BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (moved_unstamped, Invariant.EPOCH),
     (last_comes_first, Invariant.ORDER),
     (success_lost, Invariant.TRUTH),
+    (success_lost_as_others, Invariant.TRUTH),
     (killed_for_a_mount, Invariant.TRUTH),
+    (counted_twice, Invariant.FOREIGN_COUNTED),
+    (started_beside_an_orphan, Invariant.FOREIGN_COUNTED),
+    (orphan_deleted, Invariant.STRANGER),
+    (stopped_twice, Invariant.ONCE),
+    (cancelled_again, Invariant.ONCE),
 )

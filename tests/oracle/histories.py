@@ -171,6 +171,7 @@ def attempt(task: str, number: int = 0, **more: Any) -> Attempt:
     """A waiting record; a retry is automatic unless said otherwise."""
     suffix = f"-r{number}" if number else ""
     values: dict[str, Any] = {
+        "inserted": START,
         "origin": Origin.AUTO if number else Origin.SPEC,
         "retry_parent": task if number else None,
         "retry_toggle": False if number else None,
@@ -186,7 +187,6 @@ def attempt(task: str, number: int = 0, **more: Any) -> Attempt:
         name=f"scan-{task}{suffix}",
         status=Status.WAITING,
         job_input=JobInput("image"),
-        inserted=START,
         updated=START,
         **(values | more),
     )

@@ -44,6 +44,7 @@ class Deed(StrEnum):
     GONE = "gone"
     DELETE = "delete asked"
     EXPIRE = "expiry asked"
+    UNLABELLED = "our labels taken off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Happened:
     """For ``ENDED``, where the recorder knows."""
     lingers: bool = False
     """For ``GONE``: a pod of it runs on, and its ``ENDED`` will follow."""
+    orphan: bool = False
+    """For ``CREATED``: it has our labels, and its record was lost before the run began."""
 
 
 class Side(StrEnum):

@@ -41,6 +41,8 @@ def judge_counted(state: State, entry: Written) -> Iterator[Broken]:
     mine, settled = parent.batch, entry.at - state.facts.list_age - state.facts.patience
     known = {foreign.uid for foreign in before.foreign}
     for foreign in after.foreign:
+        if foreign.uid not in known and (job := _ours(state, foreign.uid)):
+            yield Invariant.FOREIGN_COUNTED, f"{job.name} is ours and {job.status}, and counts as others' too"
         if foreign.uid in known or foreign.cause is not ForeignKind.FOREIGN:
             continue
         owners = [mine.name] if foreign.name.startswith(f"{mine.name}-") else []
@@ -51,6 +53,13 @@ def judge_counted(state: State, entry: Written) -> Iterator[Broken]:
         ]
         if not owners or max(owners, key=len) != mine.name:
             yield Invariant.FOREIGN_COUNTED, f"{foreign.name} is counted under {mine.name}, not {owners}"
+
+
+def _ours(state: State, uid: str) -> Attempt | None:
+    """The active attempt whose object this is; none of an orphan, nor of one whose labels were taken off."""
+    thing = state.things.get(uid)
+    job = state.jobs.get(thing.job_id) if thing and not thing.unlabelled else None
+    return job if job and job.status.active else None
 
 
 def ghosts(state: State, batch_id: str, known_since: datetime) -> Iterator[Thing]:
@@ -105,8 +114,8 @@ def judge_truth(state: State, entry: Written) -> Iterator[Broken]:
     succeeded = [
         thing.uid
         for thing in state.by_job[after.id]
-        if thing.success and not (thing.touched or thing.cut_short or thing.tombstone)
-        if thing.uid not in state.strangers  # somebody took our labels off: it is nobody's since
+        if thing.success
+        if not (thing.touched or thing.cut_short or thing.tombstone or thing.unlabelled)
     ]
     if succeeded and after.status is not Status.COMPLETED:
         yield Invariant.TRUTH, f"{after.name} is {after.status}, and {succeeded} succeeded"

@@ -12,7 +12,7 @@ from tests.oracle.state import State, Thing
 
 def judge_deed(state: State, entry: Happened) -> Iterator[Broken]:
     """One event of an object, before it is taken in."""
-    if entry.deed is Deed.CREATED and entry.job_id:
+    if entry.deed is Deed.CREATED and entry.job_id and not entry.orphan:
         yield from _created(state, entry)
     if entry.deed in (Deed.DELETE, Deed.EXPIRE) and entry.ours:
         yield from _touched(state, entry)

@@ -57,10 +57,33 @@ def judge_record(state: State, entry: Written) -> Iterator[Broken]:
     if not before.status.terminal and after.status.terminal and before.status is not _W:
         yield from _ended(state, before, after, entry.at)
         yield from _followed(state, after)
+    yield from _ordered(state, before, after, changed, entry.at)
     if "stop" in changed and after.stop and after.kind:
         yield Invariant.STRANGER, f"{after.name} is not ours, and {after.stop.by} ordered it to stop"
     if "stop" in changed and after.stop and after.stop.code is TerminatedCode.AUTOMATION:
         yield from _reaped(state, before, entry.at)
+
+
+def _ordered(
+    state: State, before: Attempt, after: Attempt, changed: set[str], at: datetime
+) -> Iterator[Broken]:
+    """An order to stop is carried out once: no second one takes its place (R4), and a cancel of a whole
+    batch that was over says nothing to what was asked for since."""
+    coded = before.stop is not None and before.stop.code is not None
+    if coded and "stop" in changed and before.status.active:
+        yield Invariant.ONCE, f"{after.name} was to stop by {before.stop}, and now by {after.stop}"
+    withdrawn = after.status is _ENDED and before.status is _W
+    aborted = after.terminated_code if withdrawn else after.stop.code if after.stop else None
+    over = state.called_off.get(after.batch_id)
+    gate = state.gates.get(after.batch_id)
+    if not (withdrawn or "stop" in changed) or aborted is not TerminatedCode.BATCH_ABORT or over is None:
+        return
+    again = gate is None or gate.cancel is None or gate.cancel == over.cancel
+    if again and after.inserted > over.at and at - over.at > state.facts.patience:
+        yield (
+            Invariant.ONCE,
+            f"{after.name} came after a cancel that was over at {over.at}, and is stopped by it",
+        )
 
 
 def _slot(state: State, after: Attempt) -> Iterator[Broken]:

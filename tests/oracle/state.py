@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from controller.core.model import Attempt, Gate, Halts, Status, Verdict
+from controller.core.model import Attempt, BatchStatus, Gate, Halts, Status, Stop, Verdict
 from tests.oracle.history import Deed, Entry, Happened, Parent, Side, Written
 
 STORY = 60
@@ -85,6 +85,10 @@ class Thing:
     """It is gone, and so is its pod."""
     touched: bool = False
     """A third party deleted it."""
+    orphan: bool = False
+    """It has our labels, and no record: it counts like others', and nothing is ever done to it (R13)."""
+    unlabelled: bool = False
+    """Somebody took our labels off: it is nobody's since, and how it ends is nobody's to record."""
     cut_short: bool = False
     """Its deletion was ordered, or others' object went, before anybody need have seen how it ended."""
 
@@ -94,6 +98,14 @@ class Thing:
         return not (self.tombstone or self.ended or self.gone)
 
 
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """A batch that came to its end by a cancel, and when."""
+
+    cancel: Stop
+    at: datetime
+
+
 @dataclass(slots=True)
 class State:
     """Everything that the rules look at; they never change it."""
@@ -101,8 +113,6 @@ class State:
     facts: Facts
     jobs: dict[str, Attempt] = field(default_factory=dict)
     gates: dict[str, Gate] = field(default_factory=dict)
-    strangers: set[str] = field(default_factory=set)
-    """By uid: what a gate has counted as others'."""
     born: dict[str, datetime] = field(default_factory=dict)
     """By batch id: when its gate was written first."""
     parents: dict[str, Parent] = field(default_factory=dict)
@@ -122,6 +132,8 @@ class State:
     """By job id: when ``no_retry`` was set."""
     cancelled: set[str] = field(default_factory=set)
     """Ids of batches that were ever cancelled: what failed meanwhile is owed no retry."""
+    called_off: dict[str, CalledOff] = field(default_factory=dict)
+    """By batch id: the last cancel that was carried out to its end."""
     things: dict[str, Thing] = field(default_factory=dict)
     names: dict[tuple[str, str], Thing] = field(default_factory=dict)
     """What is under a name now."""
@@ -154,7 +166,7 @@ class State:
         return next((other for other in self.task(job) if other.attempt == job.attempt - 1), None)
 
     def foreign(self, batch_id: str, known_since: datetime) -> Iterator[Thing]:
-        """Live foreign objects that this batch must count: under its prefix, since then or longer.
+        """Live foreign objects and orphans that it must count: under its prefix, since then or longer.
 
         What was under a longer prefix until that batch closed is under this one since it closed.
         """
@@ -167,7 +179,9 @@ class State:
             and (parent.batch.id not in left or parent.batch.id == batch_id)
         ]
         for thing in self.live.values():
-            if thing.job_id or thing.namespace != mine.namespace or thing.created > known_since:
+            if (thing.job_id and not thing.orphan) or thing.namespace != mine.namespace:
+                continue
+            if thing.created > known_since:
                 continue
             owners = [name for name in names if thing.name.startswith(f"{name}-")]
             if owners and max(owners, key=len) == mine.name:
@@ -229,10 +243,10 @@ class State:
             case Gate() as gate:
                 self.gates[gate.batch_id] = gate
                 self.born.setdefault(gate.batch_id, entry.at)
-                self.strangers |= {foreign.uid for foreign in gate.foreign}
                 if gate.cancel:
                     self.cancelled.add(gate.batch_id)
             case Parent() as parent:
+                self._call_off(parent, entry.at)
                 self.parents[parent.batch.id] = parent
                 if parent.batch.status.closed:
                     self.closed.setdefault(parent.batch.id, entry.at)
@@ -247,6 +261,12 @@ class State:
                         self.halted.setdefault(what, entry.at)
                     else:
                         self.halted.pop(what, None)
+
+    def _call_off(self, parent: Parent, at: datetime) -> None:
+        batch, gate, before = parent.batch, self.gates.get(parent.batch.id), self.parents.get(parent.batch.id)
+        ends = batch.status is BatchStatus.CANCELLED and not (before and before.batch.status.closed)
+        if ends and gate and gate.cancel:
+            self.called_off[batch.id] = CalledOff(gate.cancel, at)
 
     def _record(self, job: Attempt, at: datetime) -> None:
         old = self.jobs.get(job.id)
@@ -263,14 +283,17 @@ class State:
         else:
             self.active[job.batch_id].discard(job.id)
 
+    def _appear(self, entry: Happened) -> None:
+        thing = Thing(entry.uid, entry.name, entry.namespace, entry.job_id, entry.at)
+        thing.tombstone, thing.orphan = entry.deed is Deed.BURIED, entry.orphan
+        self.things[thing.uid] = thing
+        self.names[thing.namespace, thing.name] = thing
+        if thing.job_id:
+            self.by_job[thing.job_id].append(thing)
+
     def _happen(self, entry: Happened) -> None:
         if entry.deed in (Deed.CREATED, Deed.BURIED):
-            thing = Thing(entry.uid, entry.name, entry.namespace, entry.job_id, entry.at)
-            thing.tombstone = entry.deed is Deed.BURIED
-            self.things[thing.uid] = thing
-            self.names[thing.namespace, thing.name] = thing
-            if thing.job_id:
-                self.by_job[thing.job_id].append(thing)
+            self._appear(entry)
         found = self.things.get(entry.uid)
         if found is None:
             return
@@ -279,6 +302,8 @@ class State:
                 found.started = True
             case Deed.ENDED:
                 found.ended, found.ended_at, found.success = True, entry.at, entry.success
+            case Deed.UNLABELLED:
+                found.unlabelled = True
             case Deed.DELETE:
                 found.touched |= not entry.ours
                 found.cut_short |= self._crossed(found, entry.at)

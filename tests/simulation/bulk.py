@@ -82,7 +82,7 @@ class Bulk:
     async def _send(self, process: Process, people: People, order: _Order) -> None:
         for _ in range(order.sent):
             for _ in range(ATTEMPTS):
-                senders = [_retry(people, order) for _ in range(1 + order.at_once)]
+                senders = [self._retry(people, order) for _ in range(1 + order.at_once)]
                 try:
                     await asyncio.gather(*senders)
                 except BatchkeeperError:
@@ -91,6 +91,7 @@ class Bulk:
                     break
             await process.sleep(self.rng.uniform(0, 5))
 
-
-async def _retry(people: People, order: _Order) -> None:
-    await requests.retry(people, Caller(OWNER, admin=True), order.ids, request_id=order.request_id)
+    async def _retry(self, people: People, order: _Order) -> None:
+        caller = Caller(OWNER, admin=True)
+        answers = await requests.retry(people, caller, order.ids, request_id=order.request_id)
+        self.world.answers.hear(order.request_id, answers)

@@ -8,14 +8,17 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller.core.sight import Live, Observation
 from controller.ports import NewJob, Rejected, Unavailable
+from tests.simulation.ears import Torn
 from tests.simulation.process import Process, hearing
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+_T = TypeVar("_T")
 
 
 class Fault(StrEnum):
@@ -106,6 +109,8 @@ class Faults:
         return True
 
 
+MOST_HINTS = 30
+"""After at most so many hints a stream is over that is to be torn."""
 QUIET_PATIENCE = 5.0
 """Seconds for which a call waits for its turn after a 429."""
 _TOO_MANY = 429
@@ -171,14 +176,42 @@ class Faulty:
 
     def changes(self) -> Any:
         """The cluster's hints: some lost, some twice, some after later ones."""
-        return hearing(self._process, self._target.changes(), self._spoil)
+        return self._heard(hearing(self._process, self._tearing(self._target.changes()), self._spoil))
 
-    async def requests(self) -> AsyncIterator[str]:
+    def requests(self) -> AsyncIterator[str]:
         """The store's hints, some lost, some twice; they break off with a failover."""
+        return self._heard(self._with_the_primary(self._tearing(self._target.requests())))
+
+    async def _with_the_primary(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
         term = self._world.primary.term
-        async for hint in hearing(self._process, self._target.requests(), self._spoil):
+        async for hint in hearing(self._process, stream, self._spoil):
             if self._world.primary.term != term:
                 raise Unavailable("the stream broke off in a failover")
+            yield hint
+
+    async def _heard(self, stream: AsyncIterator[_T]) -> AsyncIterator[_T]:
+        """The stream; that somebody listens is known while it is open."""
+        ears = self._world.ears
+        ears.opened(self._process, self._side)
+        try:
+            async for hint in stream:
+                yield hint
+        finally:
+            ears.closed(self._process, self._side)
+
+    async def _tearing(self, stream: AsyncIterator[_T]) -> AsyncIterator[_T]:
+        """The stream, which may end after so many hints: quietly, as broken, or as nobody foresaw."""
+        process, world = self._process, self._world
+        rng = random.Random(f"{world.scenario.seed} {process.name} {self._side} {process.monotonic():.3f}")
+        left = rng.randint(0, MOST_HINTS) if rng.random() < world.scenario.torn else -1
+        async for hint in stream:
+            if left == 0 and not world.faults.healed:
+                how = rng.choice(("ends", "breaks", "tears"))
+                if world.faults.note(f"the stream {how}", f"{process.name} {self._side}"):
+                    if how == "ends":
+                        return
+                    raise Torn(f"hints of the {self._side}") if how == "tears" else Unavailable(f"it {how}")
+            left -= 1
             yield hint
 
     def _spoil(self) -> int:

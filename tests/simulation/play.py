@@ -8,11 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.simulation.answers import ANSWERED_TWICE
 from tests.simulation.bulk import Bulk
+from tests.simulation.ears import DEAF
 from tests.simulation.faults import Faults
 from tests.simulation.leftovers import Leftovers
 from tests.simulation.loop import VirtualLoop, run
 from tests.simulation.mishaps import Mishaps
+from tests.simulation.orphans import Orphans
 from tests.simulation.people import Intake, Person, put_right
 from tests.simulation.process import owned_tasks
 from tests.simulation.replica import Replica
@@ -97,10 +100,13 @@ async def _storm_and_calm(world: World) -> None:
     person = Person(world)
     mishaps = Mishaps(world, replicas)
     leftovers = Leftovers(world)
+    orphans = Orphans(world)
     bulk = Bulk(world)
     watches = (*(r.watch_over() for r in replicas), intake.watch_over())
     guards = [asyncio.ensure_future(watch) for watch in watches]
-    storm = [asyncio.ensure_future(part) for part in (mishaps.strike(), world.primary.strike())]
+    storm = [
+        asyncio.ensure_future(part) for part in (mishaps.strike(), orphans.strike(), world.primary.strike())
+    ]
     storm.append(asyncio.ensure_future(bulk.watch_over()))
     await asyncio.sleep(world.scenario.duration)
     for part in storm:
@@ -110,6 +116,7 @@ async def _storm_and_calm(world: World) -> None:
     leftovers.process.kill()
     world.faults.healed = True
     mishaps.heal()
+    orphans.heal()
     await settle(world, intake)
     for guard in guards:
         guard.cancel()
@@ -131,6 +138,7 @@ async def _until_quiet(world: World, intake: Accepting) -> None:
     until = world.loop.time() + QUIET_WITHIN + PER_TASK * tasks
     while world.loop.time() < until:
         await put_right(world)
+        world.ears.look()
         if len(intake.accepted) == len(world.scenario.batches) and await _is_quiet(world):
             return
         if len(world.oracle.violations) + len(world.trouble) > 0:
@@ -152,6 +160,11 @@ async def _is_quiet(world: World) -> bool:
     )
 
 
+def _kind_of(trouble: str) -> str:
+    kind = trouble.partition(":")[0]
+    return kind if kind in (DEAF, ANSWERED_TWICE) else "trouble"
+
+
 def _played(world: World, wall: float) -> Played:
     oracle, scenario = world.oracle, world.scenario
     if scenario.tells:
@@ -159,7 +172,7 @@ def _played(world: World, wall: float) -> Played:
     return Played(
         seed=scenario.seed,
         violations=(*world.trouble, *map(str, oracle.violations)),
-        invariants=(*("trouble" for _ in world.trouble), *(v.invariant.value for v in oracle.violations)),
+        invariants=(*map(_kind_of, world.trouble), *(v.invariant.value for v in oracle.violations)),
         faults=tuple(map(str, world.faults.struck)),
         trace=tuple(world.recorder.trace),
         virtual=world.loop.time(),

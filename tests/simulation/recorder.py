@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.fakes.memory_cluster import MemoryCluster
@@ -22,6 +23,8 @@ class Recorder:
     def __init__(self, clock: TrueClock, store: MemoryStore, cluster: MemoryCluster, oracle: Oracle) -> None:
         self.trace: list[str] = []
         self.tracing = False
+        self.orphans: set[str] = set()
+        """Job ids of objects whose records are lost."""
         self._clock = clock
         self._cluster = cluster
         self._oracle = oracle
@@ -35,6 +38,7 @@ class Recorder:
         for entry in self._logs.drain(writer, ours):
             if isinstance(entry, Happened) and entry.deed in (Deed.CREATED, Deed.BURIED):
                 self._remember(entry)
+                entry = replace(entry, orphan=entry.job_id in self.orphans)
             self._feed(entry)
 
     def asked(self, name: str, args: tuple[Any, ...]) -> None:

@@ -13,6 +13,7 @@ from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.ports import Journal, StaleEpoch, Unavailable
 from controller.teller import Teller
+from tests.simulation.ears import is_torn
 from tests.simulation.journal import StrictJournal
 from tests.simulation.process import Process
 from tests.simulation.telling import told
@@ -37,6 +38,7 @@ class Replica:
         seed = f"{self.world.scenario.seed} {self.name} life {self.lives}"
         process = Process(self.name, self.world.loop, random.Random(seed))
         process.skew = self.skew
+        self.world.ears.born(process)
         process.spawn(self._live(process, seed))
         return process
 
@@ -44,7 +46,9 @@ class Replica:
         """Boot it again some time after each death."""
         while True:
             await self.process.over.wait()
-            if self.process.failure is not None:
+            if self.process.failure is not None and is_torn(self.process.failure):
+                self.process.kill()  # it may no longer hear what happens, and has ended of it: rightly
+            elif self.process.failure is not None:
                 self.world.trouble.append(f"{self.name} ended: {told(self.process.failure)}")
                 self.process.kill()
             await asyncio.sleep(self.world.rng.uniform(0, 20))

@@ -85,6 +85,10 @@ class Scenario:
     """How many edits of specs come beside those of maxConcurrent."""
     lingering: float = 0.0
     """The share of jobs whose object says finished while their pod still runs."""
+    orphans: int = 0
+    """How many objects with our labels are there whose records are lost."""
+    torn: float = 0.0
+    """The share of streams of hints that end, break or tear after a while."""
     tells: bool = False
     """Whether people are told what happens."""
 
@@ -127,6 +131,10 @@ def _with_more(scenario: Scenario) -> Scenario:
     more["edits"] = rng.choice((0, 0, 2, 5))
     rng = random.Random(f"lingering {seed}")
     more["lingering"] = rng.choice((0.0, 0.0, 0.2))
+    rng = random.Random(f"orphans {seed}")
+    more["orphans"] = rng.choice((0, 0, 0, 2, 6))
+    rng = random.Random(f"torn {seed}")
+    more["torn"] = rng.choice((0.0, 0.0, 0.0, 0.5))
     rng = random.Random(f"more rates {seed}")
     rates = dict(scenario.rates)
     for fault in _LATER:

@@ -19,6 +19,8 @@ _OFF: Mapping[str, Any] = {
     "failovers": 0,
     "leftovers": False,
     "lingering": 0.0,
+    "orphans": 0,
+    "torn": 0.0,
     "reordered": 0.0,
     "hints_lost": 0.0,
     "skews": (),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.oracle.invariants import Invariant
 from tests.simulation import test_traces as played
 from tests.simulation import traps
 from tests.simulation.crashes import attempt
 from tests.simulation.planted import BUGS, Bug, planted
 from tests.simulation.planted_adoption import ADOPTION_BUGS
+from tests.simulation.planted_care import CALLED_OTHERS, CARE_BUGS
 from tests.simulation.planted_rules import GHOST, NAMESAKE, RULE_BUGS
 from tests.simulation.planted_speed import SPEED_BUGS
 from tests.simulation.planted_table import ALL, PROOF, hunt, innocent, rendered
@@ -24,7 +26,9 @@ ELSEWHERE = (GHOST, NAMESAKE, OWN_WRITE)
 """Bugs that no schedule need meet: a situation, a trace, a crash point finds them."""
 
 
-@pytest.mark.parametrize("bug", [*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS], ids=lambda bug: bug.name)
+@pytest.mark.parametrize(
+    "bug", [*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS, *CARE_BUGS], ids=lambda bug: bug.name
+)
 def test_a_planted_bug_is_caught(bug: Bug, record_property: Callable[[str, object], None]) -> None:
     """The oracle catches it, and the very same schedule is good without it."""
     caught = hunt(bug, range(bug.first, bug.first + WITHIN))
@@ -33,6 +37,13 @@ def test_a_planted_bug_is_caught(bug: Bug, record_property: Callable[[str, objec
     print(f"{bug.name:45} seed {caught.seed:3}  {sorted(set(caught.invariants))}")  # noqa: T201 -- the table
     without = innocent(bug, caught)
     assert without.good, without.story
+
+
+def test_what_was_called_others_is_forgiven_nothing() -> None:
+    """A success is lost also where the engine counted its object as others': labels tell whose it is."""
+    caught = hunt(CALLED_OTHERS, range(WITHIN))
+    assert caught is not None
+    assert Invariant.TRUTH in caught.invariants
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ TRAPS: Mapping[str, Trap] = {
             "an old list will do",
             "any prefix will do",
             "prefix not anchored",
+            "our own are counted as others'",
         ),
     ),
     "R3": Trap("a place without its attempt, or the reverse", ("place given back",)),
@@ -46,6 +47,8 @@ TRAPS: Mapping[str, Trap] = {
             "ended once its delete was asked",
             "success in spite of a stop is lost",
             "expires before it is recorded",
+            "a second cancel takes the first one's place",
+            "a success is called others'",
         ),
     ),
     "R5": Trap(
@@ -70,7 +73,7 @@ TRAPS: Mapping[str, Trap] = {
     ),
     "R9": Trap(
         "a lifecycle that is not complete",
-        ("toggle before parents", "lists are no sets", "a retry of a retry"),
+        ("toggle before parents", "lists are no sets", "a retry of a retry", "a repair that never looks"),
     ),
     "R10": Trap(
         "the reaper's time is not time",
@@ -78,7 +81,10 @@ TRAPS: Mapping[str, Trap] = {
     ),
     "R11": Trap("absence from a list that is older than the record", ("lost judged from the list",)),
     "R12": Trap("two decide", ("epoch ignored", "records not stamped", "two leaders take over")),
-    "R13": Trap("a job of ours that nobody knows", ("ghost left alone",)),
+    "R13": Trap(
+        "a job of ours that nobody knows",
+        ("ghost left alone", "an orphan is deleted", "an orphan is not counted"),
+    ),
     "A1": Trap("lost is judged while a create is in flight", ("slot freed on 404", "burial skipped")),
     "A2": Trap("the same by the reaper", ("slot freed on 404", "burial skipped")),
     "A3": Trap("a late create finds its finished twin's name", ("result expires while a create is open",)),
@@ -98,7 +104,9 @@ TRAPS: Mapping[str, Trap] = {
     "invariant 3": Trap("retries beyond what is allowed", ("retry counter without memory", "exit 1 retried")),
     "invariant 4": Trap("a retry's four steps", ("toggle before parents", "lists are no sets")),
     "invariant 5": Trap("a batch that is over and is not", ("closed while a retry waits",)),
-    "invariant 6": Trap("what is not ours", ("foreign object deleted", "no uid precondition")),
+    "invariant 6": Trap(
+        "what is not ours", ("foreign object deleted", "no uid precondition", "an orphan is deleted")
+    ),
     "invariant 7": Trap("reaped, and not overdue", ("reaper without compare-and-set",)),
     "invariant 8": Trap("an older decision", ("epoch ignored",)),
     "invariant 9": Trap("acts without seeing", ("an old list will do", "not seen is gone")),
@@ -130,6 +138,20 @@ TRAPS: Mapping[str, Trap] = {
         "what was not read is believed, and what was read for good",
         ("told before it is written", "a record that changed is not read again"),
     ),
+    "requests": Trap(
+        "what is asked for again is done again",
+        (
+            "a request is another each time",
+            "a request's id is forgotten",
+            "a second cancel takes the first one's place",
+            "a cancel is carried out again",
+        ),
+    ),
+    "watches": Trap(
+        "a watcher dies, and nobody minds",
+        ("a stream that is over is not asked for again", "a dead ear is ignored", "nobody looks unless told"),
+    ),
+    "repair": Trap("what is left unfinished stays so", ("a repair that never looks",)),
     "telling": Trap(
         "people are told late, twice, or what is not so",
         ("dropped before it is delivered", "forgotten when told", "told in a write of its own"),

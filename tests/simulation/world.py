@@ -19,7 +19,9 @@ from tests.fakes.memory_tellers import MemoryEvents, MemoryWebhook
 from tests.oracle.history import Side
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
+from tests.simulation.answers import Answers
 from tests.simulation.cluster import VirtualCluster
+from tests.simulation.ears import Ears
 from tests.simulation.explaining import Explainer, drive
 from tests.simulation.failover import Primary
 from tests.simulation.faults import Faults, Faulty
@@ -116,6 +118,8 @@ class World:
     recorder: Recorder = field(init=False)
     explainer: Explainer = field(init=False)
     primary: Primary = field(init=False)
+    ears: Ears = field(init=False)
+    answers: Answers = field(init=False)
     lock: Lock = field(default_factory=Lock)
     out: set[Side] = field(default_factory=set)
     trouble: list[str] = field(default_factory=list)
@@ -128,6 +132,8 @@ class World:
         namespaces = sorted({batch.namespace for batch in self.scenario.batches})
         drive(self.store.note_good_pass(self.clock.now(), timedelta(), namespaces))
         self.primary = Primary(self)
+        self.answers = Answers(self.trouble)
+        self.ears = Ears(2 * self.scenario.patience, self.trouble)
         self.cluster = VirtualCluster(
             self.clock,
             lambda job: end_of(self.scenario, job),
