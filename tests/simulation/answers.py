@@ -15,17 +15,21 @@ class Answers:
     """Every retry that was named in an answer. Whoever asks again is told of the same one."""
 
     trouble: list[str]
-    _named: dict[tuple[str, str], str] = field(default_factory=dict)
-    """By request id and the id that was asked about."""
+    _named: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    """By request id and the id that was asked about: the retry, and when it was named first."""
 
-    def hear(self, request_id: str | None, answers: Iterable[Answer]) -> None:
-        """The answers to one request; without an id each is a request of its own."""
+    def hear(self, request_id: str | None, answers: Iterable[Answer], asked: float, now: float) -> None:
+        """The answers to one request; without an id each is a request of its own.
+
+        ``asked``, ``now``: monotonic seconds. Of two that were sent at once, one may still be refused for an
+        id that the other one covers; what was asked after the answer may not.
+        """
+        if request_id is None:
+            return
         for answer in answers:
-            if request_id is None:
-                return
-            named = self._named.get((request_id, answer.job_id))
-            if named is None and answer.retry_id:
-                self._named[request_id, answer.job_id] = answer.retry_id
-            elif named and answer.retry_id != named:
+            retry, at = self._named.get((request_id, answer.job_id), ("", now))
+            if not retry and answer.retry_id:
+                self._named[request_id or "", answer.job_id] = answer.retry_id, now
+            elif retry and answer.retry_id != retry and (answer.retry_id or asked > at):
                 said = answer.retry_id or answer.error
-                self.trouble.append(f"{ANSWERED_TWICE}: {answer.job_id} has {named}, and now {said}")
+                self.trouble.append(f"{ANSWERED_TWICE}: {answer.job_id} has {retry}, and now {said}")

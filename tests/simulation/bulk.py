@@ -92,6 +92,6 @@ class Bulk:
             await process.sleep(self.rng.uniform(0, 5))
 
     async def _retry(self, people: People, order: _Order) -> None:
-        caller = Caller(OWNER, admin=True)
+        caller, asked = Caller(OWNER, admin=True), people.clock.monotonic()
         answers = await requests.retry(people, caller, order.ids, request_id=order.request_id)
-        self.world.answers.hear(order.request_id, answers)
+        self.world.answers.hear(order.request_id, answers, asked, people.clock.monotonic())

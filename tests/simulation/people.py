@@ -163,8 +163,9 @@ class Person:
         """Retry some that failed, and some that did not."""
         ids = self._ids(frozenset({Status.ERROR, Status.TERMINATED})) or self._ids()
         request_id = self.rng.choice((None, f"request {self.rng.randint(1, 3)}"))
+        asked = self.process.monotonic()
         answers = await requests.retry(self.people, self.caller, ids, request_id=request_id)
-        self.world.answers.hear(request_id, answers)
+        self.world.answers.hear(request_id, answers, asked, self.process.monotonic())
 
     async def retry_anything(self) -> None:
         """Retry whatever there is."""
