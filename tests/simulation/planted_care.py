@@ -190,18 +190,18 @@ _ORPHANS: dict[str, Any] = {
     "most_faults": 100,
 }
 _CRASHES: dict[str, Any] = {"rates": {Fault.CRASH_BEFORE: 0.02, Fault.CRASH_AFTER: 0.02}, "most_faults": 200}
-CALLED_OTHERS = Bug("a success is called others'", lost_as_others, _CANCELS)
+CALLED_OTHERS = Bug("a success is called others'", lost_as_others, _CANCELS, 5)
 
 CARE_BUGS: tuple[Bug, ...] = (
-    Bug("a request is another each time", another_each_time, {}),
-    Bug("a request's id is forgotten", request_forgotten, {}),
+    Bug("a request is another each time", another_each_time, {}, 5),
+    Bug("a request's id is forgotten", request_forgotten, {}, 5),
     Bug("a second cancel takes the first one's place", stopped_twice, _CANCELS, 10),
     Bug("a cancel is carried out again", cancelled_again, _CALLED_OFF),
     Bug("an orphan is deleted", orphan_deleted, {}),
     Bug("an orphan is not counted", orphan_not_counted, _ORPHANS),
     Bug("our own are counted as others'", counted_as_others, {}),
     CALLED_OTHERS,
-    Bug("a stream that is over is not asked for again", over_for_good, {}),
+    Bug("a stream that is over is not asked for again", over_for_good, {}, 5),
     Bug("a dead ear is ignored", dead_ear_ignored, {}),
     Bug("nobody looks unless told", looks_when_told, {}),
     Bug("a repair that never looks", never_repaired, _CRASHES, 15),
