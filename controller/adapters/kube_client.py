@@ -95,6 +95,8 @@ class KubeClient:
         self._credentials = Credentials(access.kubeconfig, access.context)
         self._pace = Pace(access.rate, access.burst, self._timeout)
         self._free = asyncio.Semaphore(access.connections)
+        self._decoding = asyncio.Lock()
+        """One large answer at a time stalls the loop."""
         self._renewal: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
@@ -142,7 +144,12 @@ class KubeClient:
         asked = (method, path, body, content, query)
         data = await self._exchange(asked, resource, lambda response: response.read())
         try:
-            answer = _decoded(data, read)
+            if len(data) < LARGE:
+                answer = _decoded(data, read)
+            else:
+                async with self._decoding:
+                    await asyncio.sleep(0)  # of two that have come, the second waits for everybody's turn
+                    answer = _decoded(data, read)
         except ValueError as error:
             raise Unavailable(f"{method} {path}: the API server's answer is no JSON: {error}") from None
         if answer is None:

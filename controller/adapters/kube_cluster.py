@@ -15,6 +15,7 @@ from typing import Any
 from controller.adapters import kube_policy, labels
 from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
+from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
 from controller.adapters.kube_kept import kept
 from controller.adapters.kube_listing import (
@@ -23,7 +24,6 @@ from controller.adapters.kube_listing import (
     list_all,
     list_namespace,
     needs_events,
-    our_jobs,
 )
 from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_reading import event_lines, is_ours, items, labels_of, meta, pod_ended, text
@@ -56,6 +56,7 @@ class KubeCluster:
         self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self._logs = Logs(client)
+        self._folded = Folded(settings.instance)
         self._others = Others(client, settings.kinds, settings.instance)
 
     # -------------------------------------------------------------------------------------------- reads
@@ -89,7 +90,7 @@ class KubeCluster:
             listed = {kind: things or [] for kind, things in lists.items()}
             if {JOB.api, POD.api} & unserved:
                 return f"namespace {namespace}: the API server serves no Jobs or no Pods"
-            jobs = our_jobs(listed[JOB], listed[POD], self._settings.instance)
+            jobs = await self._folded.jobs(namespace, listed[JOB], listed[POD])
             return await self._with_events(jobs), roots(listed, self._settings.instance), unserved
         except (Refused, Unavailable) as error:
             return f"namespace {namespace} can't be listed: {error}"

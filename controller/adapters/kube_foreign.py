@@ -91,18 +91,22 @@ def roots(
 ) -> tuple[ForeignObject, ...]:
     """The objects of others that nobody counted owns, of every kind, in the order of the listing."""
     kinds = {(kind.group, kind.kind) for kind in listed}
-    pods_of = _pods_by_owner(listed.get(POD, ()))
+    theirs = [
+        (kind, thing)
+        for kind, things in listed.items()
+        for thing in things
+        if not is_ours(thing, instance) and text(meta(thing), "uid") and not _owned(meta(thing), kinds)
+    ]
+    # Mostly all is ours, and then nobody asks whose ten thousand pods are.
+    pods_of = _pods_by_owner(listed.get(POD, ())) if theirs else {}
     found = []
-    for kind, things in listed.items():
-        for thing in things:
-            about = meta(thing)
-            uid, name = text(about, "uid"), text(about, "name")
-            if not uid or is_ours(thing, instance) or _owned(about, kinds):
-                continue
-            takes_place = active(kind, thing, pods_of.get(uid, ()))
-            if takes_place or not only_active:
-                runs = takes_place and _runs(kind, thing, pods_of.get(uid, ()))
-                found.append(ForeignObject(name, text(about, "namespace"), uid, kind.kind, takes_place, runs))
+    for kind, thing in theirs:
+        about = meta(thing)
+        uid, name = text(about, "uid"), text(about, "name")
+        takes_place = active(kind, thing, pods_of.get(uid, ()))
+        if takes_place or not only_active:
+            runs = takes_place and _runs(kind, thing, pods_of.get(uid, ()))
+            found.append(ForeignObject(name, text(about, "namespace"), uid, kind.kind, takes_place, runs))
     return tuple(found)
 
 

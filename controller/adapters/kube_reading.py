@@ -73,11 +73,11 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
 
 def is_ours(thing: Json, instance: str) -> bool:
     """Whether this installation made the object: managed-by, instance and a job id (R13)."""
-    marks = labels_of(thing)
+    marks = dig(meta(thing), "labels")  # of every object of every list: no copy of them is made
     return (
         marks.get(labels.MANAGED_BY) == labels.MANAGER
         and marks.get(labels.INSTANCE) == instance
-        and bool(marks.get(labels.JOB_ID))
+        and bool(text(marks, labels.JOB_ID))
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, roots, runai_kinds
 from controller.adapters.kube_kept import LONGEST, kept
 from controller.adapters.kube_listing import folded, list_all, our_jobs
@@ -199,11 +200,13 @@ async def test_a_look_at_all_keeps_little(monkeypatch: Any) -> None:
     marks = ours(instance=PLACE)
     whole = job("trait-2", marks=marks, spec={"template": {"spec": {}}, "backoffLimit": 0})
 
-    def looked(jobs: list[Json], pods: list[Json], instance: str) -> Any:
-        seen.extend(jobs)
-        return our_jobs(jobs, pods, instance)
+    all_of_them = Folded.jobs
 
-    monkeypatch.setattr("controller.adapters.kube_cluster.our_jobs", looked)
+    async def looked(folded: Folded, namespace: str, jobs: list[Json], pods: list[Json]) -> Any:
+        seen.extend(jobs)
+        return await all_of_them(folded, namespace, jobs, pods)
+
+    monkeypatch.setattr(Folded, "jobs", looked)
     found = await Told({"jobs": [page_of(whole)]}).cluster().observe(["runai-lab"])
     assert found.jobs == our_jobs([whole], [], PLACE) != {}
     assert seen == [kept(whole)]
