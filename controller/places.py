@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.core.adoption import LOOKING, about_others
-from controller.core.model import ACTIVE, Attempt, Batch, Gate, Holder
+from controller.core.model import ACTIVE, Attempt, Batch, Gate, Holder, Status
 from controller.engine import Engine
 
 
@@ -29,11 +29,20 @@ async def hold_for_places(engine: Engine) -> None:
 
 
 async def give_places(engine: Engine, batch: Batch, gate: Gate) -> bool:
-    """Give places back where the slots are free by now. True: some were missing, so look again."""
+    """Give places back where the slots are free by now. True: some were missing, so look again.
+
+    A slot that another job holds is freed when that one's record only waits: where records are older than
+    gates it had its place after whoever is without one now. It can't become active meanwhile, since no two
+    active records have one slot, and it stands in line again.
+    """
     if not await engine.store.has(batch.id, ACTIVE):
         return False
     without = _without_place(gate, await engine.store.active())
-    taken = {holder.slot for holder in gate.holders}
+    taken = {holder.slot: holder.job for holder in gate.holders}
+    wanted = [taken[job.slot] for job in without if job.slot in taken]
+    waiting = [job.id for job in await engine.store.jobs(wanted) if job.status is Status.WAITING]
+    if waiting:
+        await engine.store.leave(batch.id, waiting)
     places = [place for place in map(_place, without) if place.slot not in taken]
     if places:
         async with engine.claims:  # a claim of another batch that has counted all places comes first

@@ -111,6 +111,28 @@ def test_a_backup_of_no_one_instant_is_restored(place: Place) -> None:
     assert_never_too_many(place, 2)
 
 
+def test_a_backup_whose_records_are_older_than_its_gates(place: Place) -> None:
+    """The place of a job that ran is that of one which is still waiting there: whose record holds the slot
+    gets it back, its end is followed up, and the other one has its turn then, and does not run again."""
+    go = {name: place.root / f"go-{name}" for name in "ab"}
+    place.drop(batch("torn", {name: until_there(path) for name, path in go.items()}, most=1))
+    daemon = place.start()
+    place.is_("torn-a", "running")
+    jobs = backup(place)["jobs"]
+    go["a"].touch()
+    place.is_("torn-b", "running")
+    daemon.kill()
+    restore(place, {**backup(place), "jobs": jobs})
+    daemon = place.start()
+    assert daemon.says("places-missing")["jobs"] == ["torn-a"]
+    place.is_("torn-a", "completed")
+    go["b"].touch()
+    place.over("torn")
+    assert set(place.statuses("torn").values()) == {"completed"}
+    assert set(starts(place.history()).values()) == {1}
+    assert_never_too_many(place, 1)
+
+
 def held(place: Place, name: str) -> list[str]:
     """The jobs that hold a place in the batch's gate."""
     return [str(holder["job"]) for holder in place.gate(name)["holders"]]
