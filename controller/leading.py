@@ -75,8 +75,8 @@ async def stand(daemon: Candidate, elector: Elector, leads: Callable[[bool], Non
 async def _term(daemon: Candidate, elector: Elector, leads: Callable[[bool], None]) -> str:
     """One term of office; returns why it ended."""
     lost = asyncio.create_task(elector.lost(), name="elected")
+    begun = asyncio.create_task(daemon.lead(elector.identity), name="lead")
     try:
-        begun = asyncio.create_task(daemon.lead(elector.identity), name="lead")
         await asyncio.wait({lost, begun}, return_when=asyncio.FIRST_COMPLETED)
         if not begun.done():
             await end_all([begun])
@@ -93,4 +93,5 @@ async def _term(daemon: Candidate, elector: Elector, leads: Callable[[bool], Non
         stepped.cancel()
         return lost.result() if lost.done() else "a newer leader was found"
     finally:
-        await end_all([lost])
+        await end_all([lost, begun])  # this process may end in the middle of the beginning
+        await asyncio.gather(lost, begun, return_exceptions=True)  # nobody asks any more how they ended

@@ -1,0 +1,87 @@
+"""A candidate that stands for election, and what becomes of it when its process ends in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import dataclass, field
+
+import pytest
+
+from controller.leading import stand
+from controller.ports import Unavailable
+from tests.leading.candidates import LocalClock, play
+
+
+class Nobody:
+    """A journal that tells nobody."""
+
+    def trouble(self, where: str, error: BaseException, **facts: object) -> None:
+        """Something is unavailable."""
+
+
+@dataclass
+class Beginner:
+    """A candidate whose beginning takes for ever; when it is broken off, its store is just being closed."""
+
+    late: bool
+    story: list[str] = field(default_factory=list)
+    stepped_down: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: LocalClock = field(default_factory=LocalClock)
+    journal: Nobody = field(default_factory=Nobody)
+
+    async def lead(self, who: str) -> int:
+        """Begin."""
+        self.story.append("begins")
+        try:
+            await asyncio.sleep(1e6)
+        except asyncio.CancelledError:
+            self.story.append("broken off")
+            if self.late:
+                raise Unavailable("its store was closed") from None
+            raise
+        return 1
+
+    def step_down(self, why: str) -> None:
+        """Stop."""
+        self.story.append("steps down")
+
+    def look_soon(self) -> None:
+        """It leads."""
+
+
+class Elected:
+    """An election that is won at once and never lost. It is ``controller.ports.Elector``."""
+
+    identity = "one"
+    trouble = ""
+
+    async def acquire(self) -> None:
+        """Won."""
+
+    async def lost(self) -> str:
+        """Never."""
+        await asyncio.sleep(1e6)
+        return ""
+
+    async def release(self) -> None:
+        """Given up."""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_process_that_ends_while_it_begins_to_lead(late: bool) -> None:
+    """What it has begun is broken off before it steps down, and no task is left whose end nobody hears of."""
+    unheard: list[dict[str, object]] = []
+
+    async def main() -> list[str]:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, said: unheard.append(said))
+        one = Beginner(late)
+        stands = asyncio.ensure_future(stand(one, Elected(), lambda leads: None))
+        await asyncio.sleep(1)
+        stands.cancel()
+        await asyncio.gather(stands, return_exceptions=True)
+        return one.story
+
+    assert play(main) == ["begins", "broken off", "steps down"]
+    gc.collect()
+    assert not unheard
