@@ -40,8 +40,9 @@ async def give_places(engine: Engine, batch: Batch, gate: Gate) -> bool:
     without = _without_place(gate, await engine.store.active())
     taken = {holder.slot: holder.job for holder in gate.holders}
     wanted = [taken[job.slot] for job in without if job.slot in taken]
-    waiting = [job.id for job in await engine.store.jobs(wanted) if job.status is Status.WAITING]
-    if waiting:
+    if wanted:
+        holders = await engine.store.jobs(wanted)
+        waiting = [job.id for job in holders if job.status is Status.WAITING]
         await engine.store.leave(batch.id, waiting)
     places = [place for place in map(_place, without) if place.slot not in taken]
     if places:
