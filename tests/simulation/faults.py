@@ -47,6 +47,8 @@ class Fault(StrEnum):
     """A create met a conflict that is over, or a quota: refused for now."""
     DELAYED = "delayed"
     """A delete is acknowledged, and takes effect much later."""
+    REPLACED = "replaced-on-its-way"
+    """While a delete is on its way somebody deletes its object, and makes one of his own under the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Faults:
         return True
 
 
+HOWS = ("ends", "breaks", "tears")
+"""How a stream may be over: quietly, as one that may be asked for again, as nobody foresaw."""
 MOST_HINTS = 30
 """After at most so many hints a stream is over that is to be torn."""
 QUIET_PATIENCE = 5.0
@@ -137,7 +141,7 @@ def _fits(fault: Fault, process: Process, side: str, name: str) -> bool:
             return side == "cluster"
         case Fault.CONFLICT:
             return name == "create"
-        case Fault.DELAYED:
+        case Fault.DELAYED | Fault.REPLACED:
             return name == "delete"
         case Fault.PAUSE_BEFORE | Fault.PAUSE_AFTER:
             return process.name.startswith("replica")
@@ -206,7 +210,7 @@ class Faulty:
         left = rng.randint(0, MOST_HINTS) if rng.random() < world.scenario.torn else -1
         async for hint in stream:
             if left == 0 and not world.faults.healed:
-                how = rng.choice(("ends", "breaks", "tears"))
+                how = rng.choice(HOWS)
                 if world.faults.note(f"the stream {how}", f"{process.name} {self._side}"):
                     if how == "ends":
                         return
@@ -282,6 +286,9 @@ class Faulty:
                 self._world.reach(self._side)
                 self._land_later(name, args, faults.rng.uniform(5, faults.late))
                 return True
+            case Fault.REPLACED:
+                namespace, object_name, uid = args
+                self._replace(namespace, object_name, uid, faults.rng.uniform(5, 60))
             case Fault.TIMEOUT if faults.rng.random() < 0.5:
                 await self._wait_in_vain(name)
             case Fault.THROTTLED:
@@ -293,6 +300,23 @@ class Faulty:
             case _:
                 pass
         return False
+
+    def _replace(self, namespace: str, name: str, uid: str, seconds: float) -> None:
+        """Somebody else's object takes the name, and keeps it for so long."""
+        world, place = self._world, (namespace, name)
+        held = world.recorder.held(*place)
+        if held is None or held.uid != uid:
+            return
+        world.recorder.deleted_by_hand(*place)
+        world.cluster.delete_by_hand(*place)
+        theirs = world.cluster.add_foreign(*place)
+
+        def goes() -> None:
+            there = world.recorder.held(*place)
+            if there is not None and there.uid == theirs:
+                world.cluster.remove_foreign(*place)
+
+        world.cluster.later(seconds, goes)
 
     async def _wait_in_vain(self, name: str) -> None:
         await self._process.loop.nap(self._world.faults.rng.uniform(5, 30))

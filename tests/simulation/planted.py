@@ -309,23 +309,12 @@ _OUTAGES = {
     "queued_after": 60.0,
     "interval": 5.0,
 }
-_REPLACED = {
-    "mishaps": 25,
-    "mishap_kinds": ("replaced",),
-    "rates": {Fault.PAUSE_BEFORE: 0.03, Fault.SLOW: 0.1},
-    "requests": 20,
-    "longest_run": 60.0,
-    "most_faults": 100,
-    "edits": 0,
-    "bulk": 0,
-    "failovers": 0,
-    "lingering": 0.0,
-}
+_REPLACED = {"rates": {Fault.REPLACED: 0.3}, "requests": 20, "longest_run": 60.0}
 
 BUGS: tuple[Bug, ...] = (
     Bug("only running jobs count", only_running_counts, {}),
     Bug("slot freed on 404", freed_on_404, _LATE),
-    Bug("no uid precondition", no_uid_precondition, _REPLACED, 150),
+    Bug("no uid precondition", no_uid_precondition, _REPLACED),
     Bug("lost judged from the list", lost_from_any_list, {}),
     Bug("toggle before parents", toggle_before_parents, {}),
     Bug("leaves before the retry is recorded", leaves_before_retry, _CRASHES),

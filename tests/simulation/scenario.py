@@ -97,9 +97,16 @@ BIG_EVERY = 200
 """One schedule of so many is a big one."""
 LEFTOVERS = 0.25
 """The share of schedules in which others have left objects under the batches' names."""
-SELDOM = {Fault.LATE: 3.0, Fault.THROTTLED: 5.0, Fault.STALE: 5.0, Fault.CONFLICT: 5.0, Fault.DELAYED: 20.0}
+SELDOM = {
+    Fault.LATE: 3.0,
+    Fault.THROTTLED: 5.0,
+    Fault.STALE: 5.0,
+    Fault.CONFLICT: 5.0,
+    Fault.DELAYED: 20.0,
+    Fault.REPLACED: 20.0,
+}
 """How much likelier faults are that few calls can meet."""
-_LATER = (Fault.TIMEOUT, Fault.THROTTLED, Fault.CONFLICT, Fault.DELAYED)
+_LATER = (Fault.TIMEOUT, Fault.THROTTLED, Fault.CONFLICT, Fault.DELAYED, Fault.REPLACED)
 _ENDS = {"ok": 10.0, "mount": 2.0, "config": 0.7, "oom": 0.7, "disrupted": 0.7}
 _ODD_ENDS = {"never-starts": 0.8, "killed": 0.4, "crash": 0.5, "no-pull": 0.4, "refused": 0.3, "lies": 0.3}
 
