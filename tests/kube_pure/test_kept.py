@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from controller.adapters.kube_reading import job_of
 from tests.kube.world import INSTANCE as PLACE
 from tests.kube_pure.test_lists import Told
 from tests.kube_pure.test_lists import page as page_of
-from tests.kube_pure.test_reading import objects
+from tests.kube_pure.test_reading import JOBS, PODS, mine, objects
 from tests.kube_pure.things import INSTANCE, condition, job, ours, owner, pod
 
 Json = dict[str, Any]
@@ -126,6 +127,20 @@ def test_what_is_kept_tells_the_same(jobs: list[Json], pods: list[Json], workloa
         assert job_of(few, few_pods) == job_of(whole, pods)
         assert folded(few, few_pods) == folded(whole, pods)
         assert kept(few) == few
+
+
+@pytest.mark.parametrize("state", PODS)
+def test_a_pod_in_every_state_is_kept(state: str) -> None:
+    """What is kept of it tells what the whole tells, to the last word."""
+    of, _ = PODS[state]
+    assert job_of(mine(), [kept(of)]) == job_of(mine(), [of])
+
+
+@pytest.mark.parametrize("state", JOBS)
+def test_a_job_in_every_state_is_kept(state: str) -> None:
+    """The same of a Job whose pod is gone."""
+    told, _ = JOBS[state]
+    assert job_of(kept(mine("trait-2", *told))) == job_of(mine("trait-2", *told))
 
 
 def test_little_is_kept() -> None:
