@@ -45,6 +45,8 @@ async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> boo
             assert move.change is not None
             return await engine.apply(job, move.change) is not None
         case Act.LOOK:
+            if move.reason is Reason.NO_POD and not engine.inquiries.turn(job.id, engine.clock.monotonic()):
+                return False
             return await _look_closer(engine, view, job)
         case Act.CREATE:
             return job.id in startable(view) and await create_again(engine, view, job)

@@ -23,6 +23,7 @@ from controller.core.sharing import Limits
 from controller.core.sight import ClusterJob, Observation
 from controller.expiries import Expiries
 from controller.grouping import Writes
+from controller.inquiries import Inquiries
 from controller.ports import (
     Clock,
     Cluster,
@@ -162,6 +163,7 @@ class Engine:
     expiries: Expiries = field(default_factory=Expiries)
     writes: Writes = field(default_factory=Writes)
     """Changes of records that are asked for side by side go to the store together."""
+    inquiries: Inquiries = field(default_factory=Inquiries)
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
     ended_retries: set[str] = field(default_factory=set)
