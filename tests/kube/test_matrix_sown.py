@@ -146,7 +146,7 @@ def no_answer_is_done(patch: Patch) -> None:
 
 def never_quiet(patch: Patch) -> None:
     """Nobody reads how long the API server wants to be left alone."""
-    patch.setattr(Pace, "keep_quiet", lambda pace, seconds: None)
+    patch.setattr(Pace, "keep_quiet", lambda pace, seconds, code: None)
 
 
 SOWN: dict[str, tuple[Callable[[Patch], None], Situation]] = {
