@@ -64,7 +64,10 @@ async def look(
     read_at, holders = records or (engine.clock.monotonic(), ())
     found = await _records(engine, batch, strange if records else [*held, *strange])
     mine = set() if records else set(held)
-    holders = [*holders, *(job for job in found if job.id in mine)]
+    # A full pass reads the records before the lists: who has left the gate since is no holder, however
+    # active it was; else a batch that another pass has closed meanwhile would seem to live.
+    there = {holder.job for holder in gate.holders}
+    holders = [*(job for job in holders if job.id in there), *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
     due = await _due(engine, without_the_ended(gate, holders), scene, ahead)
     orphans = _orphans(seen, strange, others)

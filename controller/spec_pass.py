@@ -222,7 +222,11 @@ class SpecPass:
             if known != before or now >= again or known[0] is None:
                 async with self.engine.guarded(f"status:{key}", spec=key):
                     await self._tell(key, batch_id)
-                self._last[key] = (known, now + (math.inf if _at_rest(gates.get(batch_id)) else TOLD_AGAIN))
+                if (
+                    batch_id not in self._told
+                ):  # nobody asks again for one that has ended: it would be kept for ever
+                    at_rest = _at_rest(gates.get(batch_id))
+                    self._last[key] = (known, now + (math.inf if at_rest else TOLD_AGAIN))
 
     async def _tell(self, key: str, batch_id: str) -> None:
         store = self.engine.store

@@ -257,12 +257,14 @@ def test_the_kill_switch(shared: Place) -> None:
 
 def test_once(place: Place) -> None:
     """``controller --once`` does one pass of everything and ends; said often enough, the batch ends."""
-    place.drop(batch("once", 3))
+    sign = place.root / "once.go"
+    place.drop(batch("once", dict.fromkeys("abc", until_there(sign))))
     runs = 0
     while place.parent("once").get("batch_status") != "finished":
         runs += 1
         assert runs <= 5
         assert place.start("--once", wait=False).ended() == 0
+        sign.touch()  # the first run has started them, and can't have seen their ends
         place.until("what it started has ended", lambda: _all_ended(place))
     assert runs > 1
     assert place.parent("once")["result"] == "completed"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from controller import intake, lifecycle, requests
 from controller.core.model import BatchStatus, Origin, Result, Status, Stop, TerminatedCode
+from controller.core.sight import Observation
 from controller.requests import Caller
 from tests.engine.acting import batch_named, drop, records
 from tests.fakes.memory_objects import End
@@ -193,3 +195,31 @@ async def _half_recorded(stage: Stage) -> None:
     await store.add_batch(batch, gate)
     await store.add_jobs(list(intake._roots(store, batch, spec, spec.tasks[:2], now)))
     stage.world.recorder.catch_up()
+
+
+def test_a_full_pass_that_read_its_records_long_ago_reopens_nothing() -> None:
+    """It had read the batch's job as active; while it listed the cluster, another pass ended the job and
+    closed the cancelled batch. The batch was opened again, and finished."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        while stage.job("scan-t0").status is not Status.RUNNING:
+            await stage.passes(daemon, 1, every=0.5)
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        look, engine = daemon.engine.cluster.observe, daemon.engine
+
+        async def observe(namespaces: Sequence[str]) -> Observation:
+            engine.cluster.observe = look  # type: ignore[method-assign]
+            seen = await look(namespaces)
+            other = stage.controller("two")
+            await other.lead("two")
+            while not stage.batch.status.closed:
+                await stage.passes(other, 1)
+            return seen
+
+        engine.cluster.observe = observe  # type: ignore[method-assign]
+        await daemon.full_pass()
+        assert stage.batch.status is BatchStatus.CANCELLED
+
+    perform(trace, ends={"scan-t0": End(0.0, 400.0, 0)})

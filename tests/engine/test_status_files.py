@@ -46,6 +46,7 @@ def test_a_batch_that_a_retry_reopens_is_told_again() -> None:
         await specs.tell_all()
         before = str(source.status("scan.yaml"))
         assert "finished" in before
+        assert not specs._last, "what it looked like is kept of no batch that has ended"
         await requests.retry(stage.people, Caller(OWNER), [stage.job("scan-t0").id])
         await specs.tell_all()
         assert "finished" not in str(source.status("scan.yaml"))
