@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
+from controller import lifecycle
 from controller.core.adoption import (
     Binding,
     about_others,
@@ -138,8 +138,8 @@ async def _bind(engine: Engine, batch: Batch, gate: Gate, bound: Sequence[Bindin
 async def _new_tally(engine: Engine, batch: Batch) -> None:
     """What others' jobs ended as tells nothing of what ours will: the tally of like failures starts now."""
     await engine.flush_counts(batch.id)
-    now = await engine.store.now() + timedelta(milliseconds=1)  # ends of this very millisecond are theirs
-    await engine.store.set_batch(batch.id, OPEN, {"resumed": now})
+    begins = await lifecycle.tally_begins(engine.store)
+    await engine.store.set_batch(batch.id, OPEN, {"resumed": begins})
     await engine.store.recount(batch.id)
 
 

@@ -100,17 +100,25 @@ async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bo
 async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     move, batch = step.move, view.batch
     ends = move.status.closed
-    fields = {
+    fields: dict[str, object] = {
         "status": move.status,
         "reason": move.sentence,
         "result": move.result,
         "finished": view.now if ends else None,
     }
+    reopens = batch.status.closed and not ends
+    if (
+        reopens
+    ):  # it saw the retry before whoever asked for it came to reopen the batch, as ``lifecycle`` does
+        fields["resumed"] = await lifecycle.tally_begins(engine.store)
     if batch.status is BatchStatus.EXPANDING and ends:  # whoever recorded its tasks never came to list them
         await engine.store.list_children(batch.id, await engine.store.roots(batch.id))
     told = tuple(notices(moved(view.gate, move), view.channels))
     if not await engine.store.set_batch(batch.id, [batch.status], fields, told):
         return True
+    if reopens:
+        await engine.flush_counts(batch.id)
+        await engine.store.recount(batch.id)
     engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
     if move.lifts_cancel and view.gate.cancel:
         await engine.store.lift_cancel(batch.id, view.gate.cancel)

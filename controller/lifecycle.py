@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from controller.core.model import Attempt, BatchStatus
 from controller.engine import Engine
@@ -52,6 +52,11 @@ async def complete(store: Store, children: Sequence[Attempt]) -> Completed:
     return Completed(await store.toggle(sorted(listed)) if listed else 0, listed)
 
 
+async def tally_begins(store: Store) -> datetime:
+    """The instant from which like failures are counted (S7b): what ended in this very millisecond is past."""
+    return await store.now() + timedelta(milliseconds=1)
+
+
 async def reopen(store: Store, batch_id: str) -> bool:
     """A retry reopens its batch, a cancelled one too. True when it was closed.
 
@@ -70,7 +75,7 @@ async def reopen(store: Store, batch_id: str) -> bool:
         "reason": "reopened by a retry",
         "result": None,
         "finished": None,
-        "resumed": await store.now() + timedelta(milliseconds=1),  # what ended in this very one is past
+        "resumed": await tally_begins(store),
     }
     if not await store.set_batch(batch_id, [BatchStatus.FINISHED, BatchStatus.CANCELLED], fields):
         return False

@@ -6,7 +6,6 @@ absence is believed only in that order (R11), and even then it is only a reason 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,9 +18,6 @@ from controller.core.sight import ClusterJob, ForeignObject, Observation
 from controller.core.view import Allowance, View
 from controller.engine import Engine
 from controller.specfile import rules_of
-
-MANY = 1000
-"""Places of a batch from which on the event loop gets a turn before its plan is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +88,6 @@ async def look(
         allowance=allowance,
         channels=engine.settings.channels,
     )
-    if len(view.holders) >= MANY:
-        await asyncio.sleep(0)  # to see them and to plan for them are two stalls, each half as long
     return await _with_chains(engine, await _with_line(engine, view))
 
 

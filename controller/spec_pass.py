@@ -224,7 +224,7 @@ class SpecPass:
                     await self._tell(key, batch_id)
                 if (
                     batch_id not in self._told
-                ):  # nobody asks again for one that has ended: it would be kept for ever
+                ):  # nobody asks again for one that has ended: it would stay for ever
                     at_rest = _at_rest(gates.get(batch_id))
                     self._last[key] = (known, now + (math.inf if at_rest else TOLD_AGAIN))
 

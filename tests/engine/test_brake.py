@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from controller import requests
+import contextlib
+from unittest.mock import AsyncMock
+
+import pytest
+
+from controller import lifecycle, requests
 from controller.core.model import Counts, Result, Status, Verdict
+from controller.ports import Unavailable
 from controller.requests import Caller
 from tests.fakes.memory_objects import End
 from tests.simulation.explaining import drive
@@ -56,6 +62,28 @@ def test_a_batch_that_somebody_retries_after_its_end_is_not_held_for_what_they_k
         assert stage.batch.status.closed
         failed = [stage.job(f"scan-t{n}") for n in range(10)]
         await requests.retry(stage.people, Caller(OWNER), [job.id for job in failed])
+        await stage.until_over(daemon)
+        assert not stage.gate.hold
+        assert stage.batch.result is Result.COMPLETED
+
+    perform(trace, ends=FAILING)
+
+
+def test_nor_where_the_daemon_sees_that_retry_before_its_batch_is_reopened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the retry's record and the reopening the daemon may look, and reopens the batch itself."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(10, 10)
+        await stage.until_over(daemon)
+        failed = [stage.job(f"scan-t{n}").id for n in range(10)]
+        with monkeypatch.context() as broken:
+            broken.setattr(lifecycle, "reopen", AsyncMock(side_effect=Unavailable("gone")))
+            with contextlib.suppress(Unavailable):
+                await requests.retry(stage.people, Caller(OWNER), failed)
+        assert stage.batch.status.closed
         await stage.until_over(daemon)
         assert not stage.gate.hold
         assert stage.batch.result is Result.COMPLETED
