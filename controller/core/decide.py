@@ -259,11 +259,14 @@ def _after_the_end(
 ) -> Move | None:
     """The record is terminal, an object of ours is still there: let it expire, or it is a ghost (R13)."""
     if found.active:
-        if found.deleting or (found.pod_ended and not found.pod_unfinished):
-            return None  # its pod went after it had ended; the object's own word comes, or another pod
+        # What this attempt ended with had ended: its pod is gone before the object says so itself, and a
+        # live answer of that moment shows neither. Only another pod makes it live again.
+        over = found.pod_ended or found.uid == job.scheduler_id
+        if found.deleting or (over and not found.pod_unfinished):
+            return None
         return Move(Act.GHOST if sight.live else Act.LOOK, Reason.GHOST, uid=found.uid)
-    if found.expiring:
-        return None
+    if found.expiring or (found.deleting and job.status is not Status.COMPLETED):
+        return None  # it goes, and nothing that it said is still to be kept
     ttl = life.hold if open_creates(job, now, life) and not job.tombstone else life.ttl
     return Move(Act.EXPIRE, Reason.RESULT_KEPT, uid=found.uid, ttl=ttl)
 

@@ -12,6 +12,7 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from controller.adapters.local_history import CREATE, DELETE, END, START, TOMBSTONE, Entry
 from controller.core.sight import ClusterJob, ForeignObject, Observation
@@ -189,8 +190,15 @@ class Machine:
         self._note(END, thing)
         if thing in self._orphans:
             self._orphans.remove(thing)
+        if thing.script.silent:
+            for after, silent in zip(thing.script.silent, (True, False), strict=True):
+                self._at(self._instant + after, self._when_same(thing, partial(self._falls_silent, silent)))
         if thing.ttl is not None:
             self._set_ttl(thing, thing.ttl)
+
+    def _falls_silent(self, silent: bool, thing: Thing) -> None:
+        thing.silent = silent
+        self._tell(thing)
 
     def _delete(self, thing: Thing | None) -> None:
         """Foreground: the object goes when its pod has gone, which never starts its work any more."""

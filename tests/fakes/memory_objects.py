@@ -32,6 +32,9 @@ class End:
     """The container's waiting reason: ContainerCreating, ImagePullBackOff …"""
     lingers: float = 0.0
     """Seconds for which its pod runs on after the object has said that it is finished."""
+    silent: tuple[float, float] | None = None
+    """From and to so many seconds after its end its pod is gone, and the object has not yet said that it is
+    finished: as it was before it had a pod."""
     log: str = ""
     image_digest: str = ""
 
@@ -57,6 +60,8 @@ class Thing:
     concluded: float | None = None
     """Since when the object says that it is finished, where its pod lingers."""
     ended: float | None = None
+    silent: bool = False
+    """It has ended, and shows neither a pod nor an end."""
     deleting: bool = False
     ttl: float | None = None
     life: int = 0
@@ -103,11 +108,11 @@ def others_job(thing: Thing, wall: Callable[[float], datetime]) -> ClusterJob:
 
 
 def _shown(thing: Thing, wall: Callable[[float], datetime], labels: Mapping[str, Any]) -> ClusterJob:
-    script = thing.script
-    over = thing.ended is not None and not thing.tombstone
-    finished = thing.tombstone or thing.ended is not None or thing.concluded is not None
+    script, silent = thing.script, thing.silent
+    over = thing.ended is not None and not thing.tombstone and not silent
+    finished = thing.tombstone or over or thing.concluded is not None
     waiting = "" if thing.started is not None or finished else script.waiting
-    scheduled = () if thing.tombstone else ("PodScheduled",)
+    scheduled = () if thing.tombstone or silent else ("PodScheduled",)
     return ClusterJob(
         name=thing.name,
         namespace=thing.namespace,
@@ -123,12 +128,12 @@ def _shown(thing: Thing, wall: Callable[[float], datetime], labels: Mapping[str,
         pod_reason=script.pod_reason if over else "",
         conditions=(*scheduled, *(script.conditions if over else ())),
         message=script.message if over else "",
-        node=thing.node,
+        node="" if silent else thing.node,
         events=() if thing.tombstone else script.events,
-        image_digest=script.image_digest if thing.started is not None else "",
+        image_digest=script.image_digest if thing.started is not None and not silent else "",
         created_at=wall(thing.created),
-        scheduled_at=None if thing.tombstone else wall(thing.created),
-        started_at=None if thing.started is None else wall(thing.started),
-        finished_at=None if thing.ended is None else wall(thing.ended),
+        scheduled_at=None if thing.tombstone or silent else wall(thing.created),
+        started_at=None if thing.started is None or silent else wall(thing.started),
+        finished_at=None if thing.ended is None or silent else wall(thing.ended),
         **labels,
     )

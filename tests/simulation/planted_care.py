@@ -8,9 +8,10 @@ from typing import Any
 
 from controller import acting, batch_deeds, deeds, lifecycle, looking, reconcile, requests, retrying
 from controller.agenda import ALL
-from controller.core import retry, verdict
+from controller.core import decide, retry, verdict
 from controller.core.machine import Event, Guard
 from controller.core.model import Attempt, Foreign, ForeignKind
+from controller.core.moves import Move
 from controller.core.plan import CountForeign
 from controller.core.sight import ForeignObject
 from controller.core.view import View
@@ -192,6 +193,17 @@ _ORPHANS: dict[str, Any] = {
 _CRASHES: dict[str, Any] = {"rates": {Fault.CRASH_BEFORE: 0.02, Fault.CRASH_AFTER: 0.02}, "most_faults": 200}
 CALLED_OTHERS = Bug("a success is called others'", lost_as_others, _CANCELS, 5)
 
+
+def ghost_of_a_moment(patch: Patch) -> None:
+    """What has no pod and does not say that it is finished lives, although the record has seen its end."""
+    original = decide._after_the_end
+
+    def after_the_end(job: Attempt, *seen: Any) -> Move | None:
+        return original(replace(job, scheduler_id=""), *seen)
+
+    patch.setattr(decide, "_after_the_end", after_the_end)
+
+
 CARE_BUGS: tuple[Bug, ...] = (
     Bug("a request is another each time", another_each_time, {}, 5),
     Bug("a request's id is forgotten", request_forgotten, {}, 5),
@@ -204,5 +216,6 @@ CARE_BUGS: tuple[Bug, ...] = (
     Bug("a stream that is over is not asked for again", over_for_good, {}, 5),
     Bug("a dead ear is ignored", dead_ear_ignored, {}),
     Bug("nobody looks unless told", looks_when_told, {}),
+    Bug("what has just ended is a ghost", ghost_of_a_moment, {}),
     Bug("a repair that never looks", never_repaired, _CRASHES, 15),
 )

@@ -85,6 +85,8 @@ class Scenario:
     """How many edits of specs come beside those of maxConcurrent."""
     lingering: float = 0.0
     """The share of jobs whose object says finished while their pod still runs."""
+    silent: float = 0.0
+    """The share of jobs whose pod is gone for a while before their object says that it is finished."""
     orphans: int = 0
     """How many objects with our labels are there whose records are lost."""
     torn: float = 0.0
@@ -138,6 +140,8 @@ def _with_more(scenario: Scenario) -> Scenario:
     more["edits"] = rng.choice((0, 0, 2, 5))
     rng = random.Random(f"lingering {seed}")
     more["lingering"] = rng.choice((0.0, 0.0, 0.2))
+    rng = random.Random(f"silent {seed}")
+    more["silent"] = rng.choice((0.0, 0.0, 0.0, 0.3))
     rng = random.Random(f"orphans {seed}")
     more["orphans"] = rng.choice((0, 0, 0, 2, 6))
     rng = random.Random(f"torn {seed}")

@@ -47,6 +47,9 @@ def end_of(scenario: Scenario, job: NewJob) -> End:
     end = ENDINGS[name](rng.choice((0.0, rng.uniform(0, 10))), rng.uniform(0.1, scenario.longest_run))
     if scenario.lingering and rng.random() < scenario.lingering:
         return replace(end, lingers=rng.uniform(1, 60))
+    if scenario.silent and rng.random() < scenario.silent:
+        begins = rng.choice((0.0, 0.0, rng.uniform(0, 5)))
+        return replace(end, silent=(begins, begins + rng.uniform(0.1, 40)))
     return end
 
 

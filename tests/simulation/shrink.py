@@ -19,6 +19,7 @@ _OFF: Mapping[str, Any] = {
     "failovers": 0,
     "leftovers": False,
     "lingering": 0.0,
+    "silent": 0.0,
     "orphans": 0,
     "torn": 0.0,
     "reordered": 0.0,

@@ -47,6 +47,23 @@ def test_a_pod_runs_on_after_its_job_has_finished() -> None:
     assert stage.job("scan-t0").verdict is Verdict.MOUNT_FAILURE
 
 
+def test_a_pod_is_gone_before_its_job_says_that_it_is_finished() -> None:
+    """Its end was recorded from its pod; then the object shows for a while as if it had never had one."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 2)
+        await stage.passes(daemon, 15, every=2.0)
+        found = stage.found("scan-t0")
+        assert found, "no ghost, that is deleted: it expires"
+        assert found.active
+        assert not found.pod_unfinished
+        assert stage.job("scan-t0").status is Status.ERROR
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 8.0, 1, silent=(4.0, 60.0)), "scan-t1": End(0.0, 80.0)})
+
+
 def test_a_pod_runs_on_after_its_job_was_deleted_by_hand() -> None:
     """The object is gone and its pod runs on: nothing is lost before the pod is, whoever leads by then."""
 

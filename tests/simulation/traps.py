@@ -83,7 +83,12 @@ TRAPS: Mapping[str, Trap] = {
     "R12": Trap("two decide", ("epoch ignored", "records not stamped", "two leaders take over")),
     "R13": Trap(
         "a job of ours that nobody knows",
-        ("ghost left alone", "an orphan is deleted", "an orphan is not counted"),
+        (
+            "ghost left alone",
+            "what has just ended is a ghost",
+            "an orphan is deleted",
+            "an orphan is not counted",
+        ),
     ),
     "A1": Trap("lost is judged while a create is in flight", ("slot freed on 404", "burial skipped")),
     "A2": Trap("the same by the reaper", ("slot freed on 404", "burial skipped")),
