@@ -60,10 +60,7 @@ async def look(
     read_at, holders = records or (engine.clock.monotonic(), ())
     found = await _records(engine, batch, strange if records else [*held, *strange])
     mine = set() if records else set(held)
-    # A full pass reads the records before the lists: who has left the gate since is no holder, however
-    # active it was; else a batch that another pass has closed meanwhile would seem to live.
-    there = {holder.job for holder in gate.holders}
-    holders = [*(job for job in holders if job.id in there), *(job for job in found if job.id in mine)]
+    holders = [*_still_there(gate, holders), *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
     due = await _due(engine, without_the_ended(gate, holders), scene, ahead)
     orphans = _orphans(seen, strange, others)
@@ -103,6 +100,13 @@ def _without_place(gate: Gate, seen: Mapping[str, ClusterJob]) -> list[str]:
     """Job ids of seen objects that hold no place and may still ask for something (R13)."""
     held = {holder.job for holder in gate.holders}
     return [job_id for job_id, job in seen.items() if job_id not in held and (job.active or not job.expiring)]
+
+
+def _still_there(gate: Gate, holders: Sequence[Attempt]) -> list[Attempt]:
+    """A full pass reads the records before the lists: who has left the gate since is no holder, however
+    active it was; else a batch that another pass has closed meanwhile would seem to live."""
+    there = {holder.job for holder in gate.holders}
+    return [job for job in holders if job.id in there]
 
 
 async def _records(engine: Engine, batch: Batch, ids: Sequence[str]) -> list[Attempt]:

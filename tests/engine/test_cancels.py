@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from controller import intake, lifecycle, requests
@@ -84,24 +84,29 @@ def test_reopening_lifts_no_later_cancel() -> None:
 
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
-        batch = await drop(stage, "scan", 1, 1)
+        await drop(stage, "scan", 1, 1)
         await stage.until_over(daemon)
         store = stage.world.store
-        real = store.batch
+        real, link = store.batch, store.list_retries
+
+        async def linked(by_root: Mapping[str, Sequence[str]]) -> None:
+            await link(by_root)
+            store.batch = overtaken  # type: ignore[method-assign,assignment]
 
         async def overtaken(batch_id: str) -> object:
             store.batch = real  # type: ignore[method-assign]
             found = await real(batch_id)
-            await lifecycle.reopen(store, batch_id)
+            assert await lifecycle.reopen(store, batch_id)
             stage.set_gate(cancel=_order(stage))
             return found
 
-        store.batch = overtaken  # type: ignore[method-assign,assignment]
-        await lifecycle.reopen(store, batch.id)
+        store.list_retries = linked  # type: ignore[method-assign,assignment]
+        await stage.retry("scan-t0")
+        assert store.batch == real, "the other one came in between"
         assert stage.gate.cancel, "the later cancel stands"
         await stage.until_over(daemon)
 
-    perform(trace)
+    perform(trace, ends={"scan-t0": End(0.0, 5.0, 1)})
 
 
 def test_a_cancel_read_long_ago_ends_no_later_retry() -> None:

@@ -22,6 +22,31 @@ def closed_while_one_waits(tale: Tale) -> None:
     tale.write(Parent(over, tale.parent.child_jobs))
 
 
+def _over_and_open_again(tale: Tale, *, retried: bool) -> None:
+    """Its only task was retried or not; the batch is cancelled, and minutes later it runs again."""
+    tale.begin("a")
+    tale.run("a")
+    tale.end("a", exit_code=2)
+    if retried:
+        tale.run(tale.retry("a", after=0.0), "v")
+        tale.end("a-r1", "v")
+    tale.regate(cancel=replace(CANCEL, code=TerminatedCode.BATCH_ABORT))
+    over = replace(tale.parent.batch, status=BatchStatus.CANCELLED)
+    tale.write(Parent(over, tale.parent.child_jobs))
+    tale.pass_time(300)
+    tale.write(tale.parent)
+
+
+def open_again_for_nothing(tale: Tale) -> None:
+    """A cancelled batch is opened again though nothing came since."""
+    _over_and_open_again(tale, retried=False)
+
+
+def open_again_for_what_is_long_over(tale: Tale) -> None:
+    """A cancelled batch is opened again for a retry that had ended, and was linked, before the cancel."""
+    _over_and_open_again(tale, retried=True)
+
+
 def counted_under_another_prefix(tale: Tale) -> None:
     """What runs under a longer open prefix is counted here."""
     tale.begin("a")
@@ -159,6 +184,8 @@ def killed_for_a_mount(tale: Tale) -> None:
 
 BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (closed_while_one_waits, Invariant.UNFINISHED),
+    (open_again_for_nothing, Invariant.REOPENED),
+    (open_again_for_what_is_long_over, Invariant.REOPENED),
     (counted_under_another_prefix, Invariant.FOREIGN_COUNTED),
     (counted_under_no_prefix, Invariant.FOREIGN_COUNTED),
     (started_beside_a_ghost, Invariant.FOREIGN_COUNTED),

@@ -35,6 +35,7 @@ class Invariant(StrEnum):
     IMMUTABLE = "5-end-changed"
     TRUTH = "5-end-is-not-the-truth"
     UNFINISHED = "5-unfinished"
+    REOPENED = "5-open-again-for-nothing"
     STRANGER = "6-not-ours"
     ADOPTION = "6-taken-over-wrongly"
     UNORDERED = "6-deleted-without-an-order"

@@ -12,7 +12,14 @@ from controller.core.model import Attempt, Gate
 from tests.oracle import story
 from tests.oracle.history import Entry, Happened, Parent, Weather, Written
 from tests.oracle.invariants import Broken, Violation
-from tests.oracle.rules_batch import judge_counted, judge_last, judge_leader, judge_parent, judge_truth
+from tests.oracle.rules_batch import (
+    judge_counted,
+    judge_last,
+    judge_leader,
+    judge_parent,
+    judge_reopened,
+    judge_truth,
+)
 from tests.oracle.rules_cluster import judge_deed
 from tests.oracle.rules_end import judge_end
 from tests.oracle.rules_gate import judge_gate
@@ -72,6 +79,7 @@ def _judge(state: State, entry: Entry) -> Iterator[Broken]:
             yield from judge_counted(state, entry)
         case Written(_, Parent()):
             yield from judge_parent(state, entry)
+            yield from judge_reopened(state, entry)
         case Happened():
             yield from judge_deed(state, entry)
         case Written() | Weather():

@@ -31,6 +31,25 @@ def judge_parent(state: State, entry: Written) -> Iterator[Broken]:
         yield Invariant.UNFINISHED, f"{after.batch.name} is {after.batch.status}, and {', '.join(left)}"
 
 
+def judge_reopened(state: State, entry: Written) -> Iterator[Broken]:
+    """A batch that was over opens again for a retry only: one that came since, or whose four steps somebody
+    may still be at. Who reopens it for what had ended by then takes its end away, a cancel's above all."""
+    after = entry.after
+    assert isinstance(after, Parent)
+    since = state.closed.get(after.batch.id)
+    if since is None or after.batch.status.closed:
+        return
+    known = entry.at - state.facts.patience
+    for job in state.jobs.values():
+        if job.batch_id != after.batch.id:
+            continue
+        linking = job.retry_toggle is not None and state.toggled.get(job.id, entry.at) >= known
+        if not job.status.terminal or state.entered[job.id] >= since or linking:
+            return
+    was = state.parents[after.batch.id].batch
+    yield Invariant.REOPENED, f"{was.name} was {was.status}, is {after.batch.status}, and nothing of it lives"
+
+
 def judge_counted(state: State, entry: Written) -> Iterator[Broken]:
     """What others run counts in one gate: that of the longest open prefix which it is under."""
     after = entry.after

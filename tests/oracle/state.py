@@ -130,6 +130,8 @@ class State:
     """By job id: when it entered its status, by the store's clock and nobody else's."""
     forbidden: dict[str, datetime] = field(default_factory=dict)
     """By job id: when ``no_retry`` was set."""
+    toggled: dict[str, datetime] = field(default_factory=dict)
+    """By job id of a retry: when its toggle was set."""
     cancelled: set[str] = field(default_factory=set)
     """Ids of batches that were ever cancelled: what failed meanwhile is owed no retry."""
     called_off: dict[str, CalledOff] = field(default_factory=dict)
@@ -276,6 +278,8 @@ class State:
             self.entered[job.id] = at
         if job.no_retry:
             self.forbidden.setdefault(job.id, at)
+        if job.retry_toggle:
+            self.toggled.setdefault(job.id, at)
         self.jobs[job.id] = job
         if job.status.active:
             self.active[job.batch_id].add(job.id)

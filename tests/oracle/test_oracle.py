@@ -119,7 +119,33 @@ def lawful_withdrawal(tale: Tale) -> None:
     tale.regate(holders=(), hold="")
 
 
+def _retried_after_the_end(tale: Tale, *, withdrawn: bool) -> None:
+    tale.begin("a")
+    tale.run("a")
+    tale.end("a", exit_code=1, verdict=Verdict.CONFIGURATION_ERROR)
+    over = replace(tale.parent.batch, status=BatchStatus.FINISHED, result=Result.FAILED)
+    tale.write(Parent(over, tale.parent.child_jobs))
+    tale.pass_time(300)
+    child = tale.retry("a", origin=Origin.USER)
+    if withdrawn:
+        ended: dict[str, Any] = {"status": Status.TERMINATED, "terminated_code": TerminatedCode.USER}
+        tale.change(child, **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+    tale.write(tale.parent)
+
+
+def lawful_reopening(tale: Tale) -> None:
+    """A batch that was over opens again for a retry."""
+    _retried_after_the_end(tale, withdrawn=False)
+
+
+def lawful_reopening_for_what_was_withdrawn(tale: Tale) -> None:
+    """Whoever asked for the retry can't know that it was withdrawn before he opens its batch."""
+    _retried_after_the_end(tale, withdrawn=True)
+
+
 LAWFUL = [
+    lawful_reopening,
+    lawful_reopening_for_what_was_withdrawn,
     lawful_success,
     lawful_retry,
     lawful_cancel,

@@ -115,6 +115,9 @@ HOWS = ("ends", "breaks", "tears")
 """How a stream may be over: quietly, as one that may be asked for again, as nobody foresaw."""
 MOST_HINTS = 30
 """After at most so many hints a stream is over that is to be torn."""
+SLOW_LIST = "a slow list"
+SHORTEST_WAIT = 5.0
+"""Seconds that a list takes which takes long, at least; at most as long as a process may stand still."""
 QUIET_PATIENCE = 5.0
 """Seconds for which a call waits for its turn after a 429."""
 _TOO_MANY = 429
@@ -163,6 +166,8 @@ class Faulty:
         self._target = target
         self._last: dict[str, Observation] = {}
         self._quiet_until = 0.0
+        began = f"{process.name} {process.monotonic():.3f}"
+        self._lists = random.Random(f"{world.scenario.seed} {began} lists")
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._target, name)
@@ -243,6 +248,8 @@ class Faulty:
         fault = world.faults.draw(process, self._side, name)
         if fault is not None and await self._before(fault, name, args):
             return None
+        before, after = self._waits(name)
+        await self._pass_time(before)
         world.reach(self._side)
         args = self._reaching(fault, name, args)
         answer = await world.apply(process, self._side, name, bound, args, more)
@@ -250,12 +257,29 @@ class Faulty:
             answer = self._listed(answer, asked, stale=fault is Fault.STALE)
         elif isinstance(answer, Live):
             answer = replace(answer, asked=asked)
+        await self._pass_time(after)
         if fault is not None:
             await self._after(fault, name)
         if process.rng.random() < DAWDLES:
             await process.loop.nap(world.delay(process))
             await process.breathe()
         return answer
+
+    def _waits(self, name: str) -> tuple[float, float]:
+        """Seconds before a list is made, and after it was made, before it comes."""
+        world, dice = self._world, self._lists
+        if name not in _LISTS or not world.scenario.slow_lists or world.faults.healed:
+            return 0.0, 0.0
+        chance, seconds = dice.random(), dice.uniform(SHORTEST_WAIT, world.faults.pause)
+        before = dice.random() < 0.5
+        if chance >= world.scenario.slow_lists or not world.faults.note(SLOW_LIST, self._process.name):
+            return 0.0, 0.0
+        return (seconds, 0.0) if before else (0.0, seconds)
+
+    async def _pass_time(self, seconds: float) -> None:
+        if seconds:
+            await self._process.loop.nap(seconds)
+            await self._process.breathe()
 
     async def _keep_quiet(self) -> None:
         """Until the cluster may be asked again, unless that takes too long."""

@@ -124,6 +124,14 @@ def lost_as_others(patch: Patch) -> None:
     patch.setattr(deeds, "_end", end)
 
 
+# ------------------------------------------------------------------------------------------- old records
+
+
+def who_left_holds(patch: Patch) -> None:
+    """What a full pass read before its list still holds its place, whoever has left the gate since."""
+    patch.setattr(looking, "_still_there", lambda gate, holders: list(holders))
+
+
 # ---------------------------------------------------------------------------------------- ears, and eyes
 
 
@@ -191,6 +199,16 @@ _ORPHANS: dict[str, Any] = {
     "most_faults": 100,
 }
 _CRASHES: dict[str, Any] = {"rates": {Fault.CRASH_BEFORE: 0.02, Fault.CRASH_AFTER: 0.02}, "most_faults": 200}
+_SLOW_LISTS: dict[str, Any] = {
+    "slow_lists": 0.5,
+    "requests": 40,
+    "hints_lost": 0.0,
+    "rates": {},
+    "mishaps": 0,
+    "pause": 90.0,
+    "patience": 120.0,
+    "most_faults": 200,
+}
 CALLED_OTHERS = Bug("a success is called others'", lost_as_others, _CANCELS, 5)
 
 
@@ -213,6 +231,7 @@ CARE_BUGS: tuple[Bug, ...] = (
     Bug("an orphan is not counted", orphan_not_counted, _ORPHANS),
     Bug("our own are counted as others'", counted_as_others, {}),
     CALLED_OTHERS,
+    Bug("who has left still holds a place", who_left_holds, _SLOW_LISTS),
     Bug("a stream that is over is not asked for again", over_for_good, {}, 5),
     Bug("a dead ear is ignored", dead_ear_ignored, {}),
     Bug("nobody looks unless told", looks_when_told, {}),

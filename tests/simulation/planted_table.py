@@ -53,6 +53,7 @@ WORDS: Mapping[str, str] = {
     Invariant.IMMUTABLE: "an end changed",
     Invariant.TRUTH: "an end that is not the truth",
     Invariant.UNFINISHED: "something never ended, or was closed before its end",
+    Invariant.REOPENED: "open again for nothing",
     Invariant.STRANGER: "something not ours was written to",
     Invariant.ADOPTION: "taken over wrongly",
     Invariant.UNORDERED: "deleted, or let expire, without an order",

@@ -22,6 +22,7 @@ _OFF: Mapping[str, Any] = {
     "silent": 0.0,
     "orphans": 0,
     "torn": 0.0,
+    "slow_lists": 0.0,
     "reordered": 0.0,
     "hints_lost": 0.0,
     "skews": (),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.faults import HOWS, Fault
+from tests.simulation.faults import HOWS, SLOW_LIST, Fault
 from tests.simulation.mishaps import KINDS
 from tests.simulation.people import ASKS
 from tests.simulation.play import play
@@ -83,7 +83,7 @@ def test_every_kind_of_fault_strikes_and_explain_is_asked() -> None:
     """Each kind alone, and everything that happens around the engine; explain answers a thousand times."""
     alone = [play(replace(draw(3), rates={fault: 0.5 if fault in SELDOM else 0.01})) for fault in Fault]
     around: dict[str, Any] = {"mishaps": 16, "failovers": 2, "edits": 3, "bulk": 2, "requests": 10}
-    around |= {"orphans": 4, "torn": 1.0}
+    around |= {"orphans": 4, "torn": 1.0, "slow_lists": 0.3}
     played = [*alone, *(play(replace(draw(seed), rates={}, most_faults=99, **around)) for seed in range(6))]
     bad = [one.story for one in played if not one.good]
     assert not bad, "\n\n".join(bad)
@@ -91,6 +91,6 @@ def test_every_kind_of_fault_strikes_and_explain_is_asked() -> None:
     struck = {what.partition(" of ")[0] for what in said}
     asked = {f"asks: {kind}" for kind in ASKS}
     assert {*Fault, "asks: bulk retry", *asked} <= struck
-    assert {"orphan", *(f"the stream {how}" for how in HOWS)} <= struck
+    assert {"orphan", SLOW_LIST, *(f"the stream {how}" for how in HOWS)} <= struck
     assert {*(kind.partition(" of ")[0] for kind in KINDS), "failover", "edits a spec"} <= struck
     assert sum(one.explained for one in played) > 1000

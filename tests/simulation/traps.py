@@ -141,7 +141,11 @@ TRAPS: Mapping[str, Trap] = {
     ),
     "haste": Trap(
         "what was not read is believed, and what was read for good",
-        ("told before it is written", "a record that changed is not read again"),
+        (
+            "told before it is written",
+            "a record that changed is not read again",
+            "who has left still holds a place",
+        ),
     ),
     "requests": Trap(
         "what is asked for again is done again",
