@@ -54,7 +54,8 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         pod_unfinished=any(not pod_ended(one) for one in pods),
         pod_deleting_since=_deleting_since(pod),
         expiring=dig(job, "spec").get("ttlSecondsAfterFinished") is not None,
-        succeeded=_succeeded(pod, job_ends),
+        # A tombstone is born complete, and is nobody's success.
+        succeeded=None if labels.TOMBSTONE in marks else _succeeded(pod, job_ends),
         exit_code=_number(ended.get("exitCode")),
         container_reason=text(ended, "reason") or text(dig(state, "waiting"), "reason"),
         pod_reason=text(dig(pod, "status"), "reason") or _job_reason(job),

@@ -12,6 +12,7 @@ from tests.contract.fidelity import Operation
 
 SEED = 20260306
 OPERATIONS = 142
+"""Those that are drawn; what dice seldom meet follows them."""
 NAMES = 6
 LIVES = ("succeed", "fail", "stay")
 ASKED = ("get", "get_uid", "observe", "find", "find_uid", "log_tail")
@@ -29,10 +30,10 @@ class Drawer:
     def draw(self) -> list[Operation]:
         """All operations on the cluster: something is done, and then asked about."""
         made: list[Operation] = []
-        while len(made) < OPERATIONS - 1:
+        while len(made) < OPERATIONS:
             name = self._dice.choice(list(self._holds))
             made.append(self._deed(name) if len(made) % 2 == 0 else self._question(name))
-        return [*made, {"do": "close"}]
+        return [*made, *_buried("sweep-7"), *_kept_for_an_hour("sweep-8"), {"do": "close"}]
 
     def _question(self, name: str) -> Operation:
         method = self._dice.choice(ASKED)
@@ -86,3 +87,30 @@ class Drawer:
         if what == "tombstone":
             return {"do": "bury", "name": name, "does": "stay", "whose": "ours"}
         return {"do": "create", "name": name, "does": what, "whose": "ours"}
+
+
+def _looked_for(name: str) -> list[Operation]:
+    """Every way in which a name is asked about, which other calls don't wait for."""
+    asked = {"name": name, "whose": "ours"}
+    return [{"do": "find", "prefix": name}, {"do": "observe"}, {"do": "get", **asked}]
+
+
+def _buried(name: str) -> list[Operation]:
+    """A tombstone is nobody's to find, before it is deleted and after."""
+    bury = {"do": "bury", "name": name, "does": "stay", "whose": "ours"}
+    delete = {"do": "delete", "name": name, "uid": "right", "goes": True}
+    return [bury, *_looked_for(name), {"do": "find", "prefix": "sweep-"}, delete, *_looked_for(name)]
+
+
+def _kept_for_an_hour(name: str) -> list[Operation]:
+    """What has ended stays for its time to live, and goes when that is over: a success and a failure."""
+
+    def expire(ttl: int, *, goes: bool) -> Operation:
+        return {"do": "expire", "name": name, "uid": "right", "ttl": ttl, "goes": goes}
+
+    made: list[Operation] = []
+    for does in ("succeed", "fail"):
+        made += [{"do": "create", "name": name, "does": does, "whose": "ours"}, *_looked_for(name)]
+        made += [expire(3600, goes=False), *_looked_for(name)]
+        made += [{"do": "get_uid", "name": name, "whose": "ours"}, expire(0, goes=True), *_looked_for(name)]
+    return made

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controller.core.model import Attempt
-from controller.core.sight import Live, Observation
+from controller.core.sight import Adoptable, Live, Observation
 from controller.ports import Created, CreateResult, NewJob
 from tests.contract.fidelity import read
 from tests.contract.test_fidelity_cluster import agree
@@ -135,6 +136,29 @@ def pods_are_not_asked_for(patch: Patch) -> None:
     patch.setattr(MemoryCluster, "get", get)
 
 
+def expires_at_once(patch: Patch) -> None:
+    """What has ended goes as soon as it is given a time to live, however long."""
+    original = MemoryCluster.expire
+
+    async def expire(cluster: MemoryCluster, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+        await original(cluster, namespace, name, uid, timedelta())
+
+    patch.setattr(MemoryCluster, "expire", expire)
+
+
+def finds_tombstones(patch: Patch) -> None:
+    """What only occupies a name is found under it."""
+    original = MemoryCluster.find
+
+    async def find(cluster: MemoryCluster, namespace: str, prefix: str) -> Sequence[Adoptable]:
+        buried = [thing for thing in cluster._things.values() if thing.tombstone]
+        under = [one for one in buried if one.namespace == namespace and one.name.startswith(prefix)]
+        shown = [Adoptable(one.kind, cluster._shown(one)) for one in under]
+        return [*await original(cluster, namespace, prefix), *shown]
+
+    patch.setattr(MemoryCluster, "find", find)
+
+
 STORE_LIES: Sequence[Lie] = (
     any_epoch_will_do,
     claims_whatever_is_full,
@@ -147,6 +171,8 @@ CLUSTER_LIES: Sequence[Lie] = (
     takes_a_tombstone_for_ours,
     foreign_pods_are_free,
     pods_are_not_asked_for,
+    expires_at_once,
+    finds_tombstones,
 )
 DIFFER = "replies differ"
 
