@@ -145,6 +145,31 @@ def started_beside_an_orphan(tale: Tale) -> None:
     tale.claim("a")
 
 
+def _set_back(tale: Tale) -> None:
+    """A job runs, and the store is set back to before its claim."""
+    tale.begin("a", "c")
+    tale.regate(max=1)
+    before, gate = tale.jobs["a"], tale.gate
+    tale.run("a")
+    tale.jobs["a"], tale.gate = before, gate
+    tale.oracle.state.set_back([before], gate, tale.now)
+    tale.pass_time(300)
+
+
+def started_beside_a_waiting_orphan(tale: Tale) -> None:
+    """A job starts beside one whose record waits since the store was set back, and which nobody counts."""
+    _set_back(tale)
+    tale.claim("c")
+
+
+def waiting_orphan_withdrawn(tale: Tale) -> None:
+    """Whoever withdraws a record that waits knows nothing of the object that succeeds: nobody is to blame."""
+    _set_back(tale)
+    tale.happen(Deed.ENDED, "a", success=True)
+    ended: dict[str, Any] = {"status": Status.TERMINATED, "terminated_code": TerminatedCode.USER}
+    tale.change("a", **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+
+
 def orphan_deleted(tale: Tale) -> None:
     """An object of ours whose record is lost is deleted."""
     tale.begin("a")
@@ -196,6 +221,7 @@ BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (killed_for_a_mount, Invariant.TRUTH),
     (counted_twice, Invariant.FOREIGN_COUNTED),
     (started_beside_an_orphan, Invariant.FOREIGN_COUNTED),
+    (started_beside_a_waiting_orphan, Invariant.FOREIGN_COUNTED),
     (orphan_deleted, Invariant.STRANGER),
     (stopped_twice, Invariant.ONCE),
     (cancelled_again, Invariant.ONCE),

@@ -130,11 +130,13 @@ def judge_truth(state: State, entry: Written) -> Iterator[Broken]:
     before = state.jobs.get(after.id)
     if before is None or before.status.terminal or not after.status.terminal:
         return
+    forgotten = before.status is Status.WAITING  # an orphan's success is not known to whoever withdraws it
     succeeded = [
         thing.uid
         for thing in state.by_job[after.id]
         if thing.success
         if not (thing.touched or thing.cut_short or thing.tombstone or thing.unlabelled)
+        if not (forgotten and thing.orphan)
     ]
     if succeeded and after.status is not Status.COMPLETED:
         yield Invariant.TRUTH, f"{after.name} is {after.status}, and {succeeded} succeeded"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -86,7 +86,8 @@ class Thing:
     touched: bool = False
     """A third party deleted it."""
     orphan: bool = False
-    """It has our labels, and no record: it counts like others', and nothing is ever done to it (R13)."""
+    """It has our labels, and no record, or one that waits since the store was set back: it counts like
+    others', and nothing is ever done to it (R13)."""
     unlabelled: bool = False
     """Somebody took our labels off: it is nobody's since, and how it ends is nobody's to record."""
     cut_short: bool = False
@@ -235,6 +236,16 @@ class State:
             self.out.setdefault(entry.side, entry.at)
         elif (since := self.out.pop(entry.side, None)) and entry.at - since > self.facts.silence:
             self.outages.append((since, entry.at))
+
+    def set_back(self, waiting: Iterable[Attempt], gate: Gate, at: datetime) -> None:
+        """The store was set back: these attempts wait again and have no place, and what runs for them is an
+        orphan's from now on."""
+        for job in waiting:
+            self._record(job, at)
+            self.active_since.pop(job.id, None)
+            for thing in self.by_job[job.id]:
+                thing.orphan = True
+        self.gates[gate.batch_id] = gate
 
     def _write(self, entry: Written) -> None:
         if entry.writer is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from controller.core.machine import Event, Guard
 from controller.core.model import Attempt, Foreign, ForeignKind
 from controller.core.moves import Move
 from controller.core.plan import CountForeign
-from controller.core.sight import ForeignObject
+from controller.core.sight import ClusterJob, ForeignObject
 from controller.core.view import View
 from controller.daemon import Daemon
 from controller.engine import Engine
@@ -94,6 +94,16 @@ def orphan_not_counted(patch: Patch) -> None:
         return replace(view, orphans=(), foreign=foreign)
 
     patch.setattr(reconcile, "look", look)
+
+
+def waiting_orphan_not_counted(patch: Patch) -> None:
+    """What has our labels and a record that waits takes no place, and keeps nobody of its task."""
+
+    def orphans(seen: Mapping[str, ClusterJob], strange: Sequence[str], found: Sequence[Attempt]) -> Any:
+        known = {job.id for job in found}
+        return tuple(seen[job_id] for job_id in strange if job_id not in known and seen[job_id].active)
+
+    patch.setattr(looking, "_orphans", orphans)
 
 
 def counted_as_others(patch: Patch) -> None:
@@ -229,6 +239,7 @@ CARE_BUGS: tuple[Bug, ...] = (
     Bug("a cancel is carried out again", cancelled_again, _CALLED_OFF),
     Bug("an orphan is deleted", orphan_deleted, {}),
     Bug("an orphan is not counted", orphan_not_counted, _ORPHANS),
+    Bug("an orphan with a waiting record is not counted", waiting_orphan_not_counted, {"set_backs": 3}),
     Bug("our own are counted as others'", counted_as_others, {}),
     CALLED_OTHERS,
     Bug("who has left still holds a place", who_left_holds, _SLOW_LISTS),

@@ -20,6 +20,7 @@ from tests.simulation.people import Intake, Person, put_right
 from tests.simulation.process import owned_tasks
 from tests.simulation.replica import Replica
 from tests.simulation.scenario import Scenario
+from tests.simulation.set_backs import SetBacks
 from tests.simulation.told import untold, wrongly_told
 from tests.simulation.world import World
 
@@ -100,14 +101,12 @@ async def _storm_and_calm(world: World) -> None:
     person = Person(world)
     mishaps = Mishaps(world, replicas)
     leftovers = Leftovers(world)
-    orphans = Orphans(world)
+    orphans, set_backs = Orphans(world), SetBacks(world, replicas)
     bulk = Bulk(world)
     watches = (*(r.watch_over() for r in replicas), intake.watch_over())
     guards = [asyncio.ensure_future(watch) for watch in watches]
-    storm = [
-        asyncio.ensure_future(part) for part in (mishaps.strike(), orphans.strike(), world.primary.strike())
-    ]
-    storm.append(asyncio.ensure_future(bulk.watch_over()))
+    strikes = (mishaps.strike(), orphans.strike(), world.primary.strike(), bulk.watch_over())
+    storm = [asyncio.ensure_future(part) for part in (*strikes, set_backs.strike())]
     await asyncio.sleep(world.scenario.duration)
     for part in storm:
         part.cancel()
@@ -117,6 +116,7 @@ async def _storm_and_calm(world: World) -> None:
     world.faults.healed = True
     mishaps.heal()
     orphans.heal()
+    set_backs.heal()
     await settle(world, intake)
     for guard in guards:
         guard.cancel()

@@ -91,6 +91,8 @@ class Scenario:
     """How many objects with our labels are there whose records are lost."""
     torn: float = 0.0
     """The share of streams of hints that end, break or tear after a while."""
+    set_backs: int = 0
+    """How often the database is set back to a copy from before some claims."""
     slow_lists: float = 0.0
     """The share of lists of the cluster that take long: what was read before them is old when they come."""
     tells: bool = False
@@ -148,6 +150,8 @@ def _with_more(scenario: Scenario) -> Scenario:
     more["orphans"] = rng.choice((0, 0, 0, 2, 6))
     rng = random.Random(f"torn {seed}")
     more["torn"] = rng.choice((0.0, 0.0, 0.0, 0.5))
+    rng = random.Random(f"set back {seed}")
+    more["set_backs"] = rng.choice((0, 0, 0, 0, 1, 2))
     rng = random.Random(f"slow lists {seed}")
     more["slow_lists"] = rng.choice((0.0, 0.0, 0.0, 0.1))
     rng = random.Random(f"more rates {seed}")

@@ -18,6 +18,7 @@ from tests.simulation.mishaps import KINDS
 from tests.simulation.people import ASKS
 from tests.simulation.play import play
 from tests.simulation.scenario import BIG_EVERY, SELDOM, draw
+from tests.simulation.set_backs import SET_BACK
 
 ROOT = Path(__file__).parents[2]
 PORTION = 25
@@ -83,7 +84,7 @@ def test_every_kind_of_fault_strikes_and_explain_is_asked() -> None:
     """Each kind alone, and everything that happens around the engine; explain answers a thousand times."""
     alone = [play(replace(draw(3), rates={fault: 0.5 if fault in SELDOM else 0.01})) for fault in Fault]
     around: dict[str, Any] = {"mishaps": 16, "failovers": 2, "edits": 3, "bulk": 2, "requests": 10}
-    around |= {"orphans": 4, "torn": 1.0, "slow_lists": 0.3}
+    around |= {"orphans": 4, "torn": 1.0, "slow_lists": 0.3, "set_backs": 2}
     played = [*alone, *(play(replace(draw(seed), rates={}, most_faults=99, **around)) for seed in range(6))]
     bad = [one.story for one in played if not one.good]
     assert not bad, "\n\n".join(bad)
@@ -91,6 +92,6 @@ def test_every_kind_of_fault_strikes_and_explain_is_asked() -> None:
     struck = {what.partition(" of ")[0] for what in said}
     asked = {f"asks: {kind}" for kind in ASKS}
     assert {*Fault, "asks: bulk retry", *asked} <= struck
-    assert {"orphan", SLOW_LIST, *(f"the stream {how}" for how in HOWS)} <= struck
+    assert {"orphan", SLOW_LIST, SET_BACK, *(f"the stream {how}" for how in HOWS)} <= struck
     assert {*(kind.partition(" of ")[0] for kind in KINDS), "failover", "edits a spec"} <= struck
     assert sum(one.explained for one in played) > 1000

@@ -88,6 +88,7 @@ TRAPS: Mapping[str, Trap] = {
             "what has just ended is a ghost",
             "an orphan is deleted",
             "an orphan is not counted",
+            "an orphan with a waiting record is not counted",
         ),
     ),
     "A1": Trap("lost is judged while a create is in flight", ("slot freed on 404", "burial skipped")),
