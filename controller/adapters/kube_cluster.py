@@ -17,15 +17,9 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_kept import kept
-from controller.adapters.kube_listing import (
-    NOT_FOUND,
-    folded,
-    list_all,
-    list_namespace,
-    needs_events,
-)
+from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events
 from controller.adapters.kube_logs import Logs
+from controller.adapters.kube_look import Look
 from controller.adapters.kube_reading import event_lines, is_ours, items, labels_of, meta, pod_ended, text
 from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
@@ -56,6 +50,7 @@ class KubeCluster:
         self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self._logs = Logs(client)
+        self._look = Look(client, settings.kinds, settings.instance)
         self._folded = Folded(settings.instance)
         self._others = Others(client, settings.kinds, settings.instance)
 
@@ -85,7 +80,7 @@ class KubeCluster:
     ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...], frozenset[str]] | str:
         """Our jobs, foreign objects and unserved APIs of a namespace, or why it can't be listed."""
         try:
-            lists = await list_namespace(self._client, self._settings.kinds, namespace, kept)
+            lists = await self._look.lists(namespace)
             unserved = frozenset(kind.api for kind, things in lists.items() if things is None)
             listed = {kind: things or [] for kind, things in lists.items()}
             if {JOB.api, POD.api} & unserved:
@@ -228,6 +223,11 @@ class KubeCluster:
                 "op": "add",
                 "path": "/spec/ttlSecondsAfterFinished",
                 "value": max(0, round(ttl.total_seconds())),
+            },
+            {  # and no pass lists it any more
+                "op": "add",
+                "path": f"/metadata/labels/{_escaped(labels.EXPIRING)}",
+                "value": self._settings.instance,
             },
         ]
         try:

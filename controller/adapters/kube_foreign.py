@@ -86,6 +86,11 @@ def _runs_one_pod(job: Json) -> bool:
     return one and spec.get("backoffLimit") == 0 and "Ignore" not in actions
 
 
+def may_have_ended(job: Json) -> bool:
+    """Whether a Job of others that says nothing of its end may have ended all the same: its pod tells."""
+    return active(JOB, job) and _runs_one_pod(job)
+
+
 def roots(
     listed: Mapping[Kind, Sequence[Json]], instance: str, *, only_active: bool = True
 ) -> tuple[ForeignObject, ...]:

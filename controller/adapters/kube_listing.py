@@ -24,6 +24,8 @@ RESTARTS = 3
 NOT_FOUND, CONFLICT, GONE = 404, 409, 410
 
 Keep = Callable[[Mapping[str, Any]], Json]
+Chosen = Mapping[str, str]
+"""Selectors of a list, as its query has them."""
 
 
 def whole(thing: Mapping[str, Any]) -> Json:
@@ -38,16 +40,19 @@ async def list_all(
     selector: str = "",
     size: int = PAGE,
     keep: Keep = whole,
+    chosen: Chosen | None = None,
 ) -> tuple[list[Json], str]:
     """Every object of the kind in the namespace, in pages of that size, and the list's resource version.
 
-    ``keep`` makes what is returned of each: no more than one page is ever held as it came.
+    ``keep`` makes what is returned of each: no more than one page is ever held as it came. ``chosen``: what
+    else is asked of the API server than all, or than those of the label ``selector``.
     From etcd, never from a cache that may be stale (no ``resourceVersion=0``); a page that expired starts
     the list anew. Raises ``Refused``, ``Unavailable``.
     """
     for _ in range(RESTARTS):
         try:
-            return await _pages(client, kind, namespace, selector, size, keep)
+            asked = {"labelSelector": selector} if selector else {}
+            return await _pages(client, kind, namespace, asked | dict(chosen or {}), size, keep)
         except Refused as error:
             if error.code != GONE:
                 raise
@@ -55,14 +60,14 @@ async def list_all(
 
 
 async def _pages(
-    client: KubeClient, kind: Kind, namespace: str, selector: str, size: int, keep: Keep
+    client: KubeClient, kind: Kind, namespace: str, chosen: Chosen, size: int, keep: Keep
 ) -> tuple[list[Json], str]:
     def read(page: Json) -> Json:
         return {"metadata": meta(page), "items": list(map(keep, items(page, "items")))}
 
     path = f"{kind.path}/namespaces/{namespace}/{kind.resource}"
     found: list[Json] = []
-    query = {"limit": str(size)} | ({"labelSelector": selector} if selector else {})
+    query = {"limit": str(size), **chosen}
     while True:
         page = await client.request("GET", path, resource=kind.resource, query=query, read=read)
         found += page["items"]
@@ -73,11 +78,11 @@ async def _pages(
 
 
 async def list_if_served(
-    client: KubeClient, kind: Kind, namespace: str, keep: Keep = whole
+    client: KubeClient, kind: Kind, namespace: str, keep: Keep = whole, chosen: Chosen | None = None
 ) -> list[Json] | None:
     """All objects of the kind; None where its API group is not served at all."""
     try:
-        found, _ = await list_all(client, kind, namespace, keep=keep)
+        found, _ = await list_all(client, kind, namespace, keep=keep, chosen=chosen)
     except Refused as error:
         if error.code == NOT_FOUND:
             return None
@@ -86,11 +91,17 @@ async def list_if_served(
 
 
 async def list_namespace(
-    client: KubeClient, kinds: Iterable[Kind], namespace: str, keep: Keep = whole
+    client: KubeClient,
+    kinds: Iterable[Kind],
+    namespace: str,
+    keep: Keep = whole,
+    chosen: Mapping[Kind, Chosen] | None = None,
 ) -> dict[Kind, list[Json] | None]:
     """The lists of all kinds side by side; None for a kind that is not served."""
-    wanted = tuple(kinds)
-    lists = await asyncio.gather(*(list_if_served(client, kind, namespace, keep) for kind in wanted))
+    wanted, choice = tuple(kinds), chosen or {}
+    lists = await asyncio.gather(
+        *(list_if_served(client, kind, namespace, keep, choice.get(kind)) for kind in wanted)
+    )
     return dict(zip(wanted, lists, strict=True))
 
 

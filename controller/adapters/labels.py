@@ -13,6 +13,8 @@ ATTEMPT = "batchkeeper.io/attempt"
 JOB_ID = "batchkeeper.io/job-id"
 INSTANCE = "batchkeeper.io/instance"
 TOMBSTONE = "batchkeeper.io/tombstone"
+EXPIRING = "batchkeeper.io/expiring"
+"""Set together with a time to live, once the end is recorded; its value is the instance's name."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "batchkeeper"
 

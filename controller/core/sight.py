@@ -6,7 +6,7 @@ Adapters translate into these; ``decide`` and ``plan`` judge by them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 
@@ -124,7 +124,32 @@ class Observation:
     blind: Mapping[str, str] = field(default_factory=dict)
     """Namespaces that could not be listed, and why."""
     jobs: Mapping[str, ClusterJob] = field(default_factory=dict)
-    """Our objects by job id, tombstones left out. Of two with one job id, the unfinished one."""
+    """Our objects by job id; tombstones are left out, and maybe what has ended and was let expire. Of two
+    with one job id, the unfinished one."""
     foreign: tuple[ForeignObject, ...] = ()
     unserved: frozenset[str] = frozenset()
     """API groups of counted kinds that the cluster does not serve: nothing of them is there to count."""
+    asked_in: Mapping[str, float] = field(default_factory=dict)
+    """By namespace, where they were looked at one by one: the instant its own list was asked for."""
+
+    def asked_for(self, namespace: str) -> float:
+        """When the list of this namespace was asked for."""
+        return self.asked_in.get(namespace, self.asked)
+
+
+def joined(before: Observation | None, look: Observation) -> Observation:
+    """What is known after one more look: its namespaces as it saw them, the others as before."""
+    anew = look.namespaces | look.blind.keys()
+    if before is None:
+        return replace(look, asked_in=dict.fromkeys(look.namespaces, look.asked) | dict(look.asked_in))
+    rest = before.namespaces - anew
+    dates = {name: before.asked_for(name) for name in rest}
+    return Observation(
+        asked=max(before.asked, look.asked),
+        namespaces=look.namespaces | rest,
+        blind={name: why for name, why in before.blind.items() if name not in anew} | dict(look.blind),
+        jobs={job_id: job for job_id, job in before.jobs.items() if job.namespace in rest} | dict(look.jobs),
+        foreign=(*(one for one in before.foreign if one.namespace in rest), *look.foreign),
+        unserved=look.unserved if look.namespaces else before.unserved,
+        asked_in=dates | {name: look.asked_for(name) for name in look.namespaces},
+    )

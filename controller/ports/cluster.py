@@ -61,7 +61,8 @@ class Cluster(Protocol):
     async def observe(self, namespaces: Sequence[str]) -> Observation:
         """List everything that matters in these namespaces, stamped with when it was asked for.
 
-        A namespace that could not be listed completely is in ``Observation.blind`` with its reason;
+        What has ended and was let expire may be left out of it: its end is recorded, and thousands of it
+        are kept. A namespace that could not be listed completely is in ``Observation.blind`` with its reason;
         its absence proves nothing. Raises ``Unavailable`` when nothing could be listed.
         """
         ...
@@ -107,7 +108,10 @@ class Cluster(Protocol):
         ...
 
     async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
-        """Let a finished object be collected after ``ttl``; gone or another uid is no error."""
+        """Let a finished object be collected after ``ttl``; gone or another uid is no error.
+
+        Its end must be recorded: lists may leave it out from here on.
+        """
         ...
 
     async def log_tail(self, job: ClusterJob, max_bytes: int) -> str:

@@ -291,6 +291,31 @@ class ClusterSuite:
         assert shown is not None
         assert not shown.finished
 
+    async def test_a_list_tells_how_a_job_ended(self, world: World) -> None:
+        """An end that nobody has recorded yet is in the list, with what is known of it."""
+        job = world.job("sweep-1", Does.FAIL)
+        await world.cluster.create(job)
+        ended = await world.finished(job)
+        listed = (await world.cluster.observe([world.namespace])).jobs[job.job_id]
+        assert listed.finished
+        assert listed.exit_code == ended.exit_code != 0
+        assert listed.succeeded is False
+
+    async def test_a_list_leaves_out_only_what_expires_and_has_ended(self, world: World) -> None:
+        """Its end is recorded, and it is there for people; what runs is listed, whatever was asked of it."""
+        over, runs = world.job("sweep-1", Does.SUCCEED), world.job("sweep-2", Does.STAY)
+        made = {job.job_id: await world.cluster.create(job) for job in (over, runs)}
+        await world.finished(over)
+        await world.started(runs)
+        for job in (over, runs):
+            await world.cluster.expire(world.namespace, job.name, made[job.job_id].uid, LONG)
+        seen = (await world.cluster.observe([world.namespace])).jobs
+        assert seen[runs.job_id].active
+        assert over.job_id not in seen or seen[over.job_id].expiring
+        there = await world.shown(over)
+        assert there is not None
+        assert there.expiring
+
     # -- hints, history
 
     async def test_changes_are_hinted(self, world: World) -> None:

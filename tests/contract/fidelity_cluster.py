@@ -107,7 +107,9 @@ class Player:
 
     async def _observe(self) -> Any:
         seen = await self.world.cluster.observe([self.world.namespace])
-        jobs = sorted((self._shown(job) for job in seen.jobs.values()), key=lambda shown: shown["name"])
+        # What has ended and may expire is listed by some, and left out by others: both may.
+        listed = [job for job in seen.jobs.values() if job.active or not job.expiring]
+        jobs = sorted((self._shown(job) for job in listed), key=lambda shown: shown["name"])
         foreign = sorted((one.name, self._called(one.name, one.uid), one.active) for one in seen.foreign)
         return [jobs, foreign, dict(seen.blind)]
 

@@ -62,6 +62,8 @@ class Machine:
         for thing in self._things.values():
             if thing.namespace not in namespaces or thing.tombstone:
                 continue
+            if thing.job is not None and thing.ttl is not None and not thing.active:
+                continue  # its end is recorded: as on Kubernetes, no list shows it any more
             if thing.job is None:
                 foreign.append(foreign_object(thing))
             elif thing.job_id not in jobs or thing.active:

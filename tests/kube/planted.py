@@ -13,6 +13,7 @@ from controller.adapters import kube_adoption, kube_cluster, kube_foreign, kube_
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_cluster import KubeCluster
 from controller.adapters.kube_lease import LeaseElector
+from controller.adapters.kube_look import Look
 from controller.adapters.kube_reading import job_of, text
 from controller.adapters.kube_watch import Watching
 from controller.ports import Created, CreateResult
@@ -204,6 +205,30 @@ def leads_for_ever(patch: Patch) -> None:
     patch.setattr(LeaseElector, "_left", lambda elector: 5.0)
 
 
+# ----------------------------------------------------------------------------------------- looks
+
+
+def ended_pods_unasked(patch: Patch) -> None:
+    """A Job that shows no pod has none: how it ended is not told."""
+
+    async def ended(*given: Any) -> list[Json]:
+        return []
+
+    patch.setattr(Look, "_ended", ended)
+
+
+def label_hides(patch: Patch) -> None:
+    """What carries the label of what has ended is over, although a pod of it runs."""
+
+    async def running_on(*given: Any) -> list[Json]:
+        return []
+
+    patch.setattr(Look, "_running_on", running_on)
+
+
+# --------------------------------------------------------------------------------------------- Leases
+
+
 def conflict_is_success(patch: Patch) -> None:
     """A write that was refused because another was quicker is taken for done."""
     original = LeaseElector._granted
@@ -231,6 +256,8 @@ BUGS: tuple[Bug, ...] = (
     Bug("tombstone is a success", tombstones_are_jobs, "a tombstone is never observed"),
     Bug("owned pods count too", owned_count_too, "others' Jobs are counted"),
     Bug("only running foreign counts", only_running_counts, "others' Jobs are counted"),
+    Bug("ended pods are not asked for", ended_pods_unasked, "a list tells how a job ended"),
+    Bug("a label hides what runs", label_hides, "an expiring Job runs"),
     Bug("410 of a watch ignored", expired_watch_goes_on, "a watch has expired"),
     Bug("Lease taken before its end", stolen_before_its_end, "a Lease is renewed"),
     Bug("leads without its Lease", leads_for_ever, "a Lease cannot be renewed"),

@@ -259,6 +259,8 @@ SITUATIONS: Mapping[str, Situation] = {
     "a pod of an earlier Job is left": pod_of_an_earlier_job,
     "a tombstone is never observed": suite(ClusterSuite.test_a_tombstone_is_never_observed),
     "others' Jobs are counted": others_are_counted,
+    "a list tells how a job ended": suite(ClusterSuite.test_a_list_tells_how_a_job_ended),
+    "an expiring Job runs": suite(ClusterSuite.test_a_list_leaves_out_only_what_expires_and_has_ended),
     "a watch has expired": watch_has_expired,
     "a Lease is renewed": elections(test_lease.test_a_renewed_lease_is_not_taken),
     "a Lease cannot be renewed": elections(no_renewal),
