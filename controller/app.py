@@ -194,6 +194,7 @@ async def _one_of_each(running: Running) -> int:
         return await _passes(running)
     finally:
         running.daemon.step_down("its one pass is over")
+        await running.daemon.engine.looks.close()
         await elector.release()
 
 
@@ -255,7 +256,8 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
             health.store_failed(daemon.trouble)
         else:
             health.store_answered()
-            health.pass_succeeded("reconcile", clock.monotonic())
+            if daemon.saw:  # else it went on without the lists, which are still under way
+                health.pass_succeeded("reconcile", clock.monotonic())
 
     async def gauges() -> None:
         with contextlib.suppress(Unavailable):  # the full pass says so
@@ -309,7 +311,9 @@ async def tell_gauges(running: Running, metrics: Metrics) -> None:
     """
     engine = running.parts.engine
     # First, for it is of most interest while the store is away.
-    metrics.cache_age("jobs", running.seeing.age(engine.good_at or {}, engine.clock.monotonic()))
+    seen = engine.seen
+    seen_at = {name: seen.asked_for(name) for name in seen.namespaces} if seen else {}
+    metrics.cache_age("jobs", running.seeing.age(seen_at, engine.clock.monotonic()))
     batches = await engine.store.batches(closed=False)
     gates = await engine.store.gates([batch.id for batch in batches])
     if not engine.epoch:

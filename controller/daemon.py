@@ -47,6 +47,7 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.engine.good_at = {}
+        self.engine.looks.ended_late = self.agenda.everything
 
     # ------------------------------------------------------------------------------- leadership
 
@@ -67,6 +68,7 @@ class Daemon:
     async def lead(self, who: str) -> int:
         """Mint an epoch and stamp everything with it before anything is decided (R12)."""
         engine = self.engine
+        engine.looks.break_off()  # of an earlier lead
         epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
         await hold_for_places(engine)
@@ -83,6 +85,7 @@ class Daemon:
         """Stop deciding. The process goes on; requests are still served."""
         if self.engine.epoch:
             self.engine.epoch = 0
+            self.engine.looks.break_off()
             self.stepped_down.set()
             self.engine.journal.gauge("leader", 0)
             self.engine.journal.said("stepped-down", why=why)
@@ -103,7 +106,7 @@ class Daemon:
         result, steps, self.trouble = "ok", 0, ""
         try:
             steps = await reconcile.all_batches(engine)
-            await self._note_good_pass(started)
+            await self._note_good_pass()
             await self._set_alarms()
             if self.after_pass:
                 await self.after_pass()
@@ -119,6 +122,11 @@ class Daemon:
         finally:
             engine.journal.passed("full", result, engine.clock.monotonic() - started, steps)
         return steps
+
+    @property
+    def saw(self) -> bool:
+        """Whether the last full pass saw anything of what there is to see."""
+        return bool(self.engine.listed) or not self.engine.unseen
 
     async def _ask_store(self) -> None:
         """Find out whether requests can be answered here: a standby has no pass that would tell."""
@@ -143,10 +151,9 @@ class Daemon:
         self.offset = offset
         return steady
 
-    async def _note_good_pass(self, started: float) -> None:
+    async def _note_good_pass(self) -> None:
         """In each namespace that it saw completely: what nobody could see is not reaped for it (R10)."""
-        engine, seen = self.engine, self.engine.seen
-        names = seen.namespaces if seen and seen.asked >= started else frozenset()
+        engine, names = self.engine, self.engine.listed
         await engine.store.note_good_pass(await engine.read_clock(), reconcile.longest_silence(engine), names)
         engine.good_at = (engine.good_at or {}) | dict.fromkeys(names, engine.clock.monotonic())
 
@@ -225,6 +232,7 @@ class Daemon:
         finally:
             self.engine.expiries.served = False
             await end_all(tasks)
+            await self.engine.looks.close()
 
     async def _listen(
         self, stream: Callable[[], AsyncIterator[_Hint]], heard: Callable[[_Hint], None], whose: str

@@ -24,6 +24,7 @@ from controller.core.sight import ClusterJob, Observation
 from controller.expiries import Expiries
 from controller.grouping import Writes
 from controller.inquiries import Inquiries
+from controller.looks import Looks
 from controller.ports import (
     Clock,
     Cluster,
@@ -67,6 +68,11 @@ class EngineSettings:
     def foreign_age(self) -> float:
         """How old, in seconds, a foreign list may be when a claim is planned (R2)."""
         return self.interval.total_seconds() * 1.5
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds a full pass waits for the lists; a slower one is a later pass's."""
+        return self.interval.total_seconds()
 
 
 @dataclass(slots=True)
@@ -149,9 +155,14 @@ class Engine:
     """By namespace: the monotonic instant at which the last good pass was recorded; in one that is not here
     nothing is reaped. None: this process is no daemon, and only the store's gaps are known (R10)."""
     news: dict[str, dict[str, ClusterJob]] = field(default_factory=dict)
-    """By batch id and job id: objects as the watch showed them since the last list."""
+    """By batch id and job id: objects as the watch showed them since the last list was asked for."""
     seen: Observation | None = None
-    """The last complete list."""
+    """The last complete list of each namespace."""
+    looks: Looks = field(default_factory=Looks)
+    listed: frozenset[str] = frozenset()
+    """Namespaces of which the last full pass had a list."""
+    unseen: frozenset[str] = frozenset()
+    """Namespaces whose lists the last full pass did not wait for any longer."""
     blind: str = ""
     """Why the cluster could not be listed when it was last asked to; empty: it could. For people."""
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)

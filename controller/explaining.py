@@ -16,7 +16,7 @@ from controller.core.sight import Observation
 from controller.core.view import View
 from controller.engine import Engine
 from controller.former import sorted_out
-from controller.looking import look
+from controller.looking import in_time, look
 from controller.ports import Unavailable
 
 
@@ -38,10 +38,7 @@ async def view_of(engine: Engine, batch: Batch, gate: Gate | None = None, *, fre
 
 
 def _recent(engine: Engine, batch: Batch) -> Observation | None:
-    seen = engine.seen
-    if seen is None or batch.namespace not in seen.namespaces:
-        return None
-    return seen if engine.clock.monotonic() - seen.asked <= engine.settings.foreign_age else None
+    return engine.seen if in_time(engine, engine.seen, batch.namespace) else None
 
 
 async def explanation_of_batch(engine: Engine, batch: Batch, *, fresh: bool = True) -> Explanation:

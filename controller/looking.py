@@ -36,6 +36,8 @@ class Scene:
     """Only these records; None: every holder."""
     lives: Mapping[str, Lifecycle] = field(default_factory=dict)
     """By namespace, where time counts for itself (R10); elsewhere ``life`` holds."""
+    judged: Mapping[str, Attempt] = field(default_factory=dict)
+    """By id: records as they were read before the list was asked for, where that was before this pass."""
     demands: Sequence[Demand] | None = None
     """What every batch holds and asks for, where an operator's limits bind them; None: no limits."""
 
@@ -135,12 +137,17 @@ def _sights(
     scene: Scene,
     read_at: float,
 ) -> dict[str, Sight]:
-    """What is known of each object. Absent: a complete list, asked for after the record was read."""
+    """What is known of each object. Absent: a complete list, asked for after the record was read.
+
+    After it was read as it is now, that is: of a look that began before this pass, what was read before it.
+    """
     listed = scene.observation
-    judged = listed is not None and batch.namespace in listed.namespaces and read_at < listed.asked
+    complete = listed is not None and batch.namespace in listed.namespaces
+    before = listed is not None and read_at < listed.asked_for(batch.namespace)
     sights: dict[str, Sight] = {}
     others = _active_others(batch, jobs, listed)
     for job in jobs:
+        judged = complete and (before or scene.judged.get(job.id) == job)
         if job.kind:
             thing = others.get(job.scheduler_id)
             if thing and not (thing.started and job.status is Status.QUEUED):
@@ -176,8 +183,10 @@ def _foreign(engine: Engine, batch: Batch, scene: Scene) -> tuple[Sequence[Forei
         return None, "the cluster has not been listed yet"
     if batch.namespace in seen.blind:
         return None, seen.blind[batch.namespace]
-    age = engine.clock.monotonic() - seen.asked
-    if batch.namespace not in seen.namespaces or age > engine.settings.foreign_age:
+    if batch.namespace not in seen.namespaces:
+        return None, f"namespace {batch.namespace} has not been listed yet"
+    if not in_time(engine, seen, batch.namespace):
+        age = engine.clock.monotonic() - seen.asked_for(batch.namespace)
         return None, f"the last list of namespace {batch.namespace} is {age:.0f} s old"
     names = scene.prefixes.get(batch.namespace, frozenset()) | {batch.name}
     mine = tuple(
@@ -186,6 +195,13 @@ def _foreign(engine: Engine, batch: Batch, scene: Scene) -> tuple[Sequence[Forei
         if thing.namespace == batch.namespace and longest_prefix(thing.name, names) == batch.name
     )
     return mine, ""
+
+
+def in_time(engine: Engine, seen: Observation | None, namespace: str) -> bool:
+    """Whether the list of this namespace was asked for within the last pass (R2)."""
+    if seen is None or namespace not in seen.namespaces:
+        return False
+    return engine.clock.monotonic() - seen.asked_for(namespace) <= engine.settings.foreign_age
 
 
 def _room(gate: Gate) -> int:

@@ -8,7 +8,7 @@ memory. Events only make a pass come sooner and look at less.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from controller.core.plan import Retry, plan
 from controller.engine import Engine
 from controller.looking import Scene, look
 from controller.ports import StaleEpoch
-from controller.surroundings import all_demands, observe, scene_after_event
+from controller.surroundings import all_demands, holders_of, observe, scene_after_event
 from controller.surroundings import lifecycles as lifecycles
 from controller.surroundings import longest_silence as longest_silence
 from controller.surroundings import open_batches as open_batches
@@ -39,18 +39,22 @@ async def all_batches(engine: Engine) -> int:
     engine.must_lead()
     if (newest := await engine.store.epoch()) > engine.epoch:
         raise StaleEpoch(f"epoch {newest} was minted after this controller's {engine.epoch}")
-    remembered = engine.remembered()
+    remembered, heard = engine.remembered(), frozenset(engine.news)
+    engine.listed = engine.unseen = frozenset()
     batches = await open_batches(engine)
     ids = [batch.id for batch in batches]
     gates = await engine.store.gates(ids)
     if any(gate.epoch < engine.epoch for gate in gates.values()):
         await engine.store.stamp(engine.epoch)  # a batch that came since: no earlier leader may claim in it
     read_at = engine.clock.monotonic()
-    records = await _holders(engine, gates)
-    namespaces = sorted({batch.namespace for batch in batches})
-    observation = await observe(engine, namespaces, ids) if namespaces else None
+    records = await holders_of(engine, gates)
+    observation, judged = await observe(engine, batches, read_at, records) if batches else (None, {})
+    engine.listed = observation.namespaces if observation else frozenset()
     scene = replace(
-        await scene_of(engine, batches), observation=observation, demands=await all_demands(engine)
+        await scene_of(engine, batches),
+        observation=observation,
+        judged=judged,
+        demands=await all_demands(engine),
     )
     engine.names = scene.prefixes
     steps = 0
@@ -60,15 +64,9 @@ async def all_batches(engine: Engine) -> int:
         held = (read_at, records.get(batch.id, ()))
         steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
     engine.forget(remembered - {batch.id for batch in batches})
+    for batch_id in heard.difference(ids):
+        engine.news.pop(batch_id, None)
     return steps
-
-
-async def _holders(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[Attempt]]:
-    ids = [holder.job for gate in gates.values() for holder in gate.holders]
-    records: dict[str, list[Attempt]] = {}
-    for job in await engine.store.jobs(ids) if ids else ():
-        records.setdefault(job.batch_id, []).append(job)
-    return records
 
 
 # ------------------------------------------------------------------------------------ after an event

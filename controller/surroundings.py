@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from controller.allowance import demands_of
 from controller.core.decide import Lifecycle
-from controller.core.model import Batch, Halts
+from controller.core.model import Attempt, Batch, Gate, Halts
 from controller.core.sharing import Demand, Limits
-from controller.core.sight import Observation
+from controller.core.sight import Observation, joined
 from controller.engine import Engine
 from controller.former import sorted_out
-from controller.looking import Scene
+from controller.looking import Scene, in_time
 from controller.ports import Unavailable
+
+MOMENT = 1.0
+"""Seconds for which a pass after an event waits for a look that was begun by another."""
 
 
 async def open_batches(engine: Engine) -> list[Batch]:
@@ -32,19 +35,89 @@ async def open_batches(engine: Engine) -> list[Batch]:
     return sorted(batches.values(), key=lambda batch: (batch.inserted, batch.id))
 
 
-async def observe(engine: Engine, namespaces: Sequence[str], recorded: Iterable[str] = ()) -> Observation:
-    """A complete list; what the watch showed before it was asked for is forgotten.
+async def holders_of(engine: Engine, gates: Mapping[str, Gate]) -> dict[str, list[Attempt]]:
+    """By batch: the records that hold a place in these gates."""
+    ids = [holder.job for gate in gates.values() for holder in gate.holders]
+    records: dict[str, list[Attempt]] = {}
+    for job in await engine.store.jobs(ids) if ids else ():
+        records.setdefault(job.batch_id, []).append(job)
+    return records
+
+
+async def observe(
+    engine: Engine, batches: Sequence[Batch], read_at: float, records: Mapping[str, Sequence[Attempt]]
+) -> tuple[Observation | None, dict[str, Attempt]]:
+    """What the looks at the namespaces of all open batches tell, and the records that they may judge.
+
+    ``records``: by batch, read at that monotonic instant. Each namespace has a look of its own. One that is
+    not there within the patience of a pass is not in the answer; it goes on, and a later pass takes it.
+    Raises ``Unavailable`` when none could be had.
+    """
+    namespaces, looks = sorted({batch.namespace for batch in batches}), engine.looks
+    looks.let_go(namespaces)
+    for name in namespaces:
+        _begin(engine, name, batches, read_at, records)
+    try:
+        await looks.wait(namespaces, engine.settings.patience)
+    except asyncio.CancelledError:
+        looks.miss(namespaces)  # the pass is given up, and the next one takes what comes of them
+        raise
+    taken = {name: look for name in namespaces if (look := looks.take(name))}
+    engine.unseen = frozenset(namespaces) - taken.keys()
+    seen: Observation | None = None
+    blind: dict[str, str] = {}
+    judged: dict[str, Attempt] = {}
+    for name, look in taken.items():
+        try:
+            found = look.task.result()
+        except Unavailable as error:
+            blind[name] = str(error)
+            continue
+        seen = joined(seen, found)
+        if look.read_at < found.asked:
+            judged |= look.records
+    if blind and seen is None and not engine.unseen:
+        engine.blind = next(iter(blind.values()))
+        raise Unavailable(engine.blind)
+    if blind:
+        engine.seen = joined(engine.seen, Observation(-math.inf, blind=blind))
+    engine.blind = "" if seen else engine.blind
+    return seen, judged
+
+
+def _begin(
+    engine: Engine,
+    namespace: str,
+    batches: Iterable[Batch],
+    read_at: float,
+    records: Mapping[str, Sequence[Attempt]],
+) -> None:
+    """A look at this namespace, where none is there."""
+    if engine.looks.there(namespace):
+        return
+    there = [batch.id for batch in batches if batch.namespace == namespace]
+    mine = {job.id: job for batch_id in there for job in records.get(batch_id, ())}
+    engine.looks.begin(namespace, _look(engine, namespace, frozenset(there)), read_at, mine)
+
+
+async def _look(engine: Engine, namespace: str, recorded: frozenset[str]) -> Observation:
+    """A complete list of one namespace; what the watch showed before it was asked for is forgotten then.
 
     ``recorded``: batches that are known to have a record.
     """
-    engine.news.clear()
-    try:
-        observation = await sorted_out(engine, await engine.cluster.observe(namespaces), recorded)
-    except Unavailable as error:
-        engine.blind = str(error)
-        raise
-    engine.seen, engine.blind = observation, ""
-    return observation
+    before = {
+        (batch_id, job_id): job
+        for batch_id, news in engine.news.items()
+        for job_id, job in news.items()
+        if job.namespace == namespace
+    }
+    seen = await sorted_out(engine, await engine.cluster.observe([namespace]), recorded)
+    for (batch_id, job_id), job in before.items():
+        news = engine.news.get(batch_id, {})
+        if news.get(job_id) is job:
+            del news[job_id]
+    engine.seen = joined(engine.seen, seen)
+    return seen
 
 
 async def all_demands(engine: Engine) -> Sequence[Demand] | None:
@@ -110,10 +183,7 @@ async def scene_after_event(
     gaps are not asked. The names are those of the last list, with which they belong.
     """
     if not _fresh(engine, batch):
-        others = await open_batches(engine)
-        namespaces = sorted({other.namespace for other in others} | {batch.namespace})
-        await observe(engine, namespaces, {batch.id, *(other.id for other in others)})
-        engine.names = names_of(others)
+        engine.names = names_of(await _look_again(engine, batch))
     elif not batch.status.closed and batch.name not in engine.names.get(batch.namespace, ()):
         engine.names = names_of(await open_batches(engine))
     life, news = engine.settings.life, engine.news.get(batch.id, {})
@@ -127,10 +197,25 @@ async def scene_after_event(
     )
 
 
+async def _look_again(engine: Engine, batch: Batch) -> list[Batch]:
+    """Look at the batch's namespace before the next full pass does; returns the open batches.
+
+    Who finds a look under way waits for it a moment only: what hangs there is not to keep everybody.
+    """
+    others, looks, namespace = await open_batches(engine), engine.looks, batch.namespace
+    here = {one.id: one for one in (batch, *others) if one.namespace == namespace}
+    if not looks.late_or_under_way(namespace):
+        read_at = engine.clock.monotonic()
+        records = await holders_of(engine, await engine.store.gates(sorted(here)))
+        looks.let_go_of(namespace)
+        _begin(engine, namespace, here.values(), read_at, records)
+        await looks.wait([namespace], engine.settings.patience)
+        if error := looks.failure(namespace):
+            raise error
+    elif not looks.is_late(namespace):
+        await looks.wait([namespace], MOMENT)
+    return others
+
+
 def _fresh(engine: Engine, batch: Batch) -> bool:
-    seen = engine.seen
-    return (
-        seen is not None
-        and batch.namespace in seen.namespaces
-        and engine.clock.monotonic() - seen.asked <= engine.settings.foreign_age
-    )
+    return in_time(engine, engine.seen, batch.namespace)

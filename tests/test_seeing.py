@@ -9,6 +9,7 @@ import pytest
 
 from controller.app import Running, tell_gauges
 from controller.core.model import Batch
+from controller.core.sight import Observation
 from controller.ports import Unavailable
 from controller.seeing import Seeing
 from controller.telemetry import Metrics
@@ -60,7 +61,8 @@ class Away:
 
 def running(error: Exception | None, seeing: Seeing) -> Running:
     """A leader since 0 that saw its namespace at 100, whose store is so; it is 160."""
-    engine = SimpleNamespace(epoch=1, good_at={"lab": 100.0}, clock=SimpleNamespace(monotonic=lambda: 160.0))
+    seen = Observation(100.0, frozenset({"lab"}))
+    engine = SimpleNamespace(epoch=1, seen=seen, clock=SimpleNamespace(monotonic=lambda: 160.0))
     engine.store = Away(engine, error)
     seeing.want({"lab"}, 0)
     return cast(Running, SimpleNamespace(parts=SimpleNamespace(engine=engine), seeing=seeing))

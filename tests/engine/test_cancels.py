@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from controller import intake, lifecycle, requests
@@ -213,6 +214,7 @@ def test_a_full_pass_that_read_its_records_long_ago_reopens_nothing() -> None:
             await stage.passes(daemon, 1, every=0.5)
         await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
         look, engine = daemon.engine.cluster.observe, daemon.engine
+        engine.settings = replace(engine.settings, interval=timedelta(hours=1))  # it waits for its list
 
         async def observe(namespaces: Sequence[str]) -> Observation:
             engine.cluster.observe = look  # type: ignore[method-assign]

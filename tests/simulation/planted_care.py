@@ -211,6 +211,7 @@ _ORPHANS: dict[str, Any] = {
 _CRASHES: dict[str, Any] = {"rates": {Fault.CRASH_BEFORE: 0.02, Fault.CRASH_AFTER: 0.02}, "most_faults": 200}
 _SLOW_LISTS: dict[str, Any] = {
     "slow_lists": 0.5,
+    "set_backs": 0,
     "requests": 40,
     "hints_lost": 0.0,
     "rates": {},
