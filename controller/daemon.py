@@ -105,6 +105,7 @@ class Daemon:
         engine.trusted_clock = self._clock_is_steady()
         result, steps, self.trouble = "ok", 0, ""
         try:
+            await self._doubt_places()
             steps = await reconcile.all_batches(engine)
             await self._note_good_pass()
             await self._set_alarms()
@@ -127,6 +128,14 @@ class Daemon:
     def saw(self) -> bool:
         """Whether the last full pass saw anything of what there is to see."""
         return bool(self.engine.listed) or not self.engine.unseen
+
+    async def _doubt_places(self) -> None:
+        """Where gates were set back under a running leader, its next claim meets a slot that is taken: what a
+        new leader would do is done then, once for each time. A leader that is one no more leaves it alone."""
+        engine = self.engine
+        if engine.places_doubted and await engine.store.epoch() <= engine.epoch:
+            await hold_for_places(engine)
+            engine.places_doubted = False
 
     async def _ask_store(self) -> None:
         """Find out whether requests can be answered here: a standby has no pass that would tell."""

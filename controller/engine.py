@@ -185,6 +185,8 @@ class Engine:
     """By batch id: creates under way at one time. Their records are written without holding one."""
     claims: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Limits over several batches are arithmetic over all gates: one claim at a time (S13)."""
+    places_doubted: bool = False
+    """A slot was found to be another one's: the next full pass looks for active records without a place."""
     _reached: dict[str, Status] = field(default_factory=dict)
     """By job id, the latest last: the status to which this process brought a record."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
@@ -228,6 +230,7 @@ class Engine:
             after = await self.writes.change(self.store, change, epoch)
         except Conflict:
             if "slot" in change.fields:
+                self.places_doubted = True
                 self.journal.violated(Invariant.SLOT, job=job.name, slot=change.fields["slot"])
             raise
         known = self.known.get(job.batch_id, {})

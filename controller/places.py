@@ -2,8 +2,8 @@
 
 A place is taken before its record is active, and left after it has ended. A copy of the database that has its
 gates and its records of different instants may show it otherwise: such a job would count nowhere, and
-nobody would follow its end up. ``hold_for_places`` is called by ``daemon.lead`` once everything is stamped,
-from when on nobody else takes or leaves places; ``give_places`` by ``adopting`` before that hold is lifted.
+nobody would follow its end up. ``hold_for_places`` is called by ``daemon`` once it leads and everything is
+stamped, and when a claim met a slot that was taken; ``give_places`` by ``adopting`` before that hold is lifted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,18 @@ from controller.engine import Engine
 
 
 async def hold_for_places(engine: Engine) -> None:
-    """Hold every batch that has such a record: nothing of it starts before all have their places again."""
+    """Hold every batch that has such a record: nothing of it starts before all have their places again.
+
+    This leader's own passes may go on meanwhile, so what seems to be without a place is looked at again: its
+    gate, and then whether it is active still. It was so before too, hence when its gate was read.
+    """
     gates = await engine.store.gates(await engine.store.batches_with_live_jobs())
     placed = frozenset(holder.job for gate in gates.values() for holder in gate.holders)
-    active = await engine.store.active(but=placed)
+    seem = [job for job in await engine.store.active(but=placed) if job.batch_id in gates]
+    if not seem:
+        return
+    gates = await engine.store.gates(sorted({job.batch_id for job in seem}))
+    active = [job for job in await engine.store.jobs([job.id for job in seem]) if job.status.active]
     for gate in gates.values():
         without = _without_place(gate, active)
         if not without or about_others(gate):

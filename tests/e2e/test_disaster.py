@@ -133,6 +133,31 @@ def test_a_backup_whose_records_are_older_than_its_gates(place: Place) -> None:
     assert_never_too_many(place, 1)
 
 
+def test_gates_are_set_back_under_a_running_leader(place: Place) -> None:
+    """Its next claim meets the slot of a job that has no place: that job gets its place back without an
+    election, its end is followed up, and the other one has its turn then. The alarm is told."""
+    go = {name: place.root / f"go-{name}" for name in "abcd"}
+    place.forgiven = ("'invariant': 'slot'", "index: slot dup key")
+    place.drop(batch("under", {name: until_there(path) for name, path in go.items()}, most=2))
+    daemon = place.start()
+    for name in ("under-a", "under-b"):
+        place.is_(name, "running")
+    gates = backup(place)["gates"]
+    go["a"].touch()
+    place.is_("under-c", "running")
+    restore(place, {**backup(place), "gates": gates})
+    assert daemon.says("places-missing")["jobs"] == ["under-c"]
+    place.until("it has its place", lambda: place.id("under-c") in held(place, "under"))
+    for path in go.values():
+        path.touch()
+    place.over("under")
+    assert daemon.running, "it is the same one"
+    assert {line["job"] for line in daemon.said("invariant-violated")} == {"under-d"}, "the alarm is told"
+    assert set(place.statuses("under").values()) == {"completed"}
+    assert set(starts(place.history()).values()) == {1}
+    assert_never_too_many(place, 2)
+
+
 def held(place: Place, name: str) -> list[str]:
     """The jobs that hold a place in the batch's gate."""
     return [str(holder["job"]) for holder in place.gate(name)["holders"]]
