@@ -2,8 +2,8 @@
 
 A place is taken before its record is active, and left after it has ended. A copy of the database that has its
 gates and its records of different instants may show it otherwise: such a job would count nowhere, and
-nobody would follow its end up. ``hold_for_places`` is called by ``daemon`` once it leads and everything is
-stamped, and when a claim met a slot that was taken; ``give_places`` by ``adopting`` before that hold is lifted.
+nobody would follow its end up. ``hold_for_places`` is called by ``daemon`` once it leads and has stamped
+everything, and when a claim met a slot that was taken; ``give_places`` by ``adopting`` before the hold goes.
 """
 
 from __future__ import annotations

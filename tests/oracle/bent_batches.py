@@ -170,6 +170,20 @@ def waiting_orphan_withdrawn(tale: Tale) -> None:
     tale.change("a", **ended, verdict=Verdict.CANCELLED, finished=tale.now)
 
 
+def waiting_orphan_retried(tale: Tale) -> None:
+    """And who retries it then has it run again: what it ended as was nowhere recorded."""
+    waiting_orphan_withdrawn(tale)
+    tale.run(tale.retry("a", 0.0, origin=Origin.USER), "v")
+
+
+def waiting_orphan_runs_again(tale: Tale) -> None:
+    """It succeeded, and the record that waited takes its place and makes another object."""
+    _set_back(tale)
+    tale.happen(Deed.ENDED, "a", success=True)
+    tale.happen(Deed.GONE, "a")
+    tale.run("a", "v")
+
+
 def orphan_deleted(tale: Tale) -> None:
     """An object of ours whose record is lost is deleted."""
     tale.begin("a")
@@ -222,6 +236,7 @@ BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (counted_twice, Invariant.FOREIGN_COUNTED),
     (started_beside_an_orphan, Invariant.FOREIGN_COUNTED),
     (started_beside_a_waiting_orphan, Invariant.FOREIGN_COUNTED),
+    (waiting_orphan_runs_again, Invariant.COMPLETED_AGAIN),
     (orphan_deleted, Invariant.STRANGER),
     (stopped_twice, Invariant.ONCE),
     (cancelled_again, Invariant.ONCE),

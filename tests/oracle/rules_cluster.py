@@ -40,7 +40,8 @@ def _created(state: State, entry: Happened) -> Iterator[Broken]:
     alive = [f"{thing.name} ({thing.uid})" for thing in others if thing.live]
     if alive and not kept:
         yield Invariant.ONE_LIVE, f"{job.name} ({entry.uid}) started beside {alive}"
-    if any(thing.success and not (thing.touched or thing.cut_short) for thing in others) and not kept:
+    succeeded = [thing for thing in others if thing.success and not _forgotten(state, thing)]
+    if any(not (thing.touched or thing.cut_short) for thing in succeeded) and not kept:
         yield Invariant.COMPLETED_AGAIN, f"{job.name} started, and its task had succeeded already"
     for earlier in task:
         if earlier.attempt < job.attempt and not earlier.status.terminal:
@@ -49,6 +50,12 @@ def _created(state: State, entry: Happened) -> Iterator[Broken]:
     gate = state.gates.get(job.batch_id)
     if job.status.active and gate and job.id not in {holder.job for holder in gate.holders}:
         yield Invariant.PLACES, f"{job.name} started without a place in the gate"
+
+
+def _forgotten(state: State, thing: Thing) -> bool:
+    """Its record waited since the store was set back, and was withdrawn: no retry is told of its success."""
+    job = state.jobs.get(thing.job_id)
+    return thing.orphan and job is not None and job.status is Status.TERMINATED and job.created is None
 
 
 def _was_taken_away(state: State, job: Attempt) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from controller.core.model import BatchStatus, Holder, Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
-from tests.oracle.bent_batches import success_of_nobody, waiting_orphan_withdrawn
+from tests.oracle.bent_batches import success_of_nobody, waiting_orphan_retried, waiting_orphan_withdrawn
 from tests.oracle.histories import CANCEL, Tale, batch
 from tests.oracle.history import Deed, Parent
 from tests.oracle.invariants import Invariant
@@ -155,6 +155,7 @@ LAWFUL = [
     lawful_withdrawal,
     success_of_nobody,
     waiting_orphan_withdrawn,
+    waiting_orphan_retried,
 ]
 
 
