@@ -17,6 +17,7 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
+from controller.adapters.kube_job_events import EVENTS, JobEvents
 from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events
 from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_look import Look
@@ -28,7 +29,6 @@ from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Hint, Li
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
-EVENTS = Kind("", "v1", "events", "Event")
 EVENTS_AT_ONCE = 8
 
 
@@ -50,6 +50,7 @@ class KubeCluster:
         self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self._logs = Logs(client)
+        self._job_events = JobEvents(client)
         self._look = Look(client, settings.kinds, settings.instance)
         self._folded = Folded(settings.instance)
         self._others = Others(client, settings.kinds, settings.instance)
@@ -259,6 +260,7 @@ class KubeCluster:
 
     async def close(self) -> None:
         """See ``Cluster.close``."""
+        await self._job_events.close()
         await self._client.close()
 
     # ------------------------------------------------------------------------------------------ questions
@@ -281,10 +283,9 @@ class KubeCluster:
         self, namespace: str, uid: str, pods: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
         """Events about a Job and its pods; evidence only, so whoever may not read them goes without."""
-        uids = [uid, *(text(meta(pod), "uid") for pod in pods)]
+        found = await self._job_events.of(namespace, uid)
         path = f"{EVENTS.path}/namespaces/{namespace}/events"
-        found: list[Mapping[str, Any]] = []
-        for one in filter(None, uids):
+        for one in filter(None, (text(meta(pod), "uid") for pod in pods)):
             query = {"fieldSelector": f"involvedObject.uid={one}", "limit": "100"}
             try:
                 found += items(
