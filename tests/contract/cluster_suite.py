@@ -296,7 +296,9 @@ class ClusterSuite:
         job = world.job("sweep-1", Does.FAIL)
         await world.cluster.create(job)
         ended = await world.finished(job)
-        listed = (await world.cluster.observe([world.namespace])).jobs[job.job_id]
+        jobs = (await world.cluster.observe([world.namespace])).jobs
+        assert job.job_id in jobs
+        listed = jobs[job.job_id]
         assert listed.finished
         assert listed.exit_code == ended.exit_code != 0
         assert listed.succeeded is False
@@ -310,6 +312,7 @@ class ClusterSuite:
         for job in (over, runs):
             await world.cluster.expire(world.namespace, job.name, made[job.job_id].uid, LONG)
         seen = (await world.cluster.observe([world.namespace])).jobs
+        assert runs.job_id in seen
         assert seen[runs.job_id].active
         assert over.job_id not in seen or seen[over.job_id].expiring
         there = await world.shown(over)
