@@ -16,7 +16,16 @@ from controller.ports import Invariant
 from controller.telemetry.logs import Logger, get_logger
 from controller.telemetry.metrics import Metrics
 
-_QUIET = frozenset({Event.CREATE_CLOSED, Event.CREATE_OPENED, Event.SEEN, Event.TOGGLED, Event.LINKED})
+_QUIET = frozenset(
+    {
+        Event.CREATE_CLOSED,
+        Event.CREATE_OPENED,
+        Event.SEEN,
+        Event.LOG_KEPT,
+        Event.TOGGLED,
+        Event.LINKED,
+    }
+)
 """Bookkeeping that moves no attempt: told at debug level."""
 _BATCH_GAUGES = frozenset({"active_jobs", "max_concurrent", "waiting_jobs", "foreign_active_jobs"})
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -38,17 +39,8 @@ def set_up_logs(style: str = "auto", level: str = "info", stream: TextIO | None 
     stream = stream or sys.stderr
     text = style == "text" or (style == "auto" and stream.isatty())
     handler = _Handler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _without_secrets,
-                *(_for_people(colors=stream.isatty()) if text else _FOR_MACHINES),
-            ],
-        )
-    )
+    render = _for_people(colors=stream.isatty()) if text else _FOR_MACHINES
+    handler.setFormatter(_Formatter([structlog.processors.format_exc_info, _without_secrets, *render]))
     root = logging.getLogger()
     for earlier in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(earlier)
@@ -74,6 +66,28 @@ def _outage_in_one_line(record: logging.LogRecord) -> bool:
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, so that a second ``set_up_logs`` replaces it and nobody else's."""
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """From an event to its line. Ours take the short way: they are several for each job, and the record need
+    not be copied and told its meaning again."""
+
+    def __init__(self, steps: Sequence[structlog.typing.Processor]) -> None:
+        super().__init__(
+            foreign_pre_chain=_SHARED,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *steps],
+        )
+        self._steps = steps
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of what was logged, by us or by a library."""
+        method = getattr(record, "_name", None)  # structlog's mark
+        if method is None or not isinstance(record.msg, dict):
+            return super().format(record)
+        line: Any = dict(record.msg)
+        for step in self._steps:
+            line = step(None, method, line)
+        return str(line)
 
 
 def _without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -109,7 +123,7 @@ structlog.configure(
         *_SHARED,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
-    logger_factory=structlog.stdlib.LoggerFactory(),
+    logger_factory=logging.getLogger,  # structlog's own looks for the line that logs, which nobody reads
     wrapper_class=structlog.stdlib.BoundLogger,
     cache_logger_on_first_use=True,
 )

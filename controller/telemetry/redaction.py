@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from controller.core.durations import format_duration
@@ -24,23 +25,34 @@ _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*://)[^/\s]*@")
 """Up to the last @ before the path: passwords hold an @ of their own more often than they should."""
 _LONGEST = 8192
 _DEEPEST = 6
+_KEYS = 1024
+"""So many keys are remembered with what they are: lines are told under the same few."""
 
 
 def redacted(key: str, value: Any, depth: int = 0) -> Any:
     """A value as it may be shown under this key: plain data, secrets hidden, too long texts cut."""
-    if _ENV_KEY.search(key):
+    env, secret = _marks(key)
+    if env:
         return _names_only(value)
     if isinstance(value, (bool, int, float)) or value is None:
         return value
-    if _SECRET_KEY.search(key):
+    if secret:
         return HIDDEN
     if depth > _DEEPEST:
         return "…"
+    if isinstance(value, str):  # nearly all of them: asked before the abstract classes are
+        return _text(value)
     if (inner := _as_mapping(value)) is not None:
         return {str(name): redacted(str(name), item, depth + 1) for name, item in inner.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redacted("", item, depth + 1) for item in value]
     return _text(value)
+
+
+@lru_cache(_KEYS)
+def _marks(key: str) -> tuple[bool, bool]:
+    """Whether this is the key of an env, and of a secret."""
+    return bool(_ENV_KEY.search(key)), bool(_SECRET_KEY.search(key))
 
 
 def _as_mapping(value: Any) -> Mapping[Any, Any] | None:
@@ -74,4 +86,4 @@ def _text(value: Any) -> str:
     shown = value.isoformat() if isinstance(value, datetime) else str(value)
     if len(shown) > _LONGEST:
         shown = f"{shown[:_LONGEST]}… ({len(shown)} characters)"
-    return _CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", shown)
+    return _CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", shown) if "://" in shown else shown
