@@ -56,17 +56,14 @@ PIPELINE: list[Document] = [
     {"$match": _asked()},
     {
         "$project": {
-            "batch": {
-                "$cond": [
-                    {"$eq": ["$ns.coll", "meta"]},
-                    None,
-                    {"$ifNull": ["$fullDocument.batch_id", "$documentKey._id"]},
-                ]
-            }
+            "key": {"$cond": [{"$eq": ["$ns.coll", "meta"]}, None, "$documentKey._id"]},
+            "batch": "$fullDocument.batch_id",
         }
     },
 ]
-"""What is sent for a request: its batch, or none when it concerns them all."""
+"""What is sent for a request: which document (none when it concerns all batches), and of a new record its
+batch. Of one that was changed it is read afterwards: asked for here, the server would look up every document
+that anybody changes, most of them the daemon's own, before it knows which of them are requests."""
 
 
 class MongoRequests(MongoPart):
@@ -80,14 +77,21 @@ class MongoRequests(MongoPart):
         """
         with translated("requests"):
             with pymongo.timeout(ANSWER_SECONDS):
-                stream = await self._db.watch(
-                    PIPELINE, full_document="updateLookup", max_await_time_ms=AWAIT_MS
-                )
+                stream = await self._db.watch(PIPELINE, max_await_time_ms=AWAIT_MS)
             async with stream:
                 yield ""
                 while stream.alive:
                     with pymongo.timeout(ANSWER_SECONDS):
                         event = await stream.try_next()
-                    if event is not None:
-                        yield str(event["batch"] or "")
+                        batch = await self._batch_asked(event) if event is not None else None
+                    if batch is not None:
+                        yield batch
         raise Unavailable("mongodb: requests: the stream has ended")
+
+    async def _batch_asked(self, event: Document) -> str:
+        """The id of the batch that an event concerns: a gate and a batch's own record have it as theirs."""
+        batch, key = event.get("batch"), event["key"]
+        if batch is None and key is not None:
+            found = await self._jobs.find_one({"_id": key}, {"batch_id": 1})
+            batch = (found or {}).get("batch_id", key)
+        return str(batch or "")
