@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from controller.adapters import labels
@@ -50,15 +51,17 @@ class _Known:
         """The objects of this kind."""
         return self.jobs if kind == JOB else self.pods
 
-    def put(self, kind: Kind, thing: Json, *, deleted: bool) -> None:
-        """Remember the object as it is now, or forget it."""
+    def put(self, kind: Kind, thing: Json, *, deleted: bool) -> bool:
+        """Remember the object as it is now, or forget it. False: nothing of it that is read has changed."""
         job_id, uid = labels_of(thing)[labels.JOB_ID], text(meta(thing), "uid")
         same = self.of(kind)[job_id]
-        same.pop(uid, None)
+        before = same.pop(uid, None)
         if not deleted:
             same[uid] = kept(thing)
-        elif not same:
+            return same[uid] != before
+        if not same:
             del self.of(kind)[job_id]
+        return True
 
 
 class Watching:
@@ -76,7 +79,8 @@ class Watching:
         self._settings = settings
         self._restarted = restarted
         self._sleep = sleep
-        self._news: dict[str, Hint] = {}
+        self._news: dict[str, Callable[[], Hint]] = {}
+        """By job id: its hint as it is when it is taken, so that events of one moment are folded once."""
         self._rung = asyncio.Event()
         self._known = {namespace: _Known() for namespace in settings.namespaces}
         self._selector = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.INSTANCE}={settings.instance}"
@@ -98,7 +102,7 @@ class Watching:
                         task.result()
                 news, self._news = self._news, {}
                 for hint in news.values():
-                    yield hint
+                    yield hint()
         finally:
             for task in tasks:
                 task.cancel()
@@ -177,12 +181,18 @@ class Watching:
         """One object as it is now; a deleted one is gone."""
         if not text(meta(thing), "uid") or not is_ours(thing, self._settings.instance):
             return
+        job_id, batch_id = labels_of(thing)[labels.JOB_ID], labels_of(thing).get(labels.BATCH_ID, "")
+        told = partial(self._hint, namespace, job_id, batch_id)
         # Folding costs more than all the rest here, and only a deleted object is compared.
-        before = self._shown(namespace, labels_of(thing)[labels.JOB_ID]) if deleted else None
-        self._known[namespace].put(kind, thing, deleted=deleted)
+        before = self._shown(namespace, job_id) if deleted else None
+        if deleted and job_id in self._news:
+            last = self._news[job_id]()  # how it was before it went is told, if nothing more comes
+            self._news[job_id] = lambda: last
+        changed = self._known[namespace].put(kind, thing, deleted=deleted)
         collected = before is not None and before.finished and before.expiring
-        if not collected:  # when it was meant to be, that is no news
-            self._tell(namespace, labels_of(thing))
+        if changed and not collected:  # when it was meant to be, that is no news
+            self._news[job_id] = told
+            self._rung.set()
 
     def _shown(self, namespace: str, job_id: str) -> ClusterJob | None:
         """What is known of this job: its Job and its Pod as one, the unfinished one of several."""
@@ -191,18 +201,15 @@ class Watching:
         jobs = [folded(job, pods) for job in known.jobs.get(job_id, {}).values()]
         return min(jobs, key=lambda job: (job.tombstone, job.finished), default=None)
 
-    def _tell(self, namespace: str, marks: Mapping[str, str]) -> None:
-        """Ring with the whole of this job: its Job and its Pod, whichever of them has news."""
-        job_id, batch_id = marks[labels.JOB_ID], marks.get(labels.BATCH_ID, "")
+    def _hint(self, namespace: str, job_id: str, batch_id: str) -> Hint:
+        """The whole of this job: its Job and its Pod, whichever of them has news."""
         pods, found = self._known[namespace].pods.get(job_id), self._shown(namespace, job_id)
         over = found is not None and not found.tombstone and found.finished
         if found and over and (not pods or needs_events(found)):
             # The two watches keep no order between them, and an end without a pod tells too little: a live
             # look is to tell the rest.
-            self._news[""] = Hint()
-        else:
-            self._news[job_id] = Hint(job_id, batch_id, found if found and not found.tombstone else None)
-        self._rung.set()
+            return Hint()
+        return Hint(job_id, batch_id, found if found and not found.tombstone else None)
 
 
 def _now() -> float:

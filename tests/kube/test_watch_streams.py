@@ -161,6 +161,18 @@ async def until(hints: AsyncIterator[Hint], so: Callable[[Hint], bool]) -> Hint:
     raise AssertionError("the hints ended")
 
 
+async def until_b(client: KubeClient) -> list[Hint]:
+    """All hints up to the one of the job ``b``."""
+    seen: list[Hint] = []
+    async with aclosing(watching(client, []).hints()) as hints:  # type: ignore[type-var]
+        async with asyncio.timeout(PATIENCE):
+            async for hint in hints:
+                seen.append(hint)
+                if hint.job_id == "id-b":
+                    break
+    return seen
+
+
 PATIENCE = 20
 """Seconds for a hint to come."""
 GONE_EVENT = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})
@@ -247,13 +259,30 @@ async def test_what_is_collected_in_time_is_no_news(
     ended = job("a", 6, status=DONE, spec=spec)
     lines = [event("DELETED", ended), event("ADDED", job("b", 8))]
     script(server, [listed(5, ended)], [streams(*lines, hold=True)])
-    seen: list[Hint] = []
-    async with aclosing(watching(client, []).hints()) as hints:  # type: ignore[type-var]
-        async for hint in hints:
-            seen.append(hint)
-            if hint.job_id == "id-b":
-                break
-    assert (Hint("id-a", "b", None) in seen) is not expiring
+    assert (Hint("id-a", "b", None) in await until_b(client)) is not expiring
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_changes_nothing_that_is_read_is_no_news(server: Loopback, client: KubeClient) -> None:
+    """An object whose bookkeeping alone has changed is not hinted again; many events tell no more."""
+    again = job("a", 7) | {"status": {"ready": 1, "uncountedTerminatedPods": {}}}
+    lines = [event("MODIFIED", again), event("ADDED", job("b", 8))]
+    script(server, [listed(5, job("a", 4))], [streams(*lines, hold=True)])
+    seen = await until_b(client)
+    assert [hint.job_id for hint in seen] == ["", "id-a", "id-b"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_end_is_told_although_its_object_goes_at_once(server: Loopback, client: KubeClient) -> None:
+    """Of an object that ended and was collected in one moment it is told that it ended, not that it is gone.
+
+    Here it has no pod, so that a look is to tell the rest.
+    """
+    ended = job("a", 6, status=DONE, spec={"ttlSecondsAfterFinished": 0})
+    lines = [event("ADDED", ended), event("DELETED", ended), event("ADDED", job("b", 8))]
+    script(server, [listed(5)], [streams(*lines, hold=True)])
+    *before, _ = await until_b(client)
+    assert before == [Hint(), Hint()]
 
 
 async def test_an_unforeseen_error_ends_the_hints(
