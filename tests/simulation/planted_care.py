@@ -243,7 +243,7 @@ CARE_BUGS: tuple[Bug, ...] = (
     Bug("an orphan with a waiting record is not counted", waiting_orphan_not_counted, {"set_backs": 3}),
     Bug("our own are counted as others'", counted_as_others, {}),
     CALLED_OTHERS,
-    Bug("who has left still holds a place", who_left_holds, _SLOW_LISTS),
+    Bug("who has left still holds a place", who_left_holds, _SLOW_LISTS, 45),
     Bug("a stream that is over is not asked for again", over_for_good, {}, 5),
     Bug("a dead ear is ignored", dead_ear_ignored, {}),
     Bug("nobody looks unless told", looks_when_told, {}),
