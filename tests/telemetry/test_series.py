@@ -19,6 +19,7 @@ from controller.core.decide import Reason
 from controller.core.machine import Event
 from controller.core.model import ACTIVE, Attempt, Status, Verdict
 from controller.core.notices import Channel
+from controller.core.sight import Observation
 from controller.intake import Outcome
 from controller.ports import Invariant, Store
 from controller.seeing import Seeing
@@ -51,7 +52,8 @@ async def world() -> StoreWorld:
 async def told(metrics: Metrics, world: StoreWorld, now: float) -> None:
     """The gauges, by the way that a leader tells them."""
     clock = SimpleNamespace(monotonic=lambda: now)
-    engine = SimpleNamespace(store=world.store, clock=clock, epoch=1, good_at={"lab": now})
+    seen = Observation(now, frozenset({"lab"}))
+    engine = SimpleNamespace(store=world.store, clock=clock, epoch=1, seen=seen)
     parts = SimpleNamespace(engine=engine)
     await tell_gauges(cast(Running, SimpleNamespace(parts=parts, seeing=Seeing())), metrics)
 
