@@ -69,6 +69,7 @@ class Daemon:
         """Mint an epoch and stamp everything with it before anything is decided (R12)."""
         engine = self.engine
         engine.looks.break_off()  # of an earlier lead
+        engine.forget_counts()
         epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
         await hold_for_places(engine)

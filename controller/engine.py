@@ -281,6 +281,10 @@ class Engine:
         first = {key: batch.counts.first.get(key, 0) + delta.first.get(key, 0) for key in Verdict}
         return replace(batch, counts=Counts(_positive(status), _positive(first)))
 
+    def forget_counts(self) -> None:
+        """What an earlier lead left uncounted is in the records, which are counted anew."""
+        self._tally.clear()
+
     async def flush_counts(self, batch_id: str) -> None:
         """Bring the cached counts up to date with what this process changed."""
         moves = self._tally.pop(batch_id, [])

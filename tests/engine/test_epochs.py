@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from controller.ports import StaleEpoch
 from tests.engine.acting import drop, gate_of
 from tests.fakes.memory_objects import End
 from tests.simulation.stage import Stage, perform
@@ -43,3 +46,30 @@ def test_places_whose_records_never_move_starve_nobody() -> None:
         await stage.until_over(daemon)
 
     perform(trace, ends={f"scan-t{n}": End(0.0, 3.0) for n in range(6)})
+
+
+def test_what_a_lead_did_not_count_is_not_counted_by_the_next() -> None:
+    """A stale pass broke off between a move and its count; the next lead counts the records anew."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 4, 2)
+        real = stage.world.store.change
+        moved: list[object] = []
+
+        async def overtaken(change: object, epoch: int | None = None) -> object:
+            moved.append(change)
+            if len(moved) == 3:
+                raise StaleEpoch("another leads")
+            return await real(change, epoch)  # type: ignore[arg-type]
+
+        stage.world.store.change = overtaken  # type: ignore[method-assign,assignment]
+        await daemon.full_pass()
+        assert daemon.stepped_down.is_set(), "a pass was broken off"
+        await daemon.lead("one")
+        await daemon.full_pass()
+        counted = {status: number for status, number in stage.batch.counts.status.items() if number}
+        assert counted == Counter(job.status for job in stage.world.records())
+        await stage.until_over(daemon)
+
+    perform(trace)
