@@ -44,6 +44,8 @@ class _Search:
 
     scenario: Scenario
     best: Played
+    broke: frozenset[str]
+    """The invariants that the failure broke that is being shrunk: a smaller one must break one of them."""
     without: frozenset[int] = frozenset()
     left: int = MOST
 
@@ -53,7 +55,7 @@ class _Search:
             return False
         self.left -= 1
         played = play(scenario, without=without)
-        if not set(played.invariants) & set(self.best.invariants):
+        if not self.broke & set(played.invariants):
             return False
         self.scenario, self.best, self.without = scenario, played, without
         return True
@@ -64,7 +66,7 @@ def shrink(scenario: Scenario, failed: Played) -> Played:
 
     The same seed is shrunk to the same story.
     """
-    search, smaller = _Search(scenario, failed), True
+    search, smaller = _Search(scenario, failed, frozenset(failed.invariants)), True
     while smaller:
         smaller = sum(search.tries(one, search.without) for one in _smaller(lambda: search.scenario)) > 0
     _leave_out(search)
