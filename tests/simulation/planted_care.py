@@ -199,6 +199,7 @@ def never_repaired(patch: Patch) -> None:
 _CANCELS: dict[str, Any] = {"requests": 60, "longest_run": 60.0}
 _CALLED_OFF: dict[str, Any] = {"requests": 60, "bulk": 6, "pause": 5.0, "patience": 35.0, "duration": 400.0}
 _ORPHANS: dict[str, Any] = {
+    "slow_lists": 0.0,  # the patience is shorter than a slow list
     "orphans": 20,
     "mishaps": 0,
     "interval": 5.0,
