@@ -98,6 +98,14 @@ class Life:
         self.names.append(name)
         self.shelf.put(name, **{f"{name}_json": spec(name, tasks, MOST, retry=QUICK)})
 
+    def put_lent(self) -> None:
+        """A batch that is open until it is resumed: others' pods come and go under its name."""
+        self.names.insert(0, "lent")
+        tasks = {"good": TASKS["good0"]}
+        self.shelf.put("lent", lent_json=spec("lent", tasks, MOST, retry=QUICK, paused=True))
+        self.place.until("it is taken in", lambda: self.place.jobs("lent"))
+        self.place.until("it was looked at", lambda: not self.place.gate("lent").get("hold"))
+
     # -------------------------------------------------------------------------- what people do meanwhile
 
     def provoke(self, missing: dict[Pair, list[Fault]]) -> None:
@@ -146,14 +154,16 @@ class Life:
         asyncio.run(asked())
 
     def lend_pod(self) -> None:
-        """A pod of somebody else's under the batch's prefix, for a while."""
+        """A pod of somebody else's under a batch's prefix, for a while."""
+        if "lent" not in self.names:
+            self.put_lent()
         pods = f"/api/v1/namespaces/{self.place.namespace}/pods"
         self.pods += 1
-        name = f"scan-lent-{self.pods}"
+        name = f"lent-{self.pods}"
         container = {"name": "main", "image": "x", "env": [{"name": "END", "value": "never"}]}
         body = {"metadata": {"name": name}, "spec": {"containers": [container], "restartPolicy": "Never"}}
         self.place.plane.admin.create(pods, body)
-        wait_for("it counts", lambda: any(one["name"] == name for one in self.place.gate("scan")["foreign"]))
+        wait_for("it counts", lambda: any(one["name"] == name for one in self.place.gate("lent")["foreign"]))
         self.place.plane.tear_out(self.place.namespace, name)
 
     def delete_lease(self) -> None:
@@ -231,6 +241,8 @@ def test_every_request_meets_every_fault(life: Life, turn: int, capsys: pytest.C
     place.over("scan")
     wrong = [f"scan-{task}" for task in TASKS if task.startswith("wrong")]
     assert place.cli("retry", "--as-admin", *wrong).code == 0
+    if "lent" in life.names:
+        assert place.cli("resume", "--as-admin", "lent").code == 0
     place.over(*life.names)
     way.spare()
     with capsys.disabled():
