@@ -107,9 +107,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
         "finished": view.now if ends else None,
     }
     reopens = batch.status.closed and not ends
-    if (
-        reopens
-    ):  # it saw the retry before whoever asked for it came to reopen the batch, as ``lifecycle`` does
+    if reopens:
+        # It saw the retry before whoever asked for it came to reopen the batch, as ``lifecycle`` does.
         fields["resumed"] = await lifecycle.tally_begins(engine.store)
     if batch.status is BatchStatus.EXPANDING and ends:  # whoever recorded its tasks never came to list them
         await engine.store.list_children(batch.id, await engine.store.roots(batch.id))

@@ -76,19 +76,15 @@ class Looks:
         And all that have ended elsewhere than in the ``wanted`` namespaces.
         """
         for name, look in list(self._looks.items()):
-            if look.task.done() and not (look.late and name in wanted):
+            if look.task.done() and name not in wanted:
                 del self._looks[name]
+            self.let_go_of(name)
 
     def let_go_of(self, namespace: str) -> None:
         """Forget one that has ended there and that no full pass missed."""
         look = self._looks.get(namespace)
         if look is not None and look.task.done() and not look.late:
             del self._looks[namespace]
-
-    def late_or_under_way(self, namespace: str) -> bool:
-        """Whether one is there that somebody is to take yet."""
-        look = self._looks.get(namespace)
-        return look is not None and (look.late or not look.task.done())
 
     def is_late(self, namespace: str) -> bool:
         """Whether a full pass went on without the one that is there."""

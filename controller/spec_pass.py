@@ -222,9 +222,8 @@ class SpecPass:
             if known != before or now >= again or known[0] is None:
                 async with self.engine.guarded(f"status:{key}", spec=key):
                     await self._tell(key, batch_id)
-                if (
-                    batch_id not in self._told
-                ):  # nobody asks again for one that has ended: it would stay for ever
+                # Nobody asks again for one that has ended: it would stay for ever.
+                if batch_id not in self._told:
                     at_rest = _at_rest(gates.get(batch_id))
                     self._last[key] = (known, now + (math.inf if at_rest else TOLD_AGAIN))
 

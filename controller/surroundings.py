@@ -204,10 +204,10 @@ async def _look_again(engine: Engine, batch: Batch) -> list[Batch]:
     """
     others, looks, namespace = await open_batches(engine), engine.looks, batch.namespace
     here = {one.id: one for one in (batch, *others) if one.namespace == namespace}
-    if not looks.late_or_under_way(namespace):
+    looks.let_go_of(namespace)
+    if not looks.there(namespace):
         read_at = engine.clock.monotonic()
         records = await holders_of(engine, await engine.store.gates(sorted(here)))
-        looks.let_go_of(namespace)
         _begin(engine, namespace, here.values(), read_at, records)
         await looks.wait([namespace], engine.settings.patience)
         if error := looks.failure(namespace):

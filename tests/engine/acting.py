@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from controller import intake
@@ -22,6 +23,13 @@ async def drop(
     await intake.accept(stage.world.store, spec, source=f"{name}.yaml")
     stage.world.recorder.catch_up()
     return batch_named(stage, name)
+
+
+async def drop_elsewhere(stage: Stage, tasks: int, most: int) -> None:
+    """The batch ``away`` is taken in, in a namespace of its own."""
+    spec = replace(spec_of(BatchPlan("away", tasks, most), stage.world.scenario), namespace="elsewhere")
+    await intake.accept(stage.world.store, spec, source="away.yaml")
+    stage.world.recorder.catch_up()
 
 
 def batch_named(stage: Stage, name: str) -> Batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from controller.core.model import Status, Verdict
 from controller.daemon import Daemon
 from controller.ports import Unavailable
 from controller.requests import Caller, People
+from tests.engine.acting import drop_elsewhere
 from tests.fakes.memory_objects import End
 from tests.oracle.history import Side
 from tests.simulation.faults import Fault
@@ -104,20 +104,13 @@ def test_an_outage_reaps_nothing(side: Side) -> None:
     assert perform(trace, created_after=60.0).job("scan-t0").status is Status.COMPLETED
 
 
-async def _elsewhere(stage: Stage) -> None:
-    """Another batch in a namespace of its own."""
-    spec = replace(spec_of(BatchPlan("away", 1, 1), stage.world.scenario), namespace="elsewhere")
-    await intake.accept(stage.world.store, spec, source="away.yaml")
-    stage.world.recorder.catch_up()
-
-
 def test_a_namespace_that_could_not_be_seen_is_not_reaped_for_it() -> None:
     """A namespace was blind for long, and what was in it was reaped as stuck at the first look (R10)."""
 
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
         await stage.drop(1, 1)
-        await _elsewhere(stage)
+        await drop_elsewhere(stage, 1, 1)
         stage.ends["away-t0"] = LONG
         stage.script.lines += [("create", Fault.FAILED)]
         await stage.passes(daemon, 1)
@@ -141,7 +134,7 @@ def test_a_namespace_that_can_not_be_seen_keeps_no_other_from_reaping() -> None:
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
         await stage.drop(1, 1)
-        await _elsewhere(stage)
+        await drop_elsewhere(stage, 1, 1)
         stage.world.cluster.blind["elsewhere"] = "403"
         stage.script.lines += [("create", Fault.FAILED)] * 40
         await stage.passes(daemon, 100)

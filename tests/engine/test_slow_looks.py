@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from controller import intake, surroundings
+from controller import surroundings
 from controller.core.model import Attempt, BatchStatus, Status, Verdict
 from controller.core.sight import Observation, joined
 from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.looks import Looks
 from controller.ports import Unavailable
+from tests.engine.acting import drop_elsewhere
 from tests.fakes.memory_objects import End
-from tests.simulation.people import spec_of
-from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
 
 PASS = 60.0
@@ -89,13 +88,6 @@ async def passes(stage: Stage, daemon: Daemon, seconds: float) -> None:
 def looks() -> list[str]:
     """Looks that are under way."""
     return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("look at")]
-
-
-async def elsewhere(stage: Stage) -> None:
-    """Another batch in a namespace of its own, whose lists answer at once."""
-    spec = replace(spec_of(BatchPlan("away", 6, 2), stage.world.scenario), namespace="elsewhere")
-    await intake.accept(stage.world.store, spec, source="away.yaml")
-    stage.world.recorder.catch_up()
 
 
 def test_a_look_that_takes_longer_than_a_pass_comes_to_its_end() -> None:
@@ -194,7 +186,7 @@ def test_a_namespace_beside_it_goes_on() -> None:
     async def trace(stage: Stage) -> None:
         daemon, slowly = await stage.leader(), Slowly(stage)
         await stage.drop(2, 2)
-        await elsewhere(stage)
+        await drop_elsewhere(stage, 6, 2)
         slowly.seconds["lab"] = 10 * SLOW
         await passes(stage, daemon, 1)
         assert daemon.engine.unseen == {"lab"}
