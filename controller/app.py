@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from controller import arenas
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
 from controller.api.application import Api
@@ -79,6 +80,7 @@ async def run_controller(
     Returns the exit code. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
+    arenas.share_one()
     _end_on_signals(stop)
     metrics, health = Metrics(), Health()
     metrics.config_read(True)

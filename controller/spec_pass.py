@@ -94,6 +94,7 @@ class SpecPass:
             await self._forget_deleted()
         except Unavailable as error:
             engine.journal.trouble("spec", error)
+        self._forget_over()
         refused = len(self._refused) + sum(len(peer.refused) for peer in self.peers)
         engine.journal.gauge("quarantined_specs", refused)
         return taken
@@ -132,6 +133,16 @@ class SpecPass:
         for key in [key for key in self._refused if key not in there]:
             await self.engine.store.set_quarantine(key, ())
             del self._refused[key]
+
+    def _forget_over(self) -> None:
+        """A batch that has ended and was told so is known no more once its spec is gone, or is another's.
+
+        A spec that comes back is handed out anew. For weeks of specs that are dropped and taken away.
+        """
+        for key in self._batches.keys() - (self._keys or frozenset()):
+            if self._batches[key] in self._told:
+                del self._batches[key]
+        self._told &= set(self._batches.values())
 
     async def _take_in(self, file: SpecFile) -> None:
         reading = await self.read(file)

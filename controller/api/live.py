@@ -26,6 +26,8 @@ WAITING = 64
 """Events that one listener may be behind."""
 SHOWN = 100
 """Jobs named in one event."""
+REMEMBERED = 1000
+"""Batches whose owners are known without asking."""
 AGAIN = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a lost stream is asked for again; the last one repeats."""
 RESET = b"event: reset\ndata: {}\n\n"
@@ -58,6 +60,8 @@ class Live:
         self._owners: dict[str, str] = {}
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        """The ends of streams that nobody listens to any more."""
         self._closed = False
 
     @property
@@ -85,16 +89,24 @@ class Live:
                 yield event
         finally:
             self._listeners.discard(listener)
-            if not self._listeners and self._task is not None:
-                self._task.cancel()
+            if not self._listeners:
+                self._end()
+
+    def _end(self) -> None:
+        """End the stream of changes. Whoever comes while it ends has another one."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            ending = asyncio.create_task(end_all([task]), name="live-ending")
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
         """End every stream, so that the server can stop."""
         self._closed = True
         for listener in self._listeners:
             listener.tell(None)
-        if self._task is not None:
-            await end_all([self._task])
+        await end_all(filter(None, [self._task]))
+        await asyncio.gather(*self._ending)
 
     async def _follow(self) -> None:
         lost = 0
@@ -147,6 +159,9 @@ class Live:
             if batch is None:
                 return ""
             self._owners[batch_id] = batch.user
+            if len(self._owners) > REMEMBERED:
+                del self._owners[next(iter(self._owners))]
+            return batch.user
         return self._owners[batch_id]
 
     def _broadcast(self) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -30,10 +27,11 @@ async def charts(request: Request, world: Here, who: Who, batch_id: BatchId) -> 
     waits. Good for some seconds, of a batch that is over as long as nothing is retried in it."""
     found = await batch_named(world, who, batch_id)
     charting = context_of(request).charting
-    return JSONResponse(dict(await charting.ask(found, lambda: _charts(world, found))))
+    told = await charting.ask(found, lambda: _charts(world, found))
+    return Response(told, media_type=JSONResponse.media_type)
 
 
-async def _charts(world: World, batch: Batch) -> Mapping[str, Any]:
+async def _charts(world: World, batch: Batch) -> bytes:
     end = batch.finished if batch.status.closed and batch.finished else world.engine.clock.now()
     seconds = max(1.0, (end - batch.inserted).total_seconds())
     tally = await world.desk.tally(batch.id, batch.inserted, seconds)
@@ -47,4 +45,5 @@ async def _charts(world: World, batch: Batch) -> Mapping[str, Any]:
         active=one.active,
         goes_on=one.gate.open and not batch.status.closed,
     )
-    return {**document, "why": (await explanation_of_batch(world.engine, batch, fresh=False)).sentence}
+    why = (await explanation_of_batch(world.engine, batch, fresh=False)).sentence
+    return bytes(JSONResponse({**document, "why": why}).body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +53,15 @@ async def test_a_batch_without_jobs_that_began(here: Place) -> None:
     assert told["durations"] == {"edges": [], "counts": []}
     assert told["eta_seconds"] is None
     assert await here.store.tally(batch.id, datetime.now(UTC), 1.0) == Tally({}, {}, {}, 0.0, {})
+
+
+async def test_what_is_kept_of_charts_is_small(here: Place) -> None:
+    """A hundred answers are kept for hours, of batches that are over: as they are sent, not as objects."""
+    batch, _ = await here.failed()
+    asked = [(await here.ada.get(f"/api/v1/batches/{batch.id}/charts")).body for _ in range(2)]
+    (told,) = here.api.context.charting._told.values()
+    assert type(await told.task) is bytes
+    assert [json.loads(await told.task)] * 2 == asked
 
 
 async def test_charts_are_for_whoever_sees_the_batch(here: Place) -> None:

@@ -6,10 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import pytest
 
+from controller.api import live as live_module
 from controller.api.live import RESET, Listener, Live
 from controller.ports import Changed, Unavailable
 from tests.api.place import ADA, BOB, Place
@@ -108,3 +111,46 @@ async def test_a_lost_stream_is_asked_for_again() -> None:
             break
     await live.close()
     assert desk.asked == 2
+
+
+class Busy:
+    """A store and its desk: each of nine batches changes, then nothing does."""
+
+    async def batch(self, batch_id: str) -> Any:
+        """Everything is Ada's."""
+        return SimpleNamespace(user="ada")
+
+    async def changes(self) -> AsyncIterator[Changed]:
+        """One change of each."""
+        for n in range(9):
+            yield Changed(f"b{n}", f"j{n}")
+        await asyncio.Event().wait()
+
+
+async def test_owners_are_known_of_so_many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every batch that changed while somebody listened it was kept for ever whose it is."""
+    monkeypatch.setattr(live_module, "REMEMBERED", 3)
+    busy: Any = Busy()
+    live, heard = Live(busy, busy), set[str]()
+    async for event in live.listen(Listener(lambda owner: owner == "ada")):
+        if event.startswith(b"event: changed"):
+            heard.add(json.loads(event.partition(b"data: ")[2])["batch_id"])
+        if len(heard) == 9:
+            break
+    await live.close()
+    assert list(live._owners) == ["b6", "b7", "b8"]
+
+
+async def test_who_comes_while_the_last_one_leaves_hears_what_changes() -> None:
+    """The stream that was being ended was taken for one that goes on: nothing was ever heard."""
+    busy: Any = Busy()
+    live = Live(busy, busy)
+    first: Any = live.listen(Listener(lambda owner: True))
+    await anext(first)
+    await asyncio.sleep(0)  # its stream has begun
+    await first.aclose()
+    async with asyncio.timeout(60):
+        async for event in live.listen(Listener(lambda owner: True)):
+            if event.startswith(b"event: changed"):
+                break
+    await live.close()
