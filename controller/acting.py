@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controller import counting, lifecycle
-from controller.allowance import allowance_of, held_now
+from controller.allowance import allowance_now
 from controller.batch_deeds import take_for_batch
 from controller.core.decide import Act, Reason
 from controller.core.model import Attempt, Gate, Status
@@ -281,9 +281,7 @@ def _failed(engine: Engine, job: Attempt) -> bool:
 async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int]], trial: Pass) -> bool:
     """One guarded update takes the places; each attempt then goes its own way."""
     async with engine.claims:
-        # Another batch may have taken places since this one was planned.
-        others = await held_now(engine, trial.demands) if trial.demands else None
-        places = places[: (await allowance_of(engine, view.batch, view.gate, others)).places]
+        places = places[: (await allowance_now(engine, view.batch, view.gate, trial.demands)).places]
         if not places:
             return False
         asked = [(job.id, slot) for job, slot in places]

@@ -49,6 +49,20 @@ async def demands_of(engine: Engine) -> list[Demand]:
     return [await _demand(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
 
 
+async def allowance_now(
+    engine: Engine, batch: Batch, gate: Gate, demands: Sequence[Demand] | None
+) -> Allowance:
+    """The same for a claim, by what all gates hold at this instant, this batch's own among them.
+
+    ``gate`` and ``demands`` are older: places may have been taken since, by others and by the batch itself
+    in a pass that came between. Nobody else claims meanwhile.
+    """
+    if demands is None:  # there are no limits
+        return await allowance_of(engine, batch, gate)
+    own = (await engine.store.gates([batch.id])).get(batch.id, gate)
+    return await allowance_of(engine, batch, own, await held_now(engine, demands))
+
+
 async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
     """The same demands with what their gates hold at this instant, and those of batches that came since.
 

@@ -120,6 +120,43 @@ def test_passes_side_by_side_stay_within_the_total() -> None:
     perform(trace)
 
 
+def test_what_a_batch_holds_is_counted_as_it_is_at_its_claim() -> None:
+    """A full pass counted the batch's own places by the gate that it had read at its beginning: its batch had
+    taken places since, in a pass of its own, and now took one for which the limit had no room."""
+    long = End(0.0, 100.0)
+
+    async def trace(stage: Stage) -> None:
+        daemon, admin = await _limited(stage, 3), Caller(OWNER, admin=True)
+        scan = await drop(stage, "scan", 1, 1)
+        await daemon.full_pass()
+        await requests.halt(stage.people, admin, "submissions", "maintenance")
+        leaf, moss = await drop(stage, "leaf", 4, 2), await drop(stage, "moss", 1, 1)
+        await daemon.full_pass()  # has looked at what runs under their names
+        await stage.world.store.set_gate(moss.id, {"paused": True})
+        await requests.unhalt(stage.people, admin, "submissions")
+        async with daemon.engine.locks[scan.id]:
+            full = asyncio.ensure_future(daemon.full_pass())
+            await asyncio.sleep(1)  # it has read the gates, and stands before its first batch
+            await daemon.batch_pass(leaf.id, None)
+            assert running(stage, leaf) == ["leaf-t0", "leaf-t1"]
+            await asyncio.sleep(2)
+            await requests.halt(stage.people, admin, "submissions", "maintenance")
+            ended = stage.found("leaf-t0")
+            assert ended is not None
+            daemon.engine.news[leaf.id] = {ended.job_id: ended}  # as the watch tells it
+            await daemon.batch_pass(leaf.id, frozenset({ended.job_id}))
+            await requests.unhalt(stage.people, admin, "submissions")
+            await stage.world.store.set_gate(moss.id, {"paused": False})
+            await daemon.batch_pass(moss.id, None)
+            assert [*running(stage, leaf), *running(stage, moss)] == ["leaf-t1", "moss-t0"]
+        await full
+        assert sum(len(running(stage, batch)) for batch in (scan, leaf, moss)) == 3
+        while not all(_closed(stage, batch) for batch in (scan, leaf, moss)):
+            await stage.passes(daemon, 5)
+
+    perform(trace, ends={"scan-t0": long, "leaf-t0": End(0.0, 1.0), "leaf-t1": long, "moss-t0": long})
+
+
 def _closed(stage: Stage, batch: Batch) -> bool:
     return batch_named(stage, batch.name).status.closed
 
