@@ -170,8 +170,9 @@ class Setup:
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             "--node-monitor-period=1s",
-            # A busy machine must not look like a lost node: nodes are lost by a test's own hand.
-            "--node-monitor-grace-period=600s",
+            # Nodes are lost by a test's own hand only. KWOK says once that they are ready, and never
+            # again: after this time all of them would be lost, with every pod on them.
+            "--node-monitor-grace-period=240h",
             "--node-eviction-rate=100",
             "--secondary-node-eviction-rate=100",
         ]
