@@ -17,11 +17,11 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_job_events import EVENTS, JobEvents
 from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events
 from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_look import Look
-from controller.adapters.kube_reading import event_lines, is_ours, items, labels_of, meta, pod_ended, text
+from controller.adapters.kube_object_events import ObjectEvents
+from controller.adapters.kube_reading import event_lines, is_ours, labels_of, meta, pod_ended, text
 from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
 from controller.adapters.kube_watch import Watching
@@ -50,7 +50,7 @@ class KubeCluster:
         self._restarted = restarted or (lambda resource, reason: None)
         self._kinds = {kind.kind: kind for kind in settings.kinds}
         self._logs = Logs(client)
-        self._job_events = JobEvents(client)
+        self._events = ObjectEvents(client)
         self._look = Look(client, settings.kinds, settings.instance)
         self._folded = Folded(settings.instance)
         self._others = Others(client, settings.kinds, settings.instance)
@@ -99,7 +99,7 @@ class KubeCluster:
         async def told(job: ClusterJob) -> ClusterJob:
             async with limit:
                 pods = await self._pods(job.namespace, job.job_id)
-                return replace(job, events=event_lines(await self._events(job.namespace, job.uid, pods)))
+                return replace(job, events=event_lines(await self._told(job.namespace, job.uid, pods)))
 
         for job in await asyncio.gather(*map(told, silent)):
             jobs[job.job_id] = job
@@ -120,7 +120,7 @@ class KubeCluster:
             return Live(asked, foreign_uid=text(meta(job), "uid"), pods=unfinished)
         shown = folded(job, pods)
         if needs_events(shown):
-            shown = folded(job, pods, await self._events(namespace, shown.uid, pods))
+            shown = folded(job, pods, await self._told(namespace, shown.uid, pods))
         return Live(asked, shown, pods=unfinished)
 
     async def get_uid(self, namespace: str, name: str, kind: str, uid: str) -> bool:
@@ -260,7 +260,7 @@ class KubeCluster:
 
     async def close(self) -> None:
         """See ``Cluster.close``."""
-        await self._job_events.close()
+        await self._events.close()
         await self._client.close()
 
     # ------------------------------------------------------------------------------------------ questions
@@ -279,21 +279,15 @@ class KubeCluster:
         pods, _ = await list_all(self._client, POD, namespace, f"{labels.JOB_ID}={job_id}")
         return sorted(pods, key=lambda pod: text(meta(pod), "creationTimestamp"))
 
-    async def _events(
+    async def _told(
         self, namespace: str, uid: str, pods: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
         """Events about a Job and its pods; evidence only, so whoever may not read them goes without."""
-        found = await self._job_events.of(namespace, uid)
-        path = f"{EVENTS.path}/namespaces/{namespace}/events"
-        for one in filter(None, (text(meta(pod), "uid") for pod in pods)):
-            query = {"fieldSelector": f"involvedObject.uid={one}", "limit": "100"}
-            try:
-                found += items(
-                    await self._client.request("GET", path, resource="events", query=query), "items"
-                )
-            except Refused:
-                return found
-        return found
+        its_pods = {one for one in (text(meta(pod), "uid") for pod in pods) if one}
+        told = await asyncio.gather(
+            self._events.about("Job", namespace, {uid}), self._events.about("Pod", namespace, its_pods)
+        )
+        return [one for found in told for one in found]
 
     def _is(self, job: Mapping[str, Any], job_id: str) -> bool:
         return is_ours(job, self._settings.instance) and labels_of(job)[labels.JOB_ID] == job_id

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from controller.adapters.kube_client import KubeClient, Refused
-from controller.adapters.kube_job_events import TELLING, JobEvents
+from controller.adapters.kube_object_events import TELLING, ObjectEvents
 from controller.ports import Unavailable
 
 Json = dict[str, Any]
@@ -43,9 +43,9 @@ class Slow:
             raise self.error
         return read({"items": shown})
 
-    def events(self) -> JobEvents:
+    def events(self) -> ObjectEvents:
         """What is tested."""
-        return JobEvents(cast("KubeClient", self))
+        return ObjectEvents(cast("KubeClient", self))
 
 
 async def turns() -> None:
@@ -58,10 +58,10 @@ async def test_all_who_ask_at_once_share_a_list() -> None:
     """Those who come while one is under way share the next: it may not have what they are asked after."""
     client = Slow([event("u-1", "old")])
     events = client.events()
-    first = asyncio.create_task(events.of("lab", "u-1"))
+    first = asyncio.create_task(events.about("Job", "lab", {"u-1"}))
     await turns()
     client.there.append(event("u-1", "new"))
-    others = [asyncio.create_task(events.of("lab", f"u-{n % 2}")) for n in range(100)]
+    others = [asyncio.create_task(events.about("Job", "lab", {f"u-{n % 2}"})) for n in range(100)]
     await turns()
     assert len(client.begun) == 1
     client.gates[0].set()
@@ -70,14 +70,30 @@ async def test_all_who_ask_at_once_share_a_list() -> None:
     told = [[one["message"] for one in found] for found in await asyncio.gather(first, *others)]
     assert told[0] == ["old"]
     assert told[1:] == [[], ["old", "new"]] * 50
-    assert [query["fieldSelector"] for query in client.begun] == [TELLING] * 2
+    assert [query["fieldSelector"] for query in client.begun] == [TELLING["Job"]] * 2
+
+
+async def test_pods_have_a_list_of_their_own() -> None:
+    """Each pod that did not start cost a list of its own, of all that is in the namespace."""
+    client = Slow([event("p-1", "x"), event("p-2", "y"), event("p-3", "z")])
+    events = client.events()
+    asked = [asyncio.create_task(events.about("Pod", "lab", {f"p-{n}", "p-3"})) for n in (1, 2)]
+    asked.append(asyncio.create_task(events.about("Job", "lab", {"u-1"})))
+    await turns()
+    assert sorted(query["fieldSelector"] for query in client.begun) == sorted(TELLING.values())
+    for gate in client.gates:
+        gate.set()
+    told = [[one["message"] for one in found] for found in await asyncio.gather(*asked)]
+    assert told == [["x", "z"], ["y", "z"], []]
+    assert await events.about("Pod", "lab", set()) == []
+    assert len(client.begun) == 2
 
 
 async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
     """The list was begun for several, and one pass of them is given up."""
     client = Slow([event("u-1", "x")])
     events = client.events()
-    one, two = (asyncio.create_task(events.of("lab", "u-1")) for _ in range(2))
+    one, two = (asyncio.create_task(events.about("Job", "lab", {"u-1"})) for _ in range(2))
     await turns()
     one.cancel()
     client.gates[0].set()
@@ -89,7 +105,7 @@ async def test_what_cannot_be_listed(error: Exception) -> None:
     """Who may not read Events goes without; an outage is told, and the next who asks asks anew."""
     client = Slow([event("u-1", "x")], error)
     events = client.events()
-    asked = asyncio.create_task(events.of("lab", "u-1"))
+    asked = asyncio.create_task(events.about("Job", "lab", {"u-1"}))
     await turns()
     client.gates[0].set()
     if isinstance(error, Refused):
@@ -98,7 +114,7 @@ async def test_what_cannot_be_listed(error: Exception) -> None:
         with pytest.raises(Unavailable):
             await asked
     client.error = None
-    asked = asyncio.create_task(events.of("lab", "u-1"))
+    asked = asyncio.create_task(events.about("Job", "lab", {"u-1"}))
     await turns()
     client.gates[1].set()
     assert len(await asked) == 1
@@ -108,7 +124,7 @@ async def test_no_list_outlives_the_cluster() -> None:
     """Its lists end when the connections are let go."""
     client = Slow()
     events = client.events()
-    asked = asyncio.create_task(events.of("lab", "u-1"))
+    asked = asyncio.create_task(events.about("Job", "lab", {"u-1"}))
     await turns()
     asked.cancel()
     await events.close()
