@@ -279,11 +279,13 @@ class Daemon:
             await self.agenda.changed_or(wait, self.engine.clock)
 
     async def _let_go(self) -> None:
-        """Ended objects get their times to live beside the passes: the next jobs go first."""
+        """Ended objects get their times to live between the passes: the next jobs go first."""
         engine = self.engine
         while True:
             await engine.expiries.noted.wait()
             for batch_id in engine.expiries.batches():
+                async with engine.locks[batch_id]:
+                    pass  # the pass under way gives their places to others, and is not to share the cluster
                 if not engine.epoch:
                     engine.expiries.forget()
                     break

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 from prometheus_client import CollectorRegistry
 
+from controller.ending import end_all
+from controller.ports import Created, NewJob
 from controller.telemetry import Metrics
 from controller.telemetry.journal import TelemetryJournal
 from tests.engine.acting import drop
@@ -36,3 +41,34 @@ def test_each_place_that_was_waited_for_is_one() -> None:
 def test_an_idle_place_is_not_waited_for() -> None:
     """A retry waits out its back-off of half a minute: its place was counted as refilled after that long."""
     assert refills(1, 1, {"scan-t0": End(0.0, 1.0, 2)}) == (0, 0)
+
+
+def test_what_ended_is_let_go_after_the_next_job_was_asked_for() -> None:
+    """Its log and its time to live were asked for beside the create that the free place waits for."""
+    asked: list[str] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon, cluster = await stage.leader(), stage.world.cluster
+        create, expire = cluster.create, cluster.expire
+
+        async def created(job: NewJob) -> Created:
+            await asyncio.sleep(2)
+            answer = await create(job)
+            asked.append(f"created {job.name}")
+            return answer
+
+        async def expires(namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+            asked.append(f"expires {name}")
+            await expire(namespace, name, uid, ttl)
+
+        cluster.create, cluster.expire = created, expires  # type: ignore[method-assign]
+        following = asyncio.ensure_future(daemon.follow_events())
+        await stage.drop(2, 1)
+        for _ in range(10):
+            await daemon.full_pass()
+            await asyncio.sleep(5)
+        await end_all([following])
+
+    perform(trace)
+    assert asked[:3] == ["created scan-t0", "created scan-t1", "expires scan-t0"]
+    assert "expires scan-t1" in asked
