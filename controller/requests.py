@@ -23,6 +23,7 @@ from controller.core.model import (
     TerminatedCode,
     Verdict,
 )
+from controller.core.settings import MOST_CONCURRENT
 from controller.intake import change_setting
 from controller.people import (
     Answer,
@@ -172,6 +173,8 @@ async def scale(people: People, caller: Caller, batch: Batch, n: int, *, dry_run
         raise Refused(
             f"maxConcurrent must be at least 1, not {n}: to stop submissions use 'batchkeeper pause'"
         )
+    if n > MOST_CONCURRENT:
+        raise Refused(f"maxConcurrent may be at most {MOST_CONCURRENT}, not {n}: write a smaller number")
     if not dry_run:
         await change_setting(people.store, batch, "maxConcurrent", n, caller.user, await people.store.now())
     return f"at most {n} active jobs from now on"

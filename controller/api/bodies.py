@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from controller.api.problems import Problem, of_validation
 from controller.core.model import Resources
 from controller.core.quantities import parse_cpu, parse_memory
+from controller.core.settings import MOST_CONCURRENT
 
 MOST_IDS = 10_000
 JSON = "application/json"
@@ -91,7 +92,7 @@ class CancelMany(Cancel):
 class Scale(AsAdmin):
     """Another maxConcurrent."""
 
-    max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)]
+    max_concurrent: Annotated[int, Field(ge=1, le=MOST_CONCURRENT)]
     """Active jobs of the batch, at most."""
 
 

@@ -31,6 +31,7 @@ from controller.config.kubernetes import Kubernetes, Runai
 from controller.config.notifications import Notifications
 from controller.config.reading import ConfigError, ConfigFile, read_config
 from controller.config.specs import Specs
+from controller.core.settings import MOST_CONCURRENT
 
 __all__ = ["CONFIG_FILE", "ConfigError", "Settings", "load"]
 
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
     """Which of several installations this is: the label by which it knows its own jobs."""
     namespace: schema.Label = "default"
     """Namespace of specs that name none."""
-    max_concurrent: int = Field(50, ge=1, le=1_000_000)
+    max_concurrent: int = Field(50, ge=1, le=MOST_CONCURRENT)
     """Active jobs of one batch whose spec has no `maxConcurrent`."""
     max_retries: int | None = Field(None, ge=0)
     """How often people may retry one task. null: no limit."""

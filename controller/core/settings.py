@@ -14,6 +14,8 @@ from controller.core.quantities import parse_cpu, parse_memory
 from controller.core.spec import Backoff, BatchSpec, Escalation, Match, RetryRule
 
 CHANGEABLE = ("maxConcurrent", "paused", "priority", "retry")
+MOST_CONCURRENT = 1_000_000
+"""More jobs of a batch can't be asked for, however it is asked: in a spec, by command or over the API."""
 ORDERS = ("adopt",)
 """Fields that ask for something to be done once: they may come and go with any later content."""
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.alias_generators import to_camel
 
 from controller.core.model import When
+from controller.core.settings import MOST_CONCURRENT
 from controller.specfile import scalars as s
 from controller.specfile.nodes import Empty
 
@@ -276,7 +277,7 @@ class Header(Part):
     """User it belongs to; must agree with the operator's map where there is one."""
     namespace: s.Label | None = None
     """Namespace of the jobs; the operator allows them by name. Absent: the daemon's default."""
-    max_concurrent: Annotated[s.Whole, Field(ge=1, le=1_000_000)] | None = None
+    max_concurrent: Annotated[s.Whole, Field(ge=1, le=MOST_CONCURRENT)] | None = None
     """The most jobs active at any time. Absent: the daemon's default. May change while it runs."""
     priority: Annotated[s.Whole, Field(ge=-1_000_000, le=1_000_000)] = 0
     """Higher first where a limit binds several batches. May change while it runs."""

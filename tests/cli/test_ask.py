@@ -135,9 +135,11 @@ def test_pause_resume_and_scale_reach_the_gate(sweep: Place, shell: Shell) -> No
     assert "at most 2 active jobs" in shell("scale", "sweep", "2").out
     assert sweep.gate().max == 2
     assert sweep.batch().settings["maxConcurrent"].source.startswith("local:")
-    answer = shell("scale", "sweep", "0")
-    assert answer.code == 1
-    assert "use 'batchkeeper pause'" in answer.err
+    for n, says in (("0", "use 'batchkeeper pause'"), ("1000001", "at most 1000000, not 1000001")):
+        answer = shell("scale", "sweep", n)
+        assert answer.code == 1
+        assert says in answer.err
+    assert sweep.gate().max == 2
 
 
 def test_what_belongs_to_others_needs_an_admin(place: Place, shell: Shell) -> None:
