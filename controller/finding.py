@@ -134,6 +134,8 @@ async def _nearest_batch(store: Records[B, J], text: str) -> str:
 async def _no_job(store: Records[B, J], text: str, what: str = "job") -> str:
     """The answer to a name that is none: the nearest batch, or the nearest job of the batch it is under."""
     batches = await store.batches()
+    if what == "job" and await _batches(store, text):
+        return f"{text} is a batch, no job: 'batchkeeper jobs {text}' shows its jobs"
     prefix = longest_prefix(text.rpartition("/")[2], [batch.name for batch in batches])
     candidates = [batch.name for batch in batches] if what != "job" or not prefix else []
     for batch in batches:

@@ -179,6 +179,8 @@ def logs(
         most = parse_memory(size)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--bytes") from None
+    if most < 1:
+        raise typer.BadParameter("at least 1 byte is wanted", param_hint="--bytes")
     go(_logs(config, job, most))
 
 

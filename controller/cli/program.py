@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -27,6 +28,15 @@ from controller.telemetry.redaction import redacted
 
 FAILED, USAGE, REFUSED, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 DEBUG = "--debug"
+
+
+_PLAINER = (
+    ("Input should be a valid integer, .*", "a whole number is wanted, as 10"),
+    (r"Input should be greater than or equal to (\d+)", r"at least \1 is wanted"),
+    (r"Got unexpected extra argument\S* \((.*)\)", r"too many words: \1"),
+    (r" \(Possible options: (.*)\)", r". Did you mean \1?"),
+)
+"""How the library words a usage error, and how it is said here."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,8 +89,10 @@ def usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "batchkeeper"
     said = " ".join(error.format_message().replace("Value error, ", "").split())
+    for theirs, ours in _PLAINER:
+        said = re.sub(theirs, ours, said)
     said = said[:1].lower() + said[1:].rstrip(".")
-    stop = "" if said.endswith(("?", ")")) else ":"
+    stop = "" if said.endswith("?") else ":"
     return f"{said}{stop} see '{path} --help'"
 
 

@@ -25,6 +25,12 @@ from tests.cli.place import Place, Shell
         (("jobs", "sweep", "--verdict", "oops"), "is not one of 'succeeded'"),
         (("halt", "all"), "submissions"),
         (("list", "-o", "xml"), "is not one of 'table', 'json', 'yaml'"),
+        (("status", "sweep", "--wacht"), "no such option: --wacht. Did you mean --watch? see"),
+        (("status", "sweep", "now", "please"), "too many words: now please: see"),
+        (("list", "--limit", "many"), "'--limit': a whole number is wanted, as 10: see"),
+        (("list", "--limit", "0"), "'--limit': at least 1 is wanted: see"),
+        (("scale", "sweep", "1.5"), "'N': a whole number is wanted, as 10: see"),
+        (("logs", "sweep-long", "--bytes", "0"), "--bytes: at least 1 byte is wanted: see"),
     ],
 )
 def test_a_slip_of_the_keyboard_is_answered_with_the_nearest(
@@ -45,6 +51,14 @@ def test_a_misspelled_batch_is_answered_with_the_nearest(sweep: Place, shell: Sh
         answer = shell(command, "sweeep")
         assert answer.code == 1
         assert answer.err == "error: there is no batch sweeep; did you mean sweep?\n"
+
+
+def test_a_batch_where_a_job_is_wanted_is_called_one(sweep: Place, shell: Shell) -> None:
+    """By its name and by its whole name; it is not answered with itself as the nearest."""
+    for name in ("sweep", "default/sweep"):
+        answer = shell("logs", name)
+        assert answer.code == 1
+        assert answer.err == f"error: {name} is a batch, no job: 'batchkeeper jobs {name}' shows its jobs\n"
 
 
 def test_every_complaint_about_the_configuration_has_its_line(place: Place, shell: Shell) -> None:
