@@ -58,7 +58,8 @@ bench: $(STAMP) ## measure: a table beside the raw limits of this machine (more 
 
 soak-real: $(STAMP) ## real servers killed, silenced and struck, REAL_TIMES each (hours)
 	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m tests.failover --minutes $(REAL_MINUTES)
-	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m pytest -q tests/failover/test_strikes.py tests/kube/test_matrix.py
+	REAL_TIMES=$(REAL_TIMES) $(BIN)/python -m pytest -q tests/failover/test_strikes.py tests/kube/test_matrix.py \
+		tests/kube/test_daemon_faults.py
 
 sbom: $(STAMP) ## what the image is made of, as CycloneDX: dist/batchkeeper.cdx.json
 	@mkdir -p dist

@@ -1,11 +1,15 @@
 """The daemon while its control plane is killed under it: nothing doubled, nothing lost, and it goes on.
 
-Every test is judged by the oracle at its end, through the independent watcher.
+Every test is judged by the oracle at its end, through the independent watcher. ``REAL_TIMES=100`` kills so
+often.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+
+import pytest
 
 from tests.control_plane.admin import Refused
 from tests.control_plane.plane import API_SERVER, ETCD, ServiceAccount
@@ -16,6 +20,7 @@ from tests.kube.storm import sent_away
 
 MOST = 4
 SHORT = {"RUN_SECONDS": "0.4"}
+TIMES = int(os.environ.get("REAL_TIMES", "1"))
 
 
 def begun(place: KubePlace, name: str, tasks: int = 12) -> Daemon:
@@ -41,7 +46,8 @@ def told(daemon: Daemon, *words: str) -> None:
     assert daemon.get("/livez")[0] == 200
 
 
-def test_the_api_server_is_killed(fragile: KubePlace) -> None:
+@pytest.mark.parametrize("turn", range(TIMES))
+def test_the_api_server_is_killed(fragile: KubePlace, turn: int) -> None:
     """For longer than a term lasts without a renewal: the leader steps down and says why it does nothing;
     the process stays, is elected again and goes on."""
     daemon = begun(fragile, "killed")
@@ -54,7 +60,8 @@ def test_the_api_server_is_killed(fragile: KubePlace) -> None:
     daemon.ready()
 
 
-def test_etcd_is_killed(fragile: KubePlace) -> None:
+@pytest.mark.parametrize("turn", range(TIMES))
+def test_etcd_is_killed(fragile: KubePlace, turn: int) -> None:
     """The API server stays and answers what it can not do: nothing is known, and it goes on afterwards.
 
     At the kill all places are taken by pods that run: one that the Job controller was just making would come
