@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 
 from tests.simulation.campaign import soak
 from tests.simulation.play import Played, play
 from tests.simulation.scenario import draw
 from tests.simulation.shrink import shrink
+
+_MANY = re.compile(r"\d+:\d*")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--trace", action="store_true", help="every entry that the oracle read")
     parser.add_argument("--shrink", action="store_true", help="the smallest world that still goes wrong")
     asked = parser.parse_args(argv)
+    if asked.shrink and asked.trace:
+        parser.error("--trace shows the whole schedule, and --shrink makes it another: leave out one of them")
     if asked.seeds:
+        if asked.story or asked.trace or asked.shrink:
+            parser.error("--story, --trace and --shrink are for one --seed; of many, what goes wrong is told")
+        if not _MANY.fullmatch(asked.seeds):
+            parser.error(f"--seeds {asked.seeds}: write the first and the one after the last, as 2000:3000")
         first, _, last = asked.seeds.partition(":")
         if not last and asked.minutes is None:
             parser.error("FROM: without an end needs --minutes")
@@ -34,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         )
         _say(f"{campaign.line}; go on with --seeds {campaign.next}:")
         return 1 if campaign.bad else 0
+    if asked.minutes is not None or asked.jobs != 1:
+        parser.error("--minutes and --jobs are for many --seeds")
     played = play(draw(asked.seed), tracing=asked.trace)
     if not played.good and asked.shrink:
         played = shrink(draw(asked.seed), played)

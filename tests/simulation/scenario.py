@@ -118,7 +118,7 @@ _ODD_ENDS = {"never-starts": 0.8, "killed": 0.4, "crash": 0.5, "no-pull": 0.4, "
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed; every last one of fifty is big."""
+    """The scenario of a seed; the last one of every ``BIG_EVERY`` is big."""
     if seed % BIG_EVERY == BIG_EVERY - 1:
         return _with_more(_big(_drawn(seed)))
     return _with_more(_drawn(seed))

@@ -43,6 +43,18 @@ def test_no_schedule_breaks_an_invariant(
     assert not bad, "\n\n".join(bad[:3])
 
 
+EXPLAINED = 6
+"""Schedules in which ``explain`` is asked whatever happens; in the others now and then."""
+
+
+def test_explain_is_asked_after_every_single_call() -> None:
+    """About every batch and every attempt, whatever has just happened: it always knows why."""
+    played = [play(replace(draw(seed), explain_every=1)) for seed in range(EXPLAINED)]
+    bad = [one.story for one in played if not one.good]
+    assert not bad, "\n\n".join(bad[:3])
+    assert all(one.explained > one.calls for one in played)
+
+
 _TRACE = (
     "import sys; sys.path[:0] = ['.']\n"
     "from tests.simulation.play import play; from tests.simulation.scenario import draw\n"

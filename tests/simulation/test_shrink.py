@@ -49,6 +49,27 @@ def test_seeds_are_played_on_many_cores(capsys: pytest.CaptureFixture[str]) -> N
     assert "0 went wrong; go on with --seeds 2:" in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--seeds", "0:2", "--trace"],
+        ["--seeds", "0:2", "--shrink"],
+        ["--seeds", "0"],
+        ["--seeds", "0:"],
+        ["--seed", "3", "--minutes", "1"],
+        ["--seed", "3", "--jobs", "2"],
+        ["--seed", "3", "--trace", "--shrink"],
+    ],
+    ids=" ".join,
+)
+def test_what_would_be_ignored_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody waits for a trace that never comes."""
+    with pytest.raises(SystemExit) as refused:
+        main(words)
+    assert refused.value.code == 2
+    assert "--" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_one_that_goes_wrong_is_told_and_is_the_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
