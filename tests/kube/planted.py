@@ -192,6 +192,17 @@ def expired_watch_goes_on(patch: Patch) -> None:
     patch.setattr(Watching, "_list", once)
 
 
+def silence_is_waited_out(patch: Patch) -> None:
+    """A connection that says nothing may be half open: it is listened to for ever."""
+    original = KubeClient.watch
+
+    def watch(client: KubeClient, *given: Any, **more: Any) -> Any:
+        client._silence = 86_400.0
+        return original(client, *given, **more)
+
+    patch.setattr(KubeClient, "watch", watch)
+
+
 # ------------------------------------------------------------------------------------------ leading
 
 
@@ -259,6 +270,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("ended pods are not asked for", ended_pods_unasked, "a list tells how a job ended"),
     Bug("a label hides what runs", label_hides, "an expiring Job runs"),
     Bug("410 of a watch ignored", expired_watch_goes_on, "a watch has expired"),
+    Bug("a silent watch is waited for", silence_is_waited_out, "a watch falls silent"),
     Bug("Lease taken before its end", stolen_before_its_end, "a Lease is renewed"),
     Bug("leads without its Lease", leads_for_ever, "a Lease cannot be renewed"),
     Bug("409 on a Lease is success", conflict_is_success, "two take over a Lease at once"),

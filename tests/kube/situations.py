@@ -230,6 +230,13 @@ async def watch_has_expired(here: Here) -> None:
             await test_watch_streams.test_what_was_missed_is_listed(server, client, fault, "expired")
 
 
+async def watch_is_silent(here: Here) -> None:
+    """A watch that has begun says nothing more: it is given up, and told so."""
+    async with server_of(here) as (server, client), asyncio.timeout(10):
+        client._silence = 0.5
+        await test_watch_streams.test_broken_watches(server, client, "silence")
+
+
 def no_renewal() -> None:
     """No request of a leader is answered: it is over before anybody may take the Lease."""
 
@@ -262,6 +269,7 @@ SITUATIONS: Mapping[str, Situation] = {
     "a list tells how a job ended": suite(ClusterSuite.test_a_list_tells_how_a_job_ended),
     "an expiring Job runs": suite(ClusterSuite.test_a_list_leaves_out_only_what_expires_and_has_ended),
     "a watch has expired": watch_has_expired,
+    "a watch falls silent": watch_is_silent,
     "a Lease is renewed": elections(test_lease.test_a_renewed_lease_is_not_taken),
     "a Lease cannot be renewed": elections(no_renewal),
     "two take over a Lease at once": elections(

@@ -1,9 +1,10 @@
-"""Bugs to plant into what is done once and no more, and what must go on: requests, orphans, ears, repair."""
+"""Bugs to plant into what is done once and no more, what must go on, and instants: requests, orphans."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, timedelta, timezone
 from typing import Any
 
 from controller import acting, batch_deeds, deeds, lifecycle, looking, reconcile, requests, retrying
@@ -234,6 +235,20 @@ def ghost_of_a_moment(patch: Patch) -> None:
     patch.setattr(decide, "_after_the_end", after_the_end)
 
 
+def naive_datetimes(patch: Patch) -> None:
+    """A retry's instant is written as a wall clock west of Greenwich shows it, without its zone."""
+    original = retry.new_child
+
+    def child(*given: Any, **more: Any) -> Attempt:
+        made = original(*given, **more)
+        due = made.not_before
+        return replace(made, not_before=due and due.astimezone(_WEST).replace(tzinfo=UTC))
+
+    patch.setattr(acting, "new_child", child)
+
+
+_WEST = timezone(timedelta(hours=-5))
+
 CARE_BUGS: tuple[Bug, ...] = (
     Bug("a request is another each time", another_each_time, {}, 5),
     Bug("a request's id is forgotten", request_forgotten, {}, 5),
@@ -250,4 +265,5 @@ CARE_BUGS: tuple[Bug, ...] = (
     Bug("nobody looks unless told", looks_when_told, {}),
     Bug("what has just ended is a ghost", ghost_of_a_moment, {}),
     Bug("a repair that never looks", never_repaired, _CRASHES, 15),
+    Bug("naive datetimes", naive_datetimes, {}),
 )

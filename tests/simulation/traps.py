@@ -116,7 +116,9 @@ TRAPS: Mapping[str, Trap] = {
     "invariant 7": Trap("reaped, and not overdue", ("reaper without compare-and-set",)),
     "invariant 8": Trap("an older decision", ("epoch ignored",)),
     "invariant 9": Trap("acts without seeing", ("an old list will do", "not seen is gone")),
-    "clocks": Trap("this machine's clock against the store's", ("own clock",)),
+    "clocks": Trap(
+        "this machine's clock, or its zone, against the store's", ("own clock", "naive datetimes")
+    ),
     "exit codes": Trap("137 says nothing of a mount", ("killed is a mount failure",)),
     "names": Trap("a create that can't be repeated", ("a new name each time",)),
     "place and retry": Trap(
