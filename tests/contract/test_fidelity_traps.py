@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters import mongo_attempts, mongo_lineage
+from controller.adapters import mongo_attempts, mongo_changes, mongo_lineage
 from controller.adapters.mongo_shapes import Document
 from controller.core.change import Change
 from tests.contract.fidelity import read
@@ -23,7 +23,7 @@ Patch = pytest.MonkeyPatch
 
 def _filters_with(patch: Patch, keep: Callable[[Document], bool]) -> None:
     """Guarded updates keep only these of their conditions, beside the record's id."""
-    original = mongo_attempts.guarded_update
+    original = mongo_changes.guarded_update
 
     def guarded_update(change: Change, epoch: int | None) -> Any:
         query, update = original(change, epoch)

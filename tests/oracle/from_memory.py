@@ -71,7 +71,7 @@ class Logs:
     def _success(self, line: Line) -> bool:
         """Whether the program came to its own end with 0: what a deletion cuts short did not."""
         cut = any(
-            later.kind == DELETE and later.uid == line.uid
+            later.kind == DELETE and later.uid == line.uid and later.time == line.time
             for later in self._cluster.history[line.revision : line.revision + 1]
         )
         return not cut and self._succeeds(line.uid)
