@@ -5,30 +5,38 @@ written before any object of it and is never removed, so a batch that is not fou
 is not there. Its objects are no attempts: they count under the prefix that they are under, may be taken over
 like anybody's, and are never written to or deleted. Called by ``surroundings`` and ``explaining`` for
 lists, and by ``adopting`` for its look.
+
+So does a pod whose Job was deleted by hand: it runs on for a while, and where no record knows of it, it is
+nobody's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation
+from controller.core.model import Status
+from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
 from controller.engine import Engine
 
 KIND = "Job"
 
 
-async def sorted_out(engine: Engine, seen: Observation, recorded: Iterable[str] = ()) -> Observation:
+async def sorted_out(
+    engine: Engine, seen: Observation, recorded: Iterable[str] = (), attempts: Collection[str] = ()
+) -> Observation:
     """The list with what is left of a former life among the foreign objects.
 
-    ``recorded``: batches that are known to have a record.
+    ``recorded``: batches that are known to have a record; ``attempts``: ids of those that are known to have
+    been asked for.
     """
     unknown = await _unknown(engine, {job.batch_id for job in seen.jobs.values()} - set(recorded))
-    if not unknown:
+    nobodys_pods = await _without_record(engine, seen.strays, attempts)
+    if not unknown and not nobodys_pods:
         return seen
     left = [job for job in seen.jobs.values() if job.batch_id in unknown]
     jobs = {job_id: job for job_id, job in seen.jobs.items() if job.batch_id not in unknown}
-    return replace(seen, jobs=jobs, foreign=(*seen.foreign, *map(_orphan, left)))
+    return replace(seen, jobs=jobs, foreign=(*seen.foreign, *map(_orphan, left), *nobodys_pods))
 
 
 async def nobodys(engine: Engine, found: Sequence[Adoptable]) -> list[Adoptable]:
@@ -39,6 +47,17 @@ async def nobodys(engine: Engine, found: Sequence[Adoptable]) -> list[Adoptable]
 
 async def _unknown(engine: Engine, batch_ids: set[str]) -> set[str]:
     return batch_ids - await engine.store.recorded(batch_ids) if batch_ids else set()
+
+
+async def _without_record(
+    engine: Engine, strays: Sequence[Stray], attempts: Collection[str]
+) -> list[ForeignObject]:
+    """What no record knows of, or only one that says that it was never asked for: read after it was seen."""
+    if not (ids := {stray.job_id for stray in strays}.difference(attempts)):
+        return []
+    read = await engine.store.jobs(ids)
+    ids -= {job.id for job in read if job.status is not Status.WAITING}
+    return [stray.left for stray in strays if stray.job_id in ids]
 
 
 def _orphan(job: ClusterJob) -> ForeignObject:

@@ -97,13 +97,16 @@ def _begin(
         return
     there = [batch.id for batch in batches if batch.namespace == namespace]
     mine = {job.id: job for batch_id in there for job in records.get(batch_id, ())}
-    engine.looks.begin(namespace, _look(engine, namespace, frozenset(there)), read_at, mine)
+    look = _look(engine, namespace, frozenset(there), frozenset(mine))
+    engine.looks.begin(namespace, look, read_at, mine)
 
 
-async def _look(engine: Engine, namespace: str, recorded: frozenset[str]) -> Observation:
+async def _look(
+    engine: Engine, namespace: str, recorded: frozenset[str], attempts: frozenset[str]
+) -> Observation:
     """A complete list of one namespace; what the watch showed before it was asked for is forgotten then.
 
-    ``recorded``: batches that are known to have a record.
+    ``recorded``: batches that are known to have a record; ``attempts``: those that hold places in them.
     """
     before = {
         (batch_id, job_id): job
@@ -111,7 +114,7 @@ async def _look(engine: Engine, namespace: str, recorded: frozenset[str]) -> Obs
         for job_id, job in news.items()
         if job.namespace == namespace
     }
-    seen = await sorted_out(engine, await engine.cluster.observe([namespace]), recorded)
+    seen = await sorted_out(engine, await engine.cluster.observe([namespace]), recorded, attempts)
     for (batch_id, job_id), job in before.items():
         news = engine.news.get(batch_id, {})
         if news.get(job_id) is job:

@@ -17,7 +17,7 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events
+from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events, strays
 from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_look import Look
 from controller.adapters.kube_object_events import ObjectEvents
@@ -25,7 +25,7 @@ from controller.adapters.kube_reading import event_lines, is_ours, labels_of, me
 from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
 from controller.adapters.kube_watch import Watching
-from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Hint, Live, Observation
+from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Hint, Live, Observation, Stray
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
@@ -63,6 +63,7 @@ class KubeCluster:
         found = await asyncio.gather(*(self._namespace(one) for one in namespaces))
         jobs: dict[str, ClusterJob] = {}
         foreign: list[ForeignObject] = []
+        left: list[Stray] = []
         blind, unserved = {}, frozenset[str]()
         for namespace, seen in zip(namespaces, found, strict=True):
             if isinstance(seen, str):
@@ -71,15 +72,16 @@ class KubeCluster:
                 jobs |= seen[0]
                 foreign += seen[1]
                 unserved |= seen[2]
+                left += seen[3]
         listed = frozenset(namespaces) - blind.keys()
         if blind and not listed:
             raise Unavailable(next(iter(blind.values())))
-        return Observation(asked, listed, blind, jobs, tuple(foreign), unserved)
+        return Observation(asked, listed, blind, jobs, tuple(foreign), unserved, tuple(left))
 
     async def _namespace(
         self, namespace: str
-    ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...], frozenset[str]] | str:
-        """Our jobs, foreign objects and unserved APIs of a namespace, or why it can't be listed."""
+    ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...], frozenset[str], tuple[Stray, ...]] | str:
+        """Our jobs, foreign objects, unserved APIs and strays of a namespace, or why it can't be listed."""
         try:
             lists = await self._look.lists(namespace)
             unserved = frozenset(kind.api for kind, things in lists.items() if things is None)
@@ -87,7 +89,9 @@ class KubeCluster:
             if {JOB.api, POD.api} & unserved:
                 return f"namespace {namespace}: the API server serves no Jobs or no Pods"
             jobs = await self._folded.jobs(namespace, listed[JOB], listed[POD])
-            return await self._with_events(jobs), roots(listed, self._settings.instance), unserved
+            instance = self._settings.instance
+            left = strays(listed[JOB], listed[POD], instance)
+            return await self._with_events(jobs), roots(listed, instance), unserved, left
         except (Refused, Unavailable) as error:
             return f"namespace {namespace} can't be listed: {error}"
 

@@ -31,7 +31,7 @@ _LABELS = frozenset(
         labels.MANAGED_BY,
     }
 )
-_OWNER = ("apiVersion", "kind", "uid", "controller")
+_OWNER = ("apiVersion", "kind", "name", "uid", "controller")
 _SPEC = ("ttlSecondsAfterFinished", "suspend", "nodeName", "completions", "parallelism", "backoffLimit")
 _STATUS = ("phase", "reason", "message", "completionTime")
 _CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")

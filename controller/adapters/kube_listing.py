@@ -11,7 +11,7 @@ from controller.adapters import labels
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
 from controller.adapters.kube_reading import dig, is_ours, items, job_of, labels_of, meta, pod_ended, text
-from controller.core.sight import ClusterJob
+from controller.core.sight import ClusterJob, ForeignObject, Stray
 from controller.ports import Unavailable
 
 Json = dict[str, Any]
@@ -150,9 +150,38 @@ def put(found: dict[str, ClusterJob], shown: ClusterJob) -> None:
         found[shown.job_id] = shown
 
 
+def strays(
+    jobs: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], instance: str
+) -> tuple[Stray, ...]:
+    """Pods of ours that have not ended and that none of these Jobs owns, each as the Job that it names."""
+    there = {text(meta(job), "uid") for job in jobs}
+    found = []
+    for pod in pods:
+        owners = items(meta(pod), "ownerReferences")
+        if not is_ours(pod, instance) or pod_ended(pod) or any(text(one, "uid") in there for one in owners):
+            continue
+        job = next((one for one in owners if text(one, "kind") == JOB.kind), None)
+        about, kind = (job, JOB.kind) if job else (meta(pod), POD.kind)
+        runs = text(dig(pod, "status"), "phase") == "Running"
+        place = text(meta(pod), "namespace")
+        left = ForeignObject(text(about, "name"), place, text(about, "uid"), kind, True, runs, orphan=True)
+        found.append(Stray(labels_of(pod)[labels.JOB_ID], left))
+    return tuple(found)
+
+
 def needs_events(job: ClusterJob) -> bool:
     """Whether only Events can tell what became of it: it never started, and may never."""
     return not job.started and not job.succeeded and not job.tombstone and not job.expiring
 
 
-__all__ = ["JOB", "POD", "folded", "list_all", "list_namespace", "needs_events", "our_jobs", "pods_by_job"]
+__all__ = [
+    "JOB",
+    "POD",
+    "folded",
+    "list_all",
+    "list_namespace",
+    "needs_events",
+    "our_jobs",
+    "pods_by_job",
+    "strays",
+]

@@ -94,6 +94,15 @@ class ForeignObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """A pod of ours that has not ended, and its Job is gone."""
+
+    job_id: str
+    left: ForeignObject
+    """What counts where no record knows of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Adoptable:
     """An object as it is now, active or ended, with its evidence; of others': ``job.job_id`` is empty."""
 
@@ -129,6 +138,7 @@ class Observation:
     foreign: tuple[ForeignObject, ...] = ()
     unserved: frozenset[str] = frozenset()
     """API groups of counted kinds that the cluster does not serve: nothing of them is there to count."""
+    strays: tuple[Stray, ...] = ()
     asked_in: Mapping[str, float] = field(default_factory=dict)
     """By namespace, where they were looked at one by one: the instant its own list was asked for."""
 

@@ -137,8 +137,12 @@ async def test_a_pod_outlives_its_job(memory: MemoryWorld) -> None:
     live = await memory.cluster.get(NS, job.name, job.job_id)
     assert (live.job, live.pods) == (None, 1)
     assert memory.kinds(job) == ["create", "start", "delete"]
+    (stray,) = (await memory.cluster.observe([NS])).strays
+    assert (stray.job_id, stray.left.name, stray.left.orphan) == (job.job_id, job.name, True)
+    assert await memory.cluster.get_uid(NS, job.name, stray.left.kind, stray.left.uid)
     await memory.clock.advance(30.0)
     assert (await memory.cluster.get(NS, job.name, job.job_id)).pods == 0
+    assert (await memory.cluster.observe([NS])).strays == ()
     assert memory.kinds(job) == ["create", "start", "delete", "end"]
 
 

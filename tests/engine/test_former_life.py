@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation
+from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
 from controller.former import nobodys, sorted_out
 from tests.simulation.stage import Stage, perform
 
@@ -39,6 +39,25 @@ def test_a_batch_that_was_read_is_not_asked_for_again() -> None:
         await stage.drop(1, 1)
         seen = Observation(1.0, frozenset({"lab"}), {}, {LEFT.job_id: LEFT})
         assert await sorted_out(daemon.engine, seen, [LEFT.batch_id]) is seen
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_pod_whose_job_is_gone_counts_where_no_record_knows_of_it() -> None:
+    """An object without a record was deleted by hand before a pass had seen it: its pod ran on, uncounted."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await daemon.full_pass()
+        runs, waits = stage.job("scan-t0"), stage.job("scan-t1")
+        pods = [ForeignObject(f"scan-{n}", "lab", f"u{n}", "Job", orphan=True) for n in range(3)]
+        strays = tuple(map(Stray, (runs.id, waits.id, "f" * 24), pods))
+        seen = Observation(1.0, frozenset({"lab"}), strays=strays)
+        assert (await sorted_out(daemon.engine, seen)).foreign == tuple(pods[1:])
+        assert (await sorted_out(daemon.engine, seen, attempts={runs.id})).foreign == tuple(pods[1:])
+        assert await sorted_out(daemon.engine, seen, attempts={one.job_id for one in strays}) is seen
         await stage.until_over(daemon)
 
     perform(trace)

@@ -289,8 +289,8 @@ def dated_when_it_comes(patch: pytest.MonkeyPatch) -> None:
     """A list is as new as its arrival, however long it took."""
     original = surroundings._look
 
-    async def look(engine: Engine, namespace: str, recorded: frozenset[str]) -> Observation:
-        seen = replace(await original(engine, namespace, recorded), asked=engine.clock.monotonic())
+    async def look(engine: Engine, namespace: str, *known: frozenset[str]) -> Observation:
+        seen = replace(await original(engine, namespace, *known), asked=engine.clock.monotonic())
         engine.seen = joined(engine.seen, seen)
         return seen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -40,7 +41,7 @@ class MemoryCluster(Machine):
         seen = self.snapshot([name for name in namespaces if name not in blind])
         if blind and not seen.namespaces:
             raise Unavailable(next(iter(blind.values())))
-        return Observation(seen.asked, seen.namespaces, blind, seen.jobs, seen.foreign)
+        return replace(seen, blind=blind)
 
     async def get(self, namespace: str, name: str, job_id: str) -> Live:
         """See ``Cluster.get``."""

@@ -11,11 +11,12 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from controller.adapters.local_history import CREATE, DELETE, END, START, TOMBSTONE, Entry
-from controller.core.sight import ClusterJob, ForeignObject, Observation
+from controller.core.sight import ClusterJob, ForeignObject, Observation, Stray
 from controller.ports import Clock, Created, CreateResult, NewJob
 from tests.fakes.memory_objects import KIND, LOST, End, Thing, cluster_job, foreign_object
 
@@ -68,7 +69,13 @@ class Machine:
                 foreign.append(foreign_object(thing))
             elif thing.job_id not in jobs or thing.active:
                 jobs[thing.job_id] = self._shown(thing)
-        return Observation(self._clock.monotonic(), frozenset(namespaces), {}, jobs, tuple(foreign))
+        strays = tuple(
+            Stray(thing.job_id, replace(foreign_object(thing), active=True, orphan=True))
+            for thing in self._orphans
+            if thing.namespace in namespaces
+        )
+        now, listed = self._clock.monotonic(), frozenset(namespaces)
+        return Observation(now, listed, {}, jobs, tuple(foreign), strays=strays)
 
     def next_due(self) -> float | None:
         """The monotonic instant at which the next thing happens by itself, if any will."""

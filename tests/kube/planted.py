@@ -237,6 +237,11 @@ def label_hides(patch: Patch) -> None:
     patch.setattr(Look, "_running_on", running_on)
 
 
+def pods_need_a_job(patch: Patch) -> None:
+    """A pod whose Job is gone is in no list."""
+    patch.setattr(kube_cluster, "strays", lambda *given: ())
+
+
 # --------------------------------------------------------------------------------------------- Leases
 
 
@@ -263,6 +268,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("a refused list is empty", refused_list_is_empty, "pods may not be listed"),
     Bug("lists from a cache", reads_from_a_cache, "a list is looked at on its way"),
     Bug("pods that outlive their Job", pods_go_with_their_job, "a Job goes before its pod"),
+    Bug("a pod without its Job is not seen", pods_need_a_job, "a list shows a pod without its Job"),
     Bug("a pod of an earlier Job", any_pod_is_the_jobs, "a pod of an earlier Job is left"),
     Bug("tombstone is a success", tombstones_are_jobs, "a tombstone is never observed"),
     Bug("owned pods count too", owned_count_too, "others' Jobs are counted"),

@@ -20,6 +20,7 @@ from controller.adapters.kube_client import KubeClient
 from controller.adapters.kube_cluster import KubeCluster
 from controller.adapters.system_clock import SystemClock
 from controller.core.policy import Policy
+from controller.core.sight import ForeignObject, Stray
 from controller.ports import Rejected, Unavailable
 from tests.contract.cluster_suite import ClusterSuite
 from tests.contract.cluster_world import Does
@@ -176,6 +177,21 @@ async def job_before_its_pod(here: Here) -> None:
         assert (await world.cluster.get(here.namespace, job.name, job.job_id)).pods == 1
 
 
+async def pod_without_its_job(here: Here) -> None:
+    """A list shows the pod that runs on, as the Job that it had; that uid stands for it until it ends."""
+    async with world_of(here) as world:
+        job = world.job("sweep-1", Does.IGNORE)
+        made = await world.cluster.create(job)
+        await world.started(job)
+        assert (await world.cluster.observe([here.namespace])).strays == ()
+        path = jobs_path(here.namespace, job.name)
+        here.plane.admin.delete(path, propagationPolicy="Background")
+        await world.gone(job)
+        left = ForeignObject(job.name, here.namespace, made.uid, "Job", started=True, orphan=True)
+        assert (await world.cluster.observe([here.namespace])).strays == (Stray(job.job_id, left),)
+        assert await world.cluster.get_uid(here.namespace, left.name, left.kind, left.uid)
+
+
 async def pod_of_an_earlier_job(here: Here) -> None:
     """The Job before was deleted and its ended pod kept; the new one, which gets no pod, has not ended."""
     async with world_of(here) as world:
@@ -263,6 +279,7 @@ SITUATIONS: Mapping[str, Situation] = {
     "pods may not be listed": pods_may_not_be_listed,
     "a list is looked at on its way": looked_at_on_its_way,
     "a Job goes before its pod": job_before_its_pod,
+    "a list shows a pod without its Job": pod_without_its_job,
     "a pod of an earlier Job is left": pod_of_an_earlier_job,
     "a tombstone is never observed": suite(ClusterSuite.test_a_tombstone_is_never_observed),
     "others' Jobs are counted": others_are_counted,

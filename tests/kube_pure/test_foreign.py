@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots, runai_kinds
+from controller.adapters.kube_listing import strays
 from controller.core.naming import longest_prefix, under_prefix
-from tests.kube_pure.things import INSTANCE, condition, job, ours, owner, pod, thing
+from controller.core.sight import ForeignObject, Stray
+from tests.kube_pure.things import INSTANCE, JOB_ID, condition, job, ours, owner, pod, thing
 
 Json = dict[str, Any]
 TRAINING, INTERACTIVE, DISTRIBUTED, RUNAI_JOB = runai_kinds(stopped_counts=True)
@@ -255,3 +257,21 @@ def test_a_prefix_is_anchored(name: str, under: bool) -> None:
 def test_the_longest_prefix_owns_the_object(name: str, owner: str) -> None:
     """Where the names of two batches nest, one place is taken and not two."""
     assert longest_prefix(name, ["scan", "scan-deep", "scan-d"]) == owner
+
+
+def test_pods_of_ours_without_their_job() -> None:
+    """Each is shown as the Job that it had, or as itself where somebody took its owner away."""
+    marks = ours()
+    gone, there = owner("Job", "u-gone"), owner("Job", "u-there")
+    left = pod("p1", marks=marks, owners=[gone])
+    alone = pod("p2", "Pending", marks=marks)
+    others = [
+        pod("p3", marks=marks, owners=[there]),
+        pod("p4", "Failed", marks=marks, owners=[gone]),
+        pod("p5", owners=[gone]),
+    ]
+    found = strays([job("there", marks=marks)], [left, alone, *others], INSTANCE)
+    assert found == (
+        Stray(JOB_ID, ForeignObject("x", "runai-lab", "u-gone", "Job", started=True, orphan=True)),
+        Stray(JOB_ID, ForeignObject("p2", "runai-lab", "u-p2", "Pod", orphan=True)),
+    )
