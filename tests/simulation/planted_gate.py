@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from controller import acting, allowance, deeds, looking, surroundings
+from controller import allowance, deeds, looking, reconcile, surroundings
 from controller.core import plan
 from controller.core.model import Attempt, Foreign, Gate, Halts, Holder
 from controller.core.view import UNLIMITED, View
@@ -118,9 +118,8 @@ def limits_forgotten(patch: Patch) -> None:
     async def unlimited(*_: object) -> Any:
         return UNLIMITED
 
-    for module in (allowance, acting):
+    for module in (allowance, reconcile):
         patch.setattr(module, "allowance_of", unlimited)
-    patch.setattr("controller.reconcile.allowance_of", unlimited)
 
 
 def halts_ignored(patch: Patch) -> None:
