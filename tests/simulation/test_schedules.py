@@ -94,7 +94,7 @@ def test_what_the_schedules_are_made_of() -> None:
 
 def test_every_kind_of_fault_strikes_and_explain_is_asked() -> None:
     """Each kind alone, and everything that happens around the engine; explain answers a thousand times."""
-    calm = replace(draw(3), slow_lists=0.0, set_backs=0)
+    calm = replace(draw(5), slow_lists=0.0, set_backs=0)
     alone = [play(replace(calm, rates={fault: 0.5 if fault in SELDOM else 0.01})) for fault in Fault]
     around: dict[str, Any] = {"mishaps": 16, "failovers": 2, "edits": 3, "bulk": 2, "requests": 10}
     around |= {"orphans": 4, "torn": 1.0, "slow_lists": 0.3, "set_backs": 2}
