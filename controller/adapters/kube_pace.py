@@ -34,6 +34,8 @@ class Pace:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
+        self._line = asyncio.Lock()
+        """Held by the first who waits for the rate: a sleep that ends late lets nobody overtake."""
         self._next = clock()
         """When the next turn would be due if all requests came evenly."""
         self._quiet_until = clock()
@@ -54,8 +56,10 @@ class Pace:
                 f"{wait:.0f} s of requests to the API server stand in line: raise kubernetes.rate"
             )
         self._next = due + self._interval
-        if wait > 0:
-            await self._sleep(wait)
+        if wait > 0 or self._line.locked():
+            async with self._line:
+                if (left := due - self._leeway - self._clock()) > 0:
+                    await self._sleep(left)
         while (silence := self._quiet_until - self._clock()) > 0:
             if silence > self._patience:
                 raise Unavailable(f"{self._quiet_for} for another {silence:.0f} s")

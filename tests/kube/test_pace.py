@@ -46,8 +46,14 @@ async def test_a_burst_and_then_the_rate() -> None:
 
 
 async def test_turns_are_given_in_order() -> None:
-    """Whoever asked first goes first, and nobody goes together."""
-    real = Pace(rate=1000, burst=1, patience=5)
+    """Whoever asked first goes first, though the sleep of one before them ends late."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0.01 if len(slept) == 6 else 0)
+
+    real = Pace(1, 1, 60, lambda: 100.0, sleep)
     went: list[int] = []
 
     async def one(number: int) -> None:
@@ -55,6 +61,7 @@ async def test_turns_are_given_in_order() -> None:
         went.append(number)
 
     await asyncio.gather(*(one(number) for number in range(20)))
+    assert len(slept) == 19
     assert went == list(range(20))
 
 
