@@ -17,6 +17,7 @@ from controller.adapters.mongo_shapes import (
     PAIRS,
     SECONDS,
     TEXTS,
+    WHOLE,
     Codec,
     Document,
     Shape,
@@ -54,12 +55,13 @@ from controller.core.notices import Channel, Notice, Topic
 STOP = Shape(Stop, at=INSTANT, code=word(TerminatedCode))
 OPEN_CREATE = Shape(OpenCreate, at=INSTANT)
 EVIDENCE = Shape(Evidence, events=TEXTS, matched=TEXTS)
+RESOURCES = Shape(Resources, cpu=WHOLE, memory=WHOLE, gpu=WHOLE, always=("cpu", "memory", "gpu"))
 LOCAL_JOB = Shape(LocalJob, command=TEXTS, env=PAIRS)
 JOB_INPUT = Shape(
     JobInput,
     command=TEXTS,
     env=PAIRS,
-    resources=nested(Shape(Resources, always=("cpu", "memory", "gpu"))),
+    resources=nested(RESOURCES),
     mounts=each(nested(Shape(Mount))),
     env_from_secret=TEXTS,
     deadline=SECONDS,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from bson import ObjectId
+from bson import Int64, ObjectId
 from bson.errors import InvalidId
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ def pairs(mapping: Mapping[str, Any]) -> list[Document]:
 
 def from_pairs(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The mapping that ``pairs`` wrote."""
-    return {document["name"]: document["value"] for document in documents}
+    return {document["name"]: plain_number(document["value"]) for document in documents}
 
 
 _ESCAPES = {"%": "%25", "$": "%24", ".": "%2E", "\0": "%00"}
@@ -161,7 +161,12 @@ def unescaped(value: Any) -> Any:
         return {_unescaped_key(key): unescaped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [unescaped(item) for item in value]
-    return value
+    return plain_number(value)
+
+
+def plain_number(value: Any) -> Any:
+    """The same, a large number as an ``int`` like any other: the driver has a class of its own for those."""
+    return int(value) if isinstance(value, Int64) else value
 
 
 def _escaped_key(key: str) -> str:
@@ -194,6 +199,8 @@ def as_is(value: Any) -> Any:
 
 
 AS_TEXT_OR_IS = Codec(_plain, as_is)
+WHOLE = Codec(as_is, int)
+"""A number that may be large, see ``plain_number``."""
 ID = Codec(object_id, str)
 IDS = each(ID)
 INSTANT = Codec(_instant, as_is)

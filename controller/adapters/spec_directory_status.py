@@ -30,8 +30,6 @@ def render(status: Mapping[str, Any]) -> bytes:
     yaml.width = 110
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.ignore_aliases = lambda *_: True
-    # A large number from the database is of a class of its own, which is an int.
-    yaml.representer.add_multi_representer(int, lambda writer, n: writer.represent_int(int(n)))
     text = io.StringIO()
     yaml.dump(dict(status), text)
     return (HEADER + text.getvalue()).encode("utf-8", "backslashreplace")

@@ -87,8 +87,6 @@ def written(form: Format, document: Any) -> str:
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 1_000_000
-    # A large number from the database is of a class of its own, which is an int.
-    yaml.representer.add_multi_representer(int, lambda writer, n: writer.represent_int(int(n)))
     yaml.dump(document, text)
     return text.getvalue()
 

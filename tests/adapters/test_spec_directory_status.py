@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Int64
 from ruamel.yaml import YAML
 
 from controller.adapters.spec_directory_status import render, write_status
@@ -273,8 +272,3 @@ class TestRendering:
         """No anchors and aliases for people to follow."""
         shared = [1, 2]
         assert b"&" not in render({"a": shared, "b": shared})
-
-
-def test_a_number_as_a_database_has_it_is_written() -> None:
-    """A large one comes back as an int of the driver's own class: it is a number like any other."""
-    assert render({"most": Int64(2**40)}).endswith(b"most: 1099511627776\n")

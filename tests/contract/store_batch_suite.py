@@ -51,6 +51,18 @@ class BatchSuite:
         assert await world.store.batch_named("lab", "gwas") == batch
         assert await world.gate() == Gate(batch.id, 5)
 
+    async def test_large_numbers_of_a_batch_are_plain_ones(self, world: StoreWorld) -> None:
+        """Of exactly our own type, wherever they are in a spec or a setting: no writer has to know others."""
+        batch = await world.add_batch(
+            spec={"memory": 2**40, "a.b": [{"least": -(2**40)}]},
+            settings={"retry": Setting([{"memory": 2**40}], "traits.yaml", world.now)},
+        )
+        read = await world.store.batch(batch.id)
+        assert read == batch
+        spec, rules = read.spec, read.settings["retry"].value
+        numbers = (spec["memory"], spec["a.b"][0]["least"], rules[0]["memory"])
+        assert [type(number) for number in numbers] == [int] * 3
+
     async def test_how_a_batch_stands(self, world: StoreWorld) -> None:
         """Batch, gate, halts and records in one answer; what is not there, or no record, is left out."""
         batch = await world.add_batch(spec=HOSTILE)

@@ -86,6 +86,17 @@ class RecordSuite:
         assert await world.store.job_named("lab", job.name) == job
         assert list(await world.store.jobs([job.id, job.id])) == [job]
 
+    async def test_large_numbers_of_a_record_are_plain_ones(self, world: StoreWorld) -> None:
+        """Of exactly our own type: no writer has to know others."""
+        await world.add_batch()
+        asked = Resources(2**40, 2**41, 2**42)
+        tolerations = ({"key": "gpu", "tolerationSeconds": 2**43},)
+        job = await world.put(job_input=dataclasses.replace(INPUT, resources=asked, tolerations=tolerations))
+        found, (toleration,) = job.job_input.resources, job.job_input.tolerations
+        assert (found, toleration) == (asked, tolerations[0])
+        numbers = (found.cpu, found.memory, found.gpu, toleration["tolerationSeconds"])
+        assert [type(number) for number in numbers] == [int] * 4
+
     async def test_hostile_values_in_a_change(self, world: StoreWorld) -> None:
         """What a user or a cluster says is stored as it is: never an operator, a path or a variable."""
         await world.add_batch()
