@@ -42,13 +42,6 @@ async def allowance_of(
     return Allowance(min(paced, places))
 
 
-async def demands_of(engine: Engine) -> list[Demand]:
-    """What every unfinished batch holds and asks for; read from the gates and the waiting line."""
-    batches = await engine.store.batches(closed=False)
-    gates = await engine.store.gates([batch.id for batch in batches])
-    return [await _demand(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
-
-
 async def allowance_now(
     engine: Engine, batch: Batch, gate: Gate, demands: Sequence[Demand] | None
 ) -> Allowance:
@@ -61,6 +54,13 @@ async def allowance_now(
         return await allowance_of(engine, batch, gate)
     own = (await engine.store.gates([batch.id])).get(batch.id, gate)
     return await allowance_of(engine, batch, own, await held_now(engine, demands))
+
+
+async def demands_of(engine: Engine) -> list[Demand]:
+    """What every unfinished batch holds and asks for; read from the gates and the waiting line."""
+    batches = await engine.store.batches(closed=False)
+    gates = await engine.store.gates([batch.id for batch in batches])
+    return [await _demand(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
 
 
 async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from controller import arenas
 from controller.adapters.cancel_command import CancelCommand
 from controller.adapters.cancel_url import CancelUrl
 from controller.adapters.mongo_ee2 import MongoEe2, open_ee2
@@ -125,6 +126,7 @@ async def run_controller(settings: Settings, *, once: bool = False, stop: asynci
     ``once``: one pass of everything. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
+    arenas.share_one()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

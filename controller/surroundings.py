@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from controller.allowance import demands_of
 from controller.core.decide import Lifecycle
-from controller.core.model import Attempt, Batch, Gate, Halts
+from controller.core.model import Attempt, Batch, Gate, Halts, Status
 from controller.core.sharing import Demand, Limits
 from controller.core.sight import Observation, joined
 from controller.engine import Engine
@@ -97,7 +97,8 @@ def _begin(
         return
     there = [batch.id for batch in batches if batch.namespace == namespace]
     mine = {job.id: job for batch_id in there for job in records.get(batch_id, ())}
-    look = _look(engine, namespace, frozenset(there), frozenset(mine))
+    asked_for = frozenset(job.id for job in mine.values() if job.status is not Status.WAITING)
+    look = _look(engine, namespace, frozenset(there), asked_for)
     engine.looks.begin(namespace, look, read_at, mine)
 
 
@@ -106,7 +107,8 @@ async def _look(
 ) -> Observation:
     """A complete list of one namespace; what the watch showed before it was asked for is forgotten then.
 
-    ``recorded``: batches that are known to have a record; ``attempts``: those that hold places in them.
+    ``recorded``: batches that are known to have a record; ``attempts``: those that hold places in them
+    and are known to have been asked for, which a place alone does not tell.
     """
     before = {
         (batch_id, job_id): job

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from controller import arenas
+from controller import app, arenas, ee2_app
+from controller.config import Settings
 
 COUNT = """
 import ctypes, sys, tempfile, threading
@@ -32,11 +36,15 @@ with tempfile.TemporaryFile() as file:
     print(file.read().count(b"<heap nr="))
 """
 
+NO_SUCH_CALL = ("undefined symbol", "symbol not found")
+"""As glibc says it, and as musl and macOS do."""
+
 
 def _pools(how: str) -> int:
     ended = subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=False)
-    if ended.returncode:
+    if any(words in ended.stderr.lower() for words in NO_SUCH_CALL):
         pytest.skip(f"this C library does not tell its arenas: {ended.stderr[-200:]}")
+    assert ended.returncode == 0, ended.stderr
     return int(ended.stdout)
 
 
@@ -50,3 +58,24 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     """musl and macOS have no such setting."""
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     arenas.share_one()
+
+
+class Asked(Exception):
+    """The setting was asked for."""
+
+
+@pytest.mark.parametrize("program", [app, ee2_app])
+def test_a_daemon_begins_with_it(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over our own records and over EE2's, before anything of it could start a thread."""
+    told_to_end = asyncio.Event()
+    told_to_end.set()
+
+    def asked() -> None:
+        raise Asked
+
+    monkeypatch.setattr(arenas, "share_one", asked)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Asked):
+        asyncio.run(program.run_controller(Settings(), stop=told_to_end))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,16 @@ from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Una
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
 EVENTS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the lists of one namespace show."""
+
+    jobs: dict[str, ClusterJob]
+    foreign: tuple[ForeignObject, ...]
+    unserved: frozenset[str]
+    strays: tuple[Stray, ...]
 
 
 class KubeCluster:
@@ -69,19 +79,17 @@ class KubeCluster:
             if isinstance(seen, str):
                 blind[namespace] = seen
             else:
-                jobs |= seen[0]
-                foreign += seen[1]
-                unserved |= seen[2]
-                left += seen[3]
+                jobs |= seen.jobs
+                foreign += seen.foreign
+                unserved |= seen.unserved
+                left += seen.strays
         listed = frozenset(namespaces) - blind.keys()
         if blind and not listed:
             raise Unavailable(next(iter(blind.values())))
         return Observation(asked, listed, blind, jobs, tuple(foreign), unserved, tuple(left))
 
-    async def _namespace(
-        self, namespace: str
-    ) -> tuple[dict[str, ClusterJob], tuple[ForeignObject, ...], frozenset[str], tuple[Stray, ...]] | str:
-        """Our jobs, foreign objects, unserved APIs and strays of a namespace, or why it can't be listed."""
+    async def _namespace(self, namespace: str) -> _Seen | str:
+        """What is to be seen of a namespace, or why it can't be listed."""
         try:
             lists = await self._look.lists(namespace)
             unserved = frozenset(kind.api for kind, things in lists.items() if things is None)
@@ -91,7 +99,7 @@ class KubeCluster:
             jobs = await self._folded.jobs(namespace, listed[JOB], listed[POD])
             instance = self._settings.instance
             left = strays(listed[JOB], listed[POD], instance)
-            return await self._with_events(jobs), roots(listed, instance), unserved, left
+            return _Seen(await self._with_events(jobs), roots(listed, instance), unserved, left)
         except (Refused, Unavailable) as error:
             return f"namespace {namespace} can't be listed: {error}"
 

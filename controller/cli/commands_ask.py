@@ -16,6 +16,7 @@ from controller.cli.ways import Change, Wish, open_way
 from controller.core.model import Verdict
 from controller.core.quantities import parse_cpu, parse_memory
 from controller.ports import BatchkeeperError
+from controller.retrying import NO_PARENTS
 from controller.shapes import Document
 
 SOME_REFUSED = 3
@@ -89,6 +90,8 @@ async def _retry_jobs(
 ) -> int:
     async with open_way(config, as_admin=as_admin) as way:
         answers = await way.retry_jobs(names, wish)
+    if parents := [answer["name"] or answer["job_id"] for answer in answers if answer["error"] == NO_PARENTS]:
+        note(f"'batchkeeper retry --batch {parents[0]}' retries every failed task of that batch")
     return told(answers, form, wish.dry_run)
 
 

@@ -139,6 +139,7 @@ class Observation:
     unserved: frozenset[str] = frozenset()
     """API groups of counted kinds that the cluster does not serve: nothing of them is there to count."""
     strays: tuple[Stray, ...] = ()
+    """Of this one look; ``former`` puts those that no record knows of among ``foreign``."""
     asked_in: Mapping[str, float] = field(default_factory=dict)
     """By namespace, where they were looked at one by one: the instant its own list was asked for."""
 

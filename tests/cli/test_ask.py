@@ -47,6 +47,7 @@ def test_some_refused_is_exit_code_three(sweep: Place, shell: Shell) -> None:
     assert "sweep-good is completed" in answer.out
     assert "did you mean sweep-wrong?" in answer.out
     assert "Cannot retry batch job parents" in answer.out
+    assert "'batchkeeper retry --batch sweep' retries every failed task of that batch" in answer.err
     assert sweep.job("sweep-wrong-r1").status is Status.WAITING
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
+from controller import surroundings
 from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
 from controller.former import nobodys, sorted_out
 from tests.simulation.stage import Stage, perform
@@ -58,6 +62,33 @@ def test_a_pod_whose_job_is_gone_counts_where_no_record_knows_of_it() -> None:
         assert (await sorted_out(daemon.engine, seen)).foreign == tuple(pods[1:])
         assert (await sorted_out(daemon.engine, seen, attempts={runs.id})).foreign == tuple(pods[1:])
         assert await sorted_out(daemon.engine, seen, attempts={one.job_id for one in strays}) is seen
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_place_alone_tells_nothing_of_a_pod() -> None:
+    """A record that still waits has a place, as after a crash between the two, and its pod runs: the database
+    was set back. A pass counts the pod, and none of a holder that was asked for."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await daemon.full_pass()
+        runs, waits = stage.job("scan-t0"), stage.job("scan-t1")
+        pods = [ForeignObject(f"scan-{n}", "lab", f"u{n}", "Job", orphan=True) for n in range(2)]
+        strays = tuple(map(Stray, (runs.id, waits.id), pods))
+        engine = daemon.engine
+
+        async def observe(namespaces: Sequence[str]) -> Observation:
+            return Observation(engine.clock.monotonic(), frozenset(namespaces), strays=strays)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine.cluster, "observe", observe)
+            records = {stage.batch.id: [runs, waits]}
+            seen, _ = await surroundings.observe(engine, [stage.batch], engine.clock.monotonic(), records)
+        assert seen is not None
+        assert seen.foreign == (pods[1],)
         await stage.until_over(daemon)
 
     perform(trace)
