@@ -135,7 +135,7 @@ def owned_by(pod: Mapping[str, Any], uid: str) -> bool:
 def our_jobs(
     jobs: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], instance: str
 ) -> dict[str, ClusterJob]:
-    """Our objects by job id, tombstones left out. Of two with one job id, the unfinished one."""
+    """Our objects by job id, tombstones left out. Of two with one job id, the one that takes a place."""
     by_job = pods_by_job(pods)
     found: dict[str, ClusterJob] = {}
     for job in jobs:
@@ -145,9 +145,14 @@ def our_jobs(
 
 
 def put(found: dict[str, ClusterJob], shown: ClusterJob) -> None:
-    """Add one of ours to those of the same list."""
-    if not shown.tombstone and not (shown.job_id in found and shown.finished):
+    """Add one of ours to those of the same list; which of two is told does not hang on the list's order."""
+    other = found.get(shown.job_id)
+    if not shown.tombstone and (other is None or _tells_more(shown) > _tells_more(other)):
         found[shown.job_id] = shown
+
+
+def _tells_more(job: ClusterJob) -> tuple[bool, bool, str]:
+    return job.active, not job.finished, job.uid
 
 
 def strays(

@@ -134,7 +134,7 @@ class Observation:
     """Namespaces that could not be listed, and why."""
     jobs: Mapping[str, ClusterJob] = field(default_factory=dict)
     """Our objects by job id; tombstones are left out, and maybe what has ended and was let expire. Of two
-    with one job id, the unfinished one."""
+    with one job id, the one that takes a place."""
     foreign: tuple[ForeignObject, ...] = ()
     unserved: frozenset[str] = frozenset()
     """API groups of counted kinds that the cluster does not serve: nothing of them is there to count."""

@@ -196,3 +196,13 @@ async def test_a_copy_of_an_expiring_job_that_runs_is_seen() -> None:
     there = Selecting([mine(1, expiring=True)], [its_pod(1, "Running")])
     (shown,) = our_jobs(*await there.lists(), INSTANCE).values()
     assert shown.active
+
+
+@pytest.mark.parametrize("ends", [("Complete",), ()], ids=["ended", "running"])
+def test_of_two_with_one_id_the_one_that_takes_a_place_is_told(ends: tuple[str, ...]) -> None:
+    """A copy that ended, and whose pod did not, was hidden by one without a pod that was listed before it."""
+    jobs = [mine(1, condition("Complete")), mine(1, *map(condition, ends), uid="-x")]
+    pods = [its_pod(1, "Pending", uid="-x")]
+    (shown,) = our_jobs(jobs, pods, INSTANCE).values()
+    assert (shown.uid, shown.active) == ("u-1-x", True)
+    assert our_jobs(jobs[::-1], pods, INSTANCE) == our_jobs(jobs, pods, INSTANCE)
