@@ -5,7 +5,6 @@ library only and few imports: each supervisor loads this.
 """
 
 # pathlib would cost every supervisor several milliseconds of its start.
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import contextlib

@@ -4,7 +4,6 @@ Standard library only and few imports: each supervisor loads this.
 """
 
 # pathlib would cost every supervisor several milliseconds of its start.
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import contextlib

@@ -5,7 +5,6 @@ look and every signal checks both. Standard library only and few imports: each s
 """
 
 # pathlib would cost every supervisor several milliseconds of its start.
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import os

@@ -4,7 +4,6 @@ Runs in the supervisor process (``local_supervisor``). Standard library only and
 """
 
 # pathlib would cost every supervisor several milliseconds of its start.
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import contextlib
