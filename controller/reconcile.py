@@ -78,7 +78,7 @@ async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None)
     now = await engine.store.standing(batch_id, sorted(focus or ()))
     if now.batch is None or now.gate is None:
         return 0
-    scene = await scene_after_event(engine, now.batch, now.halts, focus)
+    scene = await scene_after_event(engine, now.batch, now.gate, now.halts, focus)
     return await _guarded_pass(engine, now.batch, now.gate, scene, None, now.jobs)
 
 

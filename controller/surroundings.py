@@ -15,7 +15,7 @@ from controller.allowance import demands_of
 from controller.core.decide import Lifecycle
 from controller.core.model import Attempt, Batch, Gate, Halts, Status
 from controller.core.sharing import Demand, Limits
-from controller.core.sight import ClusterJob, Observation, joined
+from controller.core.sight import Observation, joined
 from controller.engine import Engine
 from controller.former import sorted_out
 from controller.looking import Scene, in_time
@@ -180,21 +180,22 @@ def has_been_seeing(engine: Engine, namespace: str) -> bool:
 
 
 async def scene_after_event(
-    engine: Engine, batch: Batch, halts: Halts, focus: frozenset[str] | None
+    engine: Engine, batch: Batch, gate: Gate, halts: Halts, focus: frozenset[str] | None
 ) -> Scene:
-    """The scene of one batch's pass: what the watch showed, and the last list while it is fresh (R2).
+    """The scene of one batch's pass: the last list, and what the watch has shown since.
 
     What only time brings is left to the full pass: nothing is reaped here, so the clocks and the blind
     gaps are not asked. The names are those of the last list, with which they belong.
     """
-    before, listed = dict(engine.news.get(batch.id, {})), dict[str, ClusterJob]()
+    before = dict(engine.news.get(batch.id, {}))
+    about = focus or {holder.job for holder in gate.holders} | before.keys()
     if not _fresh(engine, batch):
         engine.names = names_of(await _look_again(engine, batch))
-        # The look forgot what the watch had shown; this pass is for that, and sees it as it was listed.
-        jobs = engine.seen.jobs if engine.seen else {}
-        listed = {job_id: jobs[job_id] for job_id in before if job_id in jobs}
     elif not batch.status.closed and batch.name not in engine.names.get(batch.namespace, ()):
         engine.names = names_of(await open_batches(engine))
+    # A look forgets what the watch had shown before it, whoever made it and whosever news that was.
+    jobs = engine.seen.jobs if engine.seen else {}
+    listed = {job_id: jobs[job_id] for job_id in sorted(about) if job_id in jobs}
     life, news = engine.settings.life, before | listed | engine.news.get(batch.id, {})
     return Scene(
         halts=halts,

@@ -1,0 +1,61 @@
+"""What a hint sets off: who need not wait for the next full pass does not."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from controller.core.model import Status
+from controller.core.sight import Hint
+from controller.daemon import Daemon
+from controller.ending import end_all
+from tests.engine.acting import drop
+from tests.fakes.memory_objects import End
+from tests.simulation.stage import Stage, perform
+
+LONG = End(0.0, 10_000.0)
+
+
+def hear(stage: Stage, daemon: Daemon, name: str) -> frozenset[str]:
+    """The watch shows this object as it is now; the ids that a pass after it looks at."""
+    job = stage.job(name)
+    daemon._cluster_says(Hint(job.id, job.batch_id, stage.found(name)))
+    return frozenset({job.id})
+
+
+def test_a_cancel_reaches_what_has_run_for_long() -> None:
+    """Nothing but the last list showed it: whoever cancelled it waited for the next full pass."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await stage.passes(daemon, 20)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(1)
+        assert stage.job("scan-t0").status is Status.RUNNING
+        await stage.cancel("scan-t0")
+        await asyncio.sleep(3)
+        assert stage.job("scan-t0").status is Status.TERMINATED
+        assert stage.job("scan-t1").status is Status.RUNNING
+        await end_all([following])
+
+    perform(trace, ends={"scan-t0": LONG, "scan-t1": LONG})
+
+
+def test_what_a_look_for_another_batch_has_forgotten_is_seen() -> None:
+    """The pass of one batch looked again, and forgot what the watch had shown of the other one."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batches = [await drop(stage, name, 1, 1) for name in ("scan", "other")]
+        await daemon.full_pass()
+        await asyncio.sleep(6)
+        named = [hear(stage, daemon, f"{batch.name}-t0") for batch in batches]
+        assert daemon.engine.seen is not None
+        daemon.engine.seen = replace(daemon.engine.seen, asked=-1000.0, asked_in={})
+        for batch, focus in zip(batches, named, strict=True):
+            await daemon.batch_pass(batch.id, focus)
+        for batch in batches:
+            assert stage.job(f"{batch.name}-t0").status is Status.COMPLETED, batch.name
+
+    perform(trace)
