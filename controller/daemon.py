@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from controller import lifecycle, reconcile
@@ -260,13 +260,21 @@ class Daemon:
         if not hint.batch_id:
             self.agenda.everything()
         elif hint.job is None or not hint.job_id:
-            self.agenda.add(hint.batch_id, None)
+            self._gone(hint)
         else:
             news = self.engine.news.setdefault(hint.batch_id, {})
             before, news[hint.job_id] = news.get(hint.job_id), hint.job
             expected = self.engine.asked.pop(hint.job_id, None) is not None and _only_there(hint.job)
             if not expected if before is None else _tells(before) != _tells(hint.job):
                 self.agenda.add(hint.batch_id, frozenset({hint.job_id}))
+
+    def _gone(self, hint: Hint) -> None:
+        """What was shown is there no more, or only its name is occupied: a live look is to tell."""
+        news, seen = self.engine.news.setdefault(hint.batch_id, {}), self.engine.seen
+        last = news.get(hint.job_id) or (seen.jobs.get(hint.job_id) if seen else None)
+        if last is not None:
+            news[hint.job_id] = replace(last, tombstone=True)
+        self.agenda.add(hint.batch_id, frozenset({hint.job_id}) if last is not None else None)
 
     def _people_say(self, batch_id: str) -> None:
         if batch_id:

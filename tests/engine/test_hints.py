@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from controller.core.model import Status
+from controller.core.model import Status, Verdict
 from controller.core.sight import Hint
 from controller.daemon import Daemon
 from controller.ending import end_all
@@ -59,3 +59,39 @@ def test_what_a_look_for_another_batch_has_forgotten_is_seen() -> None:
             assert stage.job(f"{batch.name}-t0").status is Status.COMPLETED, batch.name
 
     perform(trace)
+
+
+def test_what_went_before_it_ran_gives_its_place_up() -> None:
+    """It was cancelled while it was pending: no end of it is ever shown, only that it is there no more."""
+    pending = End(1000.0, 10_000.0)
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(1)
+        assert stage.job("scan-t0").status is Status.QUEUED
+        await stage.cancel("scan-t0")
+        await asyncio.sleep(5)
+        assert stage.job("scan-t0").status is Status.TERMINATED
+        assert stage.job("scan-t1").status is Status.QUEUED
+        await end_all([following])
+
+    perform(trace, ends={"scan-t0": pending, "scan-t1": pending}, deletion=1.0)
+
+
+def test_what_somebody_deleted_is_looked_for_at_once() -> None:
+    """The watch said that it is gone, and the pass went by what had been shown of it before."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await stage.passes(daemon, 20)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(1)
+        stage.by_hand("scan-t0")
+        await asyncio.sleep(1)
+        assert stage.job("scan-t0").verdict is Verdict.LOST
+        await end_all([following])
+
+    perform(trace, ends={"scan-t0": LONG})
