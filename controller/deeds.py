@@ -39,11 +39,15 @@ THROTTLED = 429
 
 
 async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> bool:
-    """One attempt's step. True when a record changed, so that more may be decided at once."""
+    """One attempt's step. True when a record changed, so that more may be decided at once.
+
+    One that is not written is no longer as this pass has read it: what follows from how it is now is decided.
+    """
     match move.act:
         case Act.WRITE:
             assert move.change is not None
-            return await engine.apply(job, move.change) is not None
+            await engine.apply(job, move.change)
+            return True
         case Act.LOOK:
             if move.reason is Reason.NO_POD and not engine.inquiries.turn(job.id, engine.clock.monotonic()):
                 return False

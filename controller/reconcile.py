@@ -107,9 +107,11 @@ async def _guarded_pass(
     item = f"batch:{batch.id}"
     if engine.sick.rests(item, engine.clock.monotonic()):
         return 0
-    trial = Pass(scene.demands)
+    trial, late = Pass(scene.demands), engine.locks[batch.id].locked()
     async with engine.locks[batch.id], engine.guarded(item, batch=batch.name):
-        if gate.cancel:  # it may be done since it was read, and a retry be in line: that is not withdrawn
+        if late:  # another pass has moved them since they were read
+            named, records = (), None
+        if late or gate.cancel:  # it may be done by now, and a retry be in line: that is not withdrawn
             batch_now, gate_now = await _as_it_stands(engine, batch.id)
             batch, gate = batch_now or batch, gate_now or gate
         engine.known[batch.id] = {job.id: job for job in named}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from controller.core.model import Status, Verdict
-from controller.core.sight import Hint
+from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
+from controller.ports import Created, NewJob
 from tests.engine.acting import drop
 from tests.fakes.memory_objects import End
+from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
 
 LONG = End(0.0, 10_000.0)
@@ -95,3 +98,51 @@ def test_what_somebody_deleted_is_looked_for_at_once() -> None:
         await end_all([following])
 
     perform(trace, ends={"scan-t0": LONG})
+
+
+def test_a_pass_that_waited_for_another_reads_its_records_again() -> None:
+    """As it had read it, its object was yet to be accepted: that was refused, and its end was left alone."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, create = await stage.leader(), stage.world.cluster.create
+
+        async def slowly(job: NewJob) -> Created:
+            answer = await create(job)
+            await asyncio.sleep(8)
+            return answer
+
+        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        await stage.drop(1, 1)
+        full = asyncio.ensure_future(daemon.full_pass())
+        await asyncio.sleep(7)
+        assert stage.job("scan-t0").status is Status.CREATED
+        await daemon.batch_pass(stage.batch.id, hear(stage, daemon, "scan-t0"))
+        await full
+        assert stage.job("scan-t0").status is Status.COMPLETED
+
+    perform(trace)
+
+
+def test_a_refused_write_has_its_record_read_again() -> None:
+    """While a full pass looked, another pass accepted the object: the full pass left its end alone."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, observe, seconds = await stage.leader(), stage.world.cluster.observe, [0, 4]
+
+        async def later(namespaces: Sequence[str]) -> Observation:
+            await asyncio.sleep(seconds.pop(0))
+            return await observe(namespaces)
+
+        stage.world.cluster.observe = later  # type: ignore[method-assign]
+        await stage.drop(1, 1)
+        stage.script.lines.append(("create", Fault.REPLY_LOST))
+        await daemon.full_pass()
+        assert stage.job("scan-t0").status is Status.CREATED
+        full = asyncio.ensure_future(daemon.full_pass())
+        await asyncio.sleep(1)
+        await daemon.batch_pass(stage.batch.id, hear(stage, daemon, "scan-t0"))
+        assert stage.job("scan-t0").status is Status.RUNNING
+        await full
+        assert stage.job("scan-t0").status is Status.COMPLETED
+
+    perform(trace, ends={"scan-t0": End(0.0, 3.0)})
