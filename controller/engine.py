@@ -160,6 +160,8 @@ class Engine:
     """By batch id and job id: objects as the watch showed them since the last list was asked for."""
     asked: dict[str, float] = field(default_factory=dict)
     """By job id, until the watch has shown it: when an object was asked for. That it is there is no news."""
+    shown: Callable[[str, str], None] = lambda batch_id, job_id: None
+    """Told of an object that the watch had shown when its create went without an answer: that was news."""
     seen: Observation | None = None
     """The last complete list of each namespace."""
     looks: Looks = field(default_factory=Looks)
@@ -274,8 +276,14 @@ class Engine:
             try:
                 return await self.cluster.create(job)
             except BaseException:
-                self.asked.pop(job.job_id, None)
+                if self.asked.pop(job.job_id, None) is None:
+                    self.shown(job.batch_id, job.job_id)
                 raise
+
+    def awaits(self, job_ids: Iterable[str]) -> None:
+        """Of these objects it is news that they are there: they are to go."""
+        for job_id in job_ids:
+            self.asked.pop(job_id, None)
 
     def tally(self, before: Attempt | None, after: Attempt) -> None:
         """Remember a change of status for the batch's cached counts."""

@@ -10,13 +10,14 @@ from controller.core.model import Status, Verdict
 from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
-from controller.ports import Created, NewJob
+from controller.ports import Created, NewJob, Unavailable
 from tests.engine.acting import drop
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
 
 LONG = End(0.0, 10_000.0)
+PENDING = End(1000.0, 10_000.0)
 
 
 def hear(stage: Stage, daemon: Daemon, name: str) -> frozenset[str]:
@@ -66,7 +67,6 @@ def test_what_a_look_for_another_batch_has_forgotten_is_seen() -> None:
 
 def test_what_went_before_it_ran_gives_its_place_up() -> None:
     """It was cancelled while it was pending: no end of it is ever shown, only that it is there no more."""
-    pending = End(1000.0, 10_000.0)
 
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
@@ -80,7 +80,7 @@ def test_what_went_before_it_ran_gives_its_place_up() -> None:
         assert stage.job("scan-t1").status is Status.QUEUED
         await end_all([following])
 
-    perform(trace, ends={"scan-t0": pending, "scan-t1": pending}, deletion=1.0)
+    perform(trace, ends={"scan-t0": PENDING, "scan-t1": PENDING}, deletion=1.0)
 
 
 def test_what_somebody_deleted_is_looked_for_at_once() -> None:
@@ -146,3 +146,46 @@ def test_a_refused_write_has_its_record_read_again() -> None:
         assert stage.job("scan-t0").status is Status.COMPLETED
 
     perform(trace, ends={"scan-t0": End(0.0, 3.0)})
+
+
+def test_an_object_that_was_shown_before_its_create_failed_is_news() -> None:
+    """That it was there was no news, since its create would tell; and then that had no answer."""
+    asked: list[str] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon, create = await stage.leader(), stage.world.cluster.create
+
+        async def slowly(job: NewJob) -> Created:
+            answer = await create(job)
+            asked.append(job.name)
+            if job.name == "scan-t1":
+                await asyncio.sleep(2)
+                raise Unavailable("no answer")
+            return answer
+
+        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        await stage.drop(2, 1)
+        await daemon.full_pass()
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(9)
+        assert asked == ["scan-t0", "scan-t1"]
+        assert stage.job("scan-t1").status is Status.QUEUED
+        await end_all([following])
+
+    perform(trace, ends={"scan-t1": PENDING})
+
+
+def test_an_object_that_is_to_go_is_news() -> None:
+    """Its job was cancelled before the watch had shown it: nothing was to be seen, and nothing came later."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await daemon.full_pass()
+        await stage.cancel("scan-t0")
+        await daemon.batch_pass(stage.batch.id, None)
+        hear(stage, daemon, "scan-t0")
+        await asyncio.wait_for(daemon.agenda.take(), 1)
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": PENDING})
