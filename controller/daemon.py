@@ -181,7 +181,7 @@ class Daemon:
 
     def _set_pace(self, batch_id: str) -> None:
         """Put the batch on the agenda again when the next submission may go out."""
-        pace = self.engine.pacer.seconds_until_one()
+        pace = self.engine.pacer.seconds_until_one(self.clock.monotonic())
         if pace > 0:
             self._wake(batch_id, pace * (1 + 0.2 * self.engine.jitter(self.engine.new_token())))
 

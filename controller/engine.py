@@ -100,9 +100,9 @@ class Pacer:
         if self.rate > 0:
             self.tokens -= n
 
-    def seconds_until_one(self) -> float:
-        """How long until the next submission may go out."""
-        return 0.0 if self.rate <= 0 or self.tokens >= 1 else (1.0 - self.tokens) / self.rate
+    def seconds_until_one(self, now: float) -> float:
+        """How long from this monotonic instant until the next submission may go out."""
+        return 0.0 if self.available(now) >= 1 else (1.0 - self.tokens) / self.rate
 
 
 SHOWN_WITHIN = 60.0

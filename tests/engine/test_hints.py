@@ -6,11 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from prometheus_client import CollectorRegistry
+
 from controller.core.model import Status, Verdict
 from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
+from controller.engine import Pacer
 from controller.ports import Created, NewJob, Unavailable
+from controller.telemetry import Metrics
+from controller.telemetry.journal import TelemetryJournal
 from tests.engine.acting import drop
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
@@ -189,3 +194,29 @@ def test_an_object_that_is_to_go_is_news() -> None:
         await stage.until_over(daemon)
 
     perform(trace, ends={"scan-t0": PENDING})
+
+
+def test_a_batch_that_rests_asks_for_no_pass_after_another() -> None:
+    """When the next submission might go out was not counted anew while it rested: it always was at once."""
+    passes: list[str] = []
+
+    class Telling(TelemetryJournal):
+        def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
+            """Nothing but that there was one."""
+            passes.append(kind)
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        engine = daemon.engine
+        engine.journal, engine.pacer = Telling(Metrics(CollectorRegistry())), Pacer(10.0, 2)
+        await stage.drop(4, 4)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(0.05)
+        for _ in range(8):
+            engine.sick.fell_ill(f"batch:{stage.batch.id}", engine.clock.monotonic(), "")
+        passes.clear()
+        await asyncio.sleep(30)
+        assert len(passes) < 10
+        await end_all([following])
+
+    perform(trace, ends={f"scan-t{n}": PENDING for n in range(4)})
