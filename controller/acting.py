@@ -52,6 +52,8 @@ class Pass:
     """Why the world can't be reached: nothing more is begun."""
     unanswered: list[tuple[Attempt, Unavailable]] = field(default_factory=list)
     """Attempts whose step got no answer: whether that is their own ill is not yet known."""
+    ill: dict[str, Unavailable] = field(default_factory=dict)
+    """By id: attempts whose own ill it was."""
     owed: set[str] = field(default_factory=set)
     """Ended attempts whose retry is planned and not yet recorded: their places remember it."""
     leaving: tuple[Attempt, ...] = ()
@@ -171,11 +173,14 @@ async def _hand_over(engine: Engine, view: View, steps: Sequence[Leave | Claim],
 
 
 async def let_expire(engine: Engine, batch_id: str) -> Exception | None:
-    """Keep the logs of ended objects and set their times to live; why the world can't be reached, if so."""
+    """Keep the logs of ended objects and set their times to live; why some are to be asked again, if so."""
     async with engine.expiries.lock:
-        trial = Pass()
-        await _side_by_side(engine, engine.expiries.take(batch_id), trial)
-        return trial.unavailable
+        trial, due = Pass(), engine.expiries.take(batch_id)
+        await _side_by_side(engine, due, trial)
+        if trial.unavailable is None:
+            due = engine.expiries.to_try_again(due, trial.ill)
+        engine.expiries.keep(due)
+        return trial.unavailable or (trial.ill[due[-1][1].job.id] if due else None)
 
 
 async def _one_by_one(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> bool:
@@ -217,6 +222,7 @@ async def _whose_ill(engine: Engine, view: View, trial: Pass) -> None:
     if not trial.unanswered or trial.unavailable:
         return
     job, error = trial.unanswered[-1]
+    ill = {job.id: error for job, error in trial.unanswered}
     trial.unanswered.clear()
     try:
         await engine.store.epoch()
@@ -224,6 +230,7 @@ async def _whose_ill(engine: Engine, view: View, trial: Pass) -> None:
     except Unavailable:
         trial.unavailable = error
     else:
+        trial.ill |= ill
         engine.journal.trouble("step", error, batch=view.batch.name, job=job.name)
 
 

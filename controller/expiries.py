@@ -7,10 +7,14 @@ forgotten here in a crash, the next full pass finds again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from controller.core.plan import MoveJob
 from controller.core.view import View
+
+TRIES = 3
+"""How often an object is asked to expire that gives no answer while others do; then its batch may close."""
 
 
 @dataclass(slots=True)
@@ -23,6 +27,8 @@ class Expiries:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while some are let go: a batch does not close under them."""
     _due: dict[str, dict[str, tuple[View, MoveJob]]] = field(default_factory=dict)
+    _tried: dict[str, int] = field(default_factory=dict)
+    """By job id: how often one that is still noted gave no answer."""
 
     def note(self, view: View, step: MoveJob) -> None:
         """This object may go; said twice is said once."""
@@ -33,6 +39,23 @@ class Expiries:
         """Everything noted of one batch; it is noted no more."""
         return list(self._due.pop(batch_id, {}).values())
 
+    def keep(self, due: Iterable[tuple[View, MoveJob]]) -> None:
+        """They were taken in vain: whoever asks next for their batch asks for them too. Rings for nobody."""
+        for view, step in due:
+            self._due.setdefault(view.batch.id, {}).setdefault(step.job.id, (view, step))
+
+    def to_try_again(
+        self, due: Iterable[tuple[View, MoveJob]], ill: Container[str]
+    ) -> list[tuple[View, MoveJob]]:
+        """Those among them that gave no answer, and may yet."""
+        again = []
+        for view, step in due:
+            tried = self._tried.pop(step.job.id, 0) + 1
+            if step.job.id in ill and tried < TRIES:
+                self._tried[step.job.id] = tried
+                again.append((view, step))
+        return again
+
     def batches(self) -> list[str]:
         """Of which batches there is something, the oldest first."""
         self.noted.clear()
@@ -41,3 +64,4 @@ class Expiries:
     def forget(self) -> None:
         """Whoever leads now will find them."""
         self._due.clear()
+        self._tried.clear()

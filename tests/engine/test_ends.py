@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 
 from controller.core.model import BatchStatus, Status, Verdict
+from controller.ending import end_all
 from controller.ports import Rejected, Unavailable
 from tests.engine.acting import drop, refusing
 from tests.fakes.memory_objects import End
@@ -98,6 +100,61 @@ def test_a_batch_closes_after_its_last_object_may_go() -> None:
         assert found is None or found.expiring
         assert stage.batch.status is BatchStatus.FINISHED
         await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": SAID})
+
+
+def test_a_batch_waits_for_an_object_whose_expiry_had_no_answer() -> None:
+    """One request was lost while all else was answered: the batch closed, and the object stayed for ever."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        stage.script.lines.append(("expire", Fault.FAILED))
+        await stage.passes(daemon, 60)
+        assert stage.batch.status is BatchStatus.FINISHED
+        assert stage.found("scan-t0") is None
+
+    perform(trace, ends={"scan-t0": SAID})
+
+
+def test_an_expiry_that_fails_beside_the_pass_that_closes_the_batch_is_not_forgotten() -> None:
+    """It was asked for between two passes, and no list shows it before the second one closes the batch."""
+    failed: list[str] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon, expire = await stage.leader(), stage.world.cluster.expire
+
+        async def slowly(namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+            await asyncio.sleep(2)
+            if not failed:
+                failed.append(name)
+                raise Unavailable("no answer")
+            await expire(namespace, name, uid, ttl)
+
+        stage.world.cluster.expire = slowly  # type: ignore[method-assign]
+        following = asyncio.ensure_future(daemon.follow_events())
+        await stage.drop(2, 2)
+        await asyncio.sleep(9)
+        assert failed == ["scan-t0"]
+        assert stage.batch.status is BatchStatus.FINISHED
+        found = stage.found("scan-t0")
+        assert found is not None
+        assert found.expiring
+        await end_all([following])
+
+    perform(trace, ends={"scan-t0": SAID, "scan-t1": End(0.0, 3.0)})
+
+
+def test_an_object_that_never_answers_does_not_hold_its_batch_open() -> None:
+    """A webhook fails for one object, whenever it is asked: its batch ends all the same."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        refusing(stage, "cluster", "expire", Unavailable("500 failed calling webhook"), lambda *_: True)
+        await stage.passes(daemon, 30)
+        assert stage.batch.status is BatchStatus.FINISHED
 
     perform(trace, ends={"scan-t0": SAID})
 
