@@ -102,6 +102,7 @@ class Daemon:
     async def _full_pass(self) -> int:
         engine, started = self.engine, self.engine.clock.monotonic()
         if not engine.epoch:
+            engine.news.clear()  # nobody here looks at it; who begins to lead looks at everything
             await self._ask_store()
             return 0  # somebody else decides
         engine.trusted_clock = self._clock_is_steady()
