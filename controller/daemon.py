@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 from controller import lifecycle, reconcile
@@ -100,7 +101,7 @@ class Daemon:
             return await self._full_pass()
 
     async def _full_pass(self) -> int:
-        engine, started = self.engine, self.engine.clock.monotonic()
+        engine, started, began = self.engine, self.engine.clock.monotonic(), self.engine.now()
         if not engine.epoch:
             engine.news.clear()  # nobody here looks at it; who begins to lead looks at everything
             await self._ask_store()
@@ -111,7 +112,7 @@ class Daemon:
             await self._doubt_places()
             steps = await reconcile.all_batches(engine)
             await self._note_good_pass()
-            await self._set_alarms()
+            await self._set_alarms(began)
             if self.after_pass:
                 await self.after_pass()
         except Unavailable as error:
@@ -169,14 +170,17 @@ class Daemon:
         await engine.store.note_good_pass(await engine.read_clock(), reconcile.longest_silence(engine), names)
         engine.good_at = (engine.good_at or {}) | dict.fromkeys(names, engine.clock.monotonic())
 
-    async def _set_alarms(self) -> None:
+    async def _set_alarms(self, began: datetime) -> None:
         for batch in await self.engine.store.batches(closed=False):
-            await self._set_alarm(batch.id)
+            await self._set_alarm(batch.id, began)
 
-    async def _set_alarm(self, batch_id: str) -> None:
-        """Put the batch on the agenda again when something of it falls due by itself."""
+    async def _set_alarm(self, batch_id: str, began: datetime) -> None:
+        """Put the batch on the agenda again when something of it falls due by itself.
+
+        Or has, since the pass began: it may have looked before that.
+        """
         self._set_pace(batch_id)
-        seconds = await reconcile.next_wake(self.engine, batch_id, self.engine.now())
+        seconds = await reconcile.next_wake(self.engine, batch_id, began)
         if seconds is not None:
             self._wake(batch_id, seconds)
 
@@ -200,14 +204,14 @@ class Daemon:
 
     async def batch_pass(self, batch_id: str, focus: frozenset[str] | None) -> int:
         """One batch, because of an event."""
-        engine, started = self.engine, self.engine.clock.monotonic()
+        engine, started, began = self.engine, self.engine.clock.monotonic(), self.engine.now()
         if not engine.epoch:
             return 0
         result, steps = "ok", 0
         try:
             steps = await reconcile.one_batch(engine, batch_id, focus)
             if focus is None:  # a record that stands in line for a time comes with a hint of its own
-                await self._set_alarm(batch_id)
+                await self._set_alarm(batch_id, began)
             else:
                 self._set_pace(batch_id)
         except Unavailable as error:

@@ -170,7 +170,7 @@ async def _follow(
 # --------------------------------------------------------------------------------------- afterwards
 
 
-async def next_wake(engine: Engine, batch_id: str, now: datetime) -> float | None:
-    """Seconds until something of this batch falls due by itself, as far as the store knows."""
-    due = await engine.store.next_due(batch_id, now)
-    return max(0.0, (due - now).total_seconds()) if due else None
+async def next_wake(engine: Engine, batch_id: str, after: datetime) -> float | None:
+    """Seconds until something of this batch falls due by itself, of what was not due by ``after``."""
+    due = await engine.store.next_due(batch_id, after)
+    return max(0.0, (due - engine.now()).total_seconds()) if due else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from controller.core.model import Status, Verdict
+from controller.core.model import Counts, Status, Verdict
 from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
@@ -220,3 +220,28 @@ def test_a_batch_that_rests_asks_for_no_pass_after_another() -> None:
         await end_all([following])
 
     perform(trace, ends={f"scan-t{n}": PENDING for n in range(4)})
+
+
+def test_a_retry_that_falls_due_as_a_pass_ends_is_not_left_to_the_next_full_pass() -> None:
+    """After its last look at the line, before it asked what falls due later: it was neither."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, flush, seconds = await stage.leader(), stage.world.store.add_counts, [0]
+
+        async def slowly(batch_id: str, delta: Counts) -> None:
+            await asyncio.sleep(seconds[0])
+            await flush(batch_id, delta)
+
+        stage.world.store.add_counts = slowly  # type: ignore[method-assign]
+        following = asyncio.ensure_future(daemon.follow_events())
+        await stage.drop(2, 2)
+        await asyncio.sleep(30)
+        await daemon.full_pass()
+        seconds[0] = 1
+        await asyncio.sleep(8)
+        assert stage.job("scan-t0-r1").status is Status.QUEUED
+        assert stage.job("scan-t1-r1").status is Status.QUEUED
+        await end_all([following])
+
+    fails = {"scan-t0": End(0.0, 4.0, 2), "scan-t1": End(0.0, 4.5, 2)}
+    perform(trace, ends=fails | {"scan-t0-r1": PENDING, "scan-t1-r1": PENDING})
