@@ -11,6 +11,7 @@ import pymongo
 
 from controller.adapters.mongo_edge import MongoPart, translated
 from controller.adapters.mongo_shapes import Document
+from controller.core.model import BatchStatus
 from controller.ports import Unavailable
 
 AWAIT_MS = 1000
@@ -40,7 +41,7 @@ def _touched(names: tuple[str, ...]) -> Document:
 
 
 def _asked() -> Document:
-    """What a request looks like: a new batch, a new record in line, or a touched field."""
+    """What a request looks like: a new batch, a new record in line, all of them recorded, a touched field."""
     inserted = {
         "ns.coll": "jobs",
         "operationType": "insert",
@@ -49,7 +50,12 @@ def _asked() -> Document:
     touched = [
         {"ns.coll": name, "operationType": "update", **_touched(fields)} for name, fields in WATCHED.items()
     ]
-    return {"$or": [inserted, *touched, {"ns.coll": "meta", "operationType": "insert"}]}
+    opened = {
+        "ns.coll": "jobs",
+        "operationType": "update",
+        "updateDescription.updatedFields.batch_status": BatchStatus.RUNNING.value,
+    }
+    return {"$or": [inserted, opened, *touched, {"ns.coll": "meta", "operationType": "insert"}]}
 
 
 PIPELINE: list[Document] = [

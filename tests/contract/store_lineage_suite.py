@@ -10,7 +10,7 @@ import pytest
 
 from controller.core.change import Change
 from controller.core.machine import Event
-from controller.core.model import Halt, Halts, Status, TerminatedCode
+from controller.core.model import BatchStatus, Halt, Halts, Status, TerminatedCode
 from controller.ports import StaleEpoch, Unavailable
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
 
@@ -218,6 +218,7 @@ class MetaSuite:
     async def test_what_people_ask_is_hinted(self, world: StoreWorld) -> None:
         """Whatever a request writes is hinted at within seconds, with its batch where it has one."""
         batch = await world.add_batch()
+        await world.store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.EXPANDING})
         running, waiting = await world.put(Status.RUNNING), await world.put(not_before=world.now)
         failed = await world.put(Status.ERROR)
         stop = world.stop(TerminatedCode.USER, "enough")
@@ -236,6 +237,7 @@ class MetaSuite:
             (batch.id, lambda: store.set_gate(batch.id, {"max": 3})),
             (batch.id, lambda: store.set_gate(batch.id, {"cancel": stop})),
             (batch.id, lambda: store.set_gate(batch.id, {"cancel": None, "paused": True})),
+            (batch.id, lambda: store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.RUNNING})),
             ("", lambda: store.set_halt("retries", halt)),
             ("", lambda: store.set_halt("retries", None)),
             ("", store.nudge),
@@ -245,6 +247,8 @@ class MetaSuite:
             await step()
             assert await _next(hints) == expected
         await store.set_gate(batch.id, {"max": 3})  # it is 3 already, which is no news
+        await store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.RUNNING, "reason": "as it was"})
+        await store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.PAUSED})
         await store.add_jobs([world.attempt(Status.ERROR)])
         new = await world.add_batch("new")
         assert await _next(hints) == new.id

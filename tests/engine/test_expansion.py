@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from controller import intake, requests
-from controller.core.model import BatchStatus
+from controller.core.model import BatchStatus, Status
+from controller.ending import end_all
 from controller.ports import Conflict, Store, Unavailable
 from controller.requests import Caller
 from tests.simulation.faults import Fault
@@ -64,5 +66,20 @@ def test_a_batch_that_is_in_its_own_way_waits() -> None:
             await intake.accept(Unacknowledged(store), spec, source="again.yaml")  # type: ignore[arg-type]
         await intake.accept(store, spec, source="again.yaml")
         await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_batch_starts_once_all_its_tasks_are_recorded() -> None:
+    """Every hint of it came while it was still expanding: it waited for the next full pass."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, store = await stage.leader(), stage.controller("two").engine.store
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(1)
+        await intake.accept(store, spec_of(BatchPlan("scan", 1, 1), stage.world.scenario), source="scan.yaml")
+        await asyncio.sleep(2)
+        assert stage.job("scan-t0").status is Status.RUNNING
+        await end_all([following])
 
     perform(trace)

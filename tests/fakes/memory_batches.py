@@ -27,9 +27,7 @@ from tests.fakes.copying import copied
 from tests.fakes.memory_changes import kept
 from tests.fakes.memory_table import Attempts
 
-_BATCH_FIELDS = frozenset(
-    {"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"}
-)
+_BATCH_FIELDS = {"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"}
 _BATCH_DEFAULTS: Mapping[str, Any] = {"reason": "", "result": None, "resumed": None, "finished": None}
 _SETTINGS = frozenset({"maxConcurrent", "paused", "priority", "retry"})
 _GATE_DEFAULTS: Mapping[str, Any] = {"max": 0, "paused": False, "hold": "", "cancel": None}
@@ -230,6 +228,8 @@ class MemoryBatches:
             values |= {"finished": self._now()} if status.closed else {"finished": None, "result": None}
         values |= {key: kept(v) if v is not None else _BATCH_DEFAULTS[key] for key, v in fields.items()}
         self._put_batch(copied(batch, **values))
+        if status is BatchStatus.RUNNING is not batch.status:
+            self._hint(batch_id)
         return True
 
     async def set_setting(self, batch_id: str, name: str, setting: Setting) -> bool:
