@@ -38,6 +38,8 @@ class Scene:
     """By namespace, where time counts for itself (R10); elsewhere ``life`` holds."""
     judged: Mapping[str, Attempt] = field(default_factory=dict)
     """By id: records as they were read before the list was asked for, where that was before this pass."""
+    halts_at: float = 0.0
+    """The monotonic instant before the halts were read."""
     demands: Sequence[Demand] | None = None
     """What every batch holds and asks for, where an operator's limits bind them; None: no limits."""
 

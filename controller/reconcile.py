@@ -26,6 +26,9 @@ from controller.surroundings import longest_silence as longest_silence
 from controller.surroundings import open_batches as open_batches
 from controller.surroundings import scene_of as scene_of
 
+HALTS_AGE = 1.0
+"""Seconds after which a pass asks again what is halted: no gate would refuse what it starts."""
+
 # ------------------------------------------------------------------------------------------ full pass
 
 
@@ -50,8 +53,10 @@ async def all_batches(engine: Engine) -> int:
     records = await holders_of(engine, gates)
     observation, judged = await observe(engine, batches, read_at, records) if batches else (None, {})
     engine.listed = observation.namespaces if observation else frozenset()
+    asked = engine.clock.monotonic()
     scene = replace(
         await scene_of(engine, batches),
+        halts_at=asked,
         observation=observation,
         judged=judged,
         demands=await all_demands(engine),
@@ -75,10 +80,12 @@ async def all_batches(engine: Engine) -> int:
 async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None) -> int:
     """One batch, from news of its objects (``focus``: which) or because somebody asked (None: all)."""
     engine.must_lead()
+    asked = engine.clock.monotonic()
     now = await engine.store.standing(batch_id, sorted(focus or ()))
     if now.batch is None or now.gate is None:
         return 0
     scene = await scene_after_event(engine, now.batch, now.gate, now.halts, focus)
+    scene = replace(scene, halts_at=asked)
     return await _guarded_pass(engine, now.batch, now.gate, scene, None, now.jobs)
 
 
@@ -149,6 +156,7 @@ async def _follow(
 ) -> None:
     """Where only attempts and places moved, the next round starts from what those writes answered."""
     for _ in range(engine.settings.max_rounds):
+        scene = await _by_the_halts_of_now(engine, scene)
         trial.gate, counted = gate, engine.counted(batch)
         allowance = await allowance_of(engine, counted, gate, scene.demands)
         ahead, trial.ahead = trial.ahead, ()
@@ -165,6 +173,14 @@ async def _follow(
         if again is None or its_gate is None:
             return
         batch, gate, records = again, its_gate, None
+
+
+async def _by_the_halts_of_now(engine: Engine, scene: Scene) -> Scene:
+    """A pass may take long, or wait for another one: nothing starts in it by what was said before that."""
+    now = engine.clock.monotonic()
+    if now - scene.halts_at <= HALTS_AGE:
+        return scene
+    return replace(scene, halts=await engine.store.halts(), halts_at=now)
 
 
 # --------------------------------------------------------------------------------------- afterwards

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from controller import requests
-from controller.core.model import Hold
+from controller.core.model import Hold, Status
+from controller.ports import Created, NewJob
 from controller.requests import Caller
 from tests.engine.acting import batch_named, drop, running
 from tests.fakes.memory_objects import End
@@ -100,3 +104,55 @@ def _most_at_once(stage: Stage) -> int:
         alive += (entry.kind == "create") - (entry.kind == "end")
         most = max(most, alive)
     return most
+
+
+def test_a_halt_reaches_the_rest_of_a_pass_that_takes_long() -> None:
+    """The first batch's create took a minute; whoever came after it went by what was said before that."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, create = await stage.leader(), stage.world.cluster.create
+
+        async def slowly(job: NewJob) -> Created:
+            await asyncio.sleep(20)
+            return await create(job)
+
+        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        daemon.engine.settings = replace(daemon.engine.settings, interval=timedelta(minutes=1))
+        await drop(stage, "scan", 1, 1)
+        await drop(stage, "other", 1, 1)
+        full = asyncio.ensure_future(daemon.full_pass())
+        await asyncio.sleep(1)
+        await _halt(stage)
+        await full
+        assert stage.job("scan-t0").status is Status.QUEUED
+        assert stage.job("other-t0").status is Status.WAITING
+        await requests.unhalt(stage.people, Caller(OWNER, admin=True), "submissions")
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_halt_reaches_a_pass_that_waited_for_another() -> None:
+    """A full pass kept the batch for long; the pass that had read the halts before that claimed by them."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, create = await stage.leader(), stage.world.cluster.create
+
+        async def slowly(job: NewJob) -> Created:
+            await asyncio.sleep(2)
+            return await create(job)
+
+        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        await drop(stage, "scan", 2, 1)
+        full = asyncio.ensure_future(daemon.full_pass())
+        await asyncio.sleep(1)
+        after = asyncio.ensure_future(daemon.batch_pass(stage.batch.id, None))
+        await asyncio.sleep(0.5)
+        await _halt(stage)
+        stage.set_gate(max=2)
+        await asyncio.gather(full, after)
+        assert stage.job("scan-t1").status is Status.WAITING
+        await requests.unhalt(stage.people, Caller(OWNER, admin=True), "submissions")
+        await stage.until_over(daemon)
+
+    perform(trace)
