@@ -49,7 +49,7 @@ class Daemon:
     def __post_init__(self) -> None:
         self.engine.good_at = {}
         self.engine.looks.ended_late = self.agenda.everything
-        self.engine.shown = lambda batch_id, job_id: self.agenda.add(batch_id, frozenset({job_id}))
+        self.engine.again = self.agenda.add
 
     # ------------------------------------------------------------------------------- leadership
 

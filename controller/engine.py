@@ -160,8 +160,8 @@ class Engine:
     """By batch id and job id: objects as the watch showed them since the last list was asked for."""
     asked: dict[str, float] = field(default_factory=dict)
     """By job id, until the watch has shown it: when an object was asked for. That it is there is no news."""
-    shown: Callable[[str, str], None] = lambda batch_id, job_id: None
-    """Told of an object that the watch had shown when its create went without an answer: that was news."""
+    again: Callable[[str, frozenset[str] | None], None] = lambda batch_id, focus: None
+    """Told of a batch that wants a pass soon, and because of which attempts; None: all of it."""
     seen: Observation | None = None
     """The last complete list of each namespace."""
     looks: Looks = field(default_factory=Looks)
@@ -276,8 +276,8 @@ class Engine:
             try:
                 return await self.cluster.create(job)
             except BaseException:
-                if self.asked.pop(job.job_id, None) is None:
-                    self.shown(job.batch_id, job.job_id)
+                if self.asked.pop(job.job_id, None) is None:  # the watch has shown it: that was news
+                    self.again(job.batch_id, frozenset({job.job_id}))
                 raise
 
     def awaits(self, job_ids: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from controller.allowance import allowance_of
 from controller.core.model import Attempt, Batch, Gate
 from controller.core.plan import Retry, plan
 from controller.engine import Engine
-from controller.looking import Scene, look
+from controller.looking import Scene, in_time, look
 from controller.ports import StaleEpoch
 from controller.surroundings import all_demands, holders_of, observe, scene_after_event
 from controller.surroundings import lifecycles as lifecycles
@@ -66,6 +66,8 @@ async def all_batches(engine: Engine) -> int:
     for batch in batches:
         if batch.id not in gates:
             continue  # its intake is between its two writes, or stopped there; intake goes on
+        if batch.namespace in engine.listed and not in_time(engine, engine.seen, batch.namespace):
+            engine.again(batch.id, None)  # those before it took long: it starts nothing by this list
         held = (read_at, records.get(batch.id, ()))
         steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
     engine.forget(remembered - {batch.id for batch in batches})

@@ -8,17 +8,20 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from controller import requests
 from controller.core.model import Counts, Status, Verdict
 from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
 from controller.engine import Pacer
 from controller.ports import Created, NewJob, Unavailable
+from controller.requests import Caller
 from controller.telemetry import Metrics
 from controller.telemetry.journal import TelemetryJournal
 from tests.engine.acting import drop
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER
 from tests.simulation.stage import Stage, perform
 
 LONG = End(0.0, 10_000.0)
@@ -245,3 +248,27 @@ def test_a_retry_that_falls_due_as_a_pass_ends_is_not_left_to_the_next_full_pass
 
     fails = {"scan-t0": End(0.0, 4.0, 2), "scan-t1": End(0.0, 4.5, 2)}
     perform(trace, ends=fails | {"scan-t0-r1": PENDING, "scan-t1-r1": PENDING})
+
+
+def test_who_comes_late_in_a_long_pass_is_looked_at_again() -> None:
+    """The first batch's creates took longer than a list is good for: in no full pass did the other begin."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, create = await stage.leader(), stage.world.cluster.create
+
+        async def slowly(job: NewJob) -> Created:
+            await asyncio.sleep(20 if job.name.startswith("scan") else 0)
+            return await create(job)
+
+        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        for name in ("scan", "other"):
+            await drop(stage, name, 1, 1)
+        await requests.halt(stage.people, Caller(OWNER, admin=True), "submissions", "not yet")
+        await daemon.full_pass()
+        await requests.unhalt(stage.people, Caller(OWNER, admin=True), "submissions")
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(24)
+        assert stage.job("other-t0").status is not Status.WAITING
+        await end_all([following])
+
+    perform(trace)
