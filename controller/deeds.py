@@ -7,6 +7,8 @@ fact goes back to ``decide``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.core.change import Change
 from controller.core.decide import (
     Act,
@@ -99,8 +101,15 @@ async def live_sight(engine: Engine, job: Attempt) -> Sight:
 # ------------------------------------------------------------------------------------------- creating
 
 
+async def _with_its_chain(engine: Engine, view: View, job: Attempt) -> View:
+    """A view that knows the earlier attempts of a retry's task: it is not to land where they failed."""
+    if job.attempt == 0 or job.root_id in view.chains:
+        return view
+    return replace(view, chains={**view.chains, **await engine.store.chains([job.root_id])})
+
+
 def new_job(view: View, job: Attempt) -> NewJob:
-    """What to ask the cluster for: all of it is on the record (E1)."""
+    """What to ask the cluster for: all of it is on the records of its task (E1)."""
     chain = view.chains.get(job.root_id, ())
     avoid = tuple(dict.fromkeys(earlier.node for earlier in chain if earlier.node and earlier.id != job.id))
     return NewJob(
@@ -119,7 +128,7 @@ def new_job(view: View, job: Attempt) -> NewJob:
 
 async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
     """A place is taken: record it with the create's token, then ask the cluster (R1, R5)."""
-    token = engine.new_token()
+    view, token = await _with_its_chain(engine, view, job), engine.new_token()
     fields = {"slot": slot, "epoch": engine.epoch}
     claimed = Change(job.id, Event.CLAIMED, Reason.PLACE_FREE, fields=fields, add_token=token)
     record = await engine.apply(job, claimed)
@@ -131,7 +140,7 @@ async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
 
 async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
     """A live look found nothing under the name: the same create with a token of its own (R5, R6)."""
-    token = engine.new_token()
+    view, token = await _with_its_chain(engine, view, job), engine.new_token()
     opened = Change(job.id, Event.CREATE_OPENED, Reason.CREATING_AGAIN, add_token=token)
     record = await engine.apply(job, opened)
     if record is None:
