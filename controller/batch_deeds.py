@@ -6,6 +6,8 @@ again for what may have changed since the plan was made, where acting on it woul
 
 from __future__ import annotations
 
+import asyncio
+
 from controller import lifecycle
 from controller.adopting import take_over
 from controller.core.decide import Reason
@@ -88,11 +90,15 @@ async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bo
         gate = (await engine.store.gates([view.batch.id])).get(view.batch.id)
         if gate is None or gate.cancel != step.stop:
             break  # that cancel is done: what waits now was asked for after it
-        before = withdrawn
-        for job in await engine.store.jobs(ids):
-            change = withdrawal(job, view, Reason.CANCEL, step.stop)
-            withdrawn += await engine.apply(job, change) is not None
-        if withdrawn == before:
+        jobs = await engine.store.jobs(ids)
+        changes = ((job, withdrawal(job, view, Reason.CANCEL, step.stop)) for job in jobs)
+        ends = await asyncio.gather(*(engine.apply(*each) for each in changes), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        now = sum(end is not None for end in ends)
+        withdrawn += now
+        if not now:
             break
     return withdrawn > 0
 

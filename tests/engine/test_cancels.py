@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from controller import intake, lifecycle, requests
+from controller.core.change import Change
 from controller.core.model import BatchStatus, Origin, Result, Status, Stop, TerminatedCode
 from controller.core.sight import Observation
 from controller.requests import Caller
@@ -230,3 +231,25 @@ def test_a_full_pass_that_read_its_records_long_ago_reopens_nothing() -> None:
         assert stage.batch.status is BatchStatus.CANCELLED
 
     perform(trace, ends={"scan-t0": End(0.0, 400.0, 0)})
+
+
+def test_what_waits_in_a_cancelled_batch_is_withdrawn_together() -> None:
+    """One after the other, thousands kept the stops of what ran waiting for a minute."""
+    together: list[int] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon, changes = await stage.leader(), stage.world.store.changes_many
+
+        async def counted(changes_: Sequence[Change], epoch: int | None = None) -> Sequence[object]:
+            together.append(len(changes_))
+            return await changes(changes_, epoch)
+
+        stage.world.store.changes_many = counted  # type: ignore[assignment,method-assign]
+        await stage.drop(251, 1)
+        await daemon.full_pass()
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await daemon.full_pass()
+        assert together == [100, 100, 50]
+        await stage.until_over(daemon)
+
+    perform(trace)
