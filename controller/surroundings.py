@@ -13,9 +13,9 @@ from datetime import timedelta
 
 from controller.allowance import demands_of
 from controller.core.decide import Lifecycle
-from controller.core.model import Attempt, Batch, Gate, Halts, Status
+from controller.core.model import Attempt, Batch, ForeignKind, Gate, Halts, Status
 from controller.core.sharing import Demand, Limits
-from controller.core.sight import Observation, joined
+from controller.core.sight import ClusterJob, Observation, joined
 from controller.engine import Engine
 from controller.former import sorted_out
 from controller.looking import Scene, in_time
@@ -188,13 +188,13 @@ async def scene_after_event(
     gaps are not asked. The names are those of the last list, with which they belong.
     """
     before = dict(engine.news.get(batch.id, {}))
-    about = focus or {holder.job for holder in gate.holders} | before.keys()
     if not _fresh(engine, batch):
         engine.names = names_of(await _look_again(engine, batch))
     elif not batch.status.closed and batch.name not in engine.names.get(batch.namespace, ()):
         engine.names = names_of(await open_batches(engine))
     # A look forgets what the watch had shown before it, whoever made it and whosever news that was.
     jobs = engine.seen.jobs if engine.seen else {}
+    about = focus or _of_the_whole(gate, jobs) | before.keys()
     listed = {job_id: jobs[job_id] for job_id in sorted(about) if job_id in jobs}
     life, news = engine.settings.life, before | listed | engine.news.get(batch.id, {})
     return Scene(
@@ -205,6 +205,14 @@ async def scene_after_event(
         focus=focus,
         demands=await all_demands(engine),
     )
+
+
+def _of_the_whole(gate: Gate, jobs: Mapping[str, ClusterJob]) -> frozenset[str]:
+    """Who holds a place, and whose objects count as orphans: a cancel makes ghosts of them, and may be the
+    last thing that happens to the batch."""
+    orphans = {thing.uid for thing in gate.foreign if thing.cause is ForeignKind.ORPHAN}
+    theirs = [job_id for job_id, job in jobs.items() if job.uid in orphans] if orphans else []
+    return frozenset((*(holder.job for holder in gate.holders), *theirs))
 
 
 async def _look_again(engine: Engine, batch: Batch) -> list[Batch]:

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from controller import intake, lifecycle, requests
 from controller.core.change import Change
-from controller.core.model import BatchStatus, Origin, Result, Status, Stop, TerminatedCode
+from controller.core.model import BatchStatus, ForeignKind, Origin, Result, Status, Stop, TerminatedCode
 from controller.core.sight import Observation
+from controller.ports import NewJob
 from controller.requests import Caller
 from tests.engine.acting import batch_named, drop, records
 from tests.fakes.memory_objects import End
@@ -253,3 +254,24 @@ def test_what_waits_in_a_cancelled_batch_is_withdrawn_together() -> None:
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+def test_a_cancelled_batch_leaves_no_object_of_a_record_that_was_set_back() -> None:
+    """To its record it had never been asked for: that was withdrawn, and the batch closed over a live job."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, cluster = await stage.leader(), stage.world.cluster
+        batch = await drop(stage, "scan", 1, 1)
+        stage.set_gate(paused=True)
+        await stage.passes(daemon, 1)
+        job = stage.job("scan-t0")
+        stage.world.recorder.orphans.add(job.id)
+        cluster.restore(NewJob("scan-t0", "lab", "scan", batch.id, job.task_id, 0, job.id, job.job_input))
+        await daemon.full_pass()
+        assert [thing.cause for thing in stage.gate.foreign] == [ForeignKind.ORPHAN]
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await daemon.batch_pass(batch.id, None)
+        assert stage.batch.status is BatchStatus.CANCELLED
+        assert stage.found("scan-t0") is None
+
+    perform(trace, ends={"scan-t0": LONG})
