@@ -33,7 +33,7 @@ from controller.core.plan import (
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
 from controller.core.view import View
-from controller.deeds import carry_out, live_sight, submit
+from controller.deeds import carry_out, live_sight, submit, with_chains
 from controller.engine import Engine
 from controller.ports import Invariant, StaleEpoch, Unavailable
 
@@ -295,6 +295,7 @@ def _failed(engine: Engine, job: Attempt) -> bool:
 
 async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int]], trial: Pass) -> bool:
     """One guarded update takes the places; each attempt then goes its own way."""
+    view = await with_chains(engine, view, [job for job, _ in places])
     async with engine.claims:
         places = places[: (await allowance_now(engine, view.batch, view.gate, trial.demands)).places]
         if not places:

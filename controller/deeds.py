@@ -7,6 +7,7 @@ fact goes back to ``decide``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from controller.core.change import Change
@@ -101,11 +102,12 @@ async def live_sight(engine: Engine, job: Attempt) -> Sight:
 # ------------------------------------------------------------------------------------------- creating
 
 
-async def _with_its_chain(engine: Engine, view: View, job: Attempt) -> View:
-    """A view that knows the earlier attempts of a retry's task: it is not to land where they failed."""
-    if job.attempt == 0 or job.root_id in view.chains:
+async def with_chains(engine: Engine, view: View, jobs: Iterable[Attempt]) -> View:
+    """A view that knows the earlier attempts of these retries' tasks: none is to land where those failed."""
+    roots = {job.root_id for job in jobs if job.attempt} - view.chains.keys()
+    if not roots:
         return view
-    return replace(view, chains={**view.chains, **await engine.store.chains([job.root_id])})
+    return replace(view, chains={**view.chains, **await engine.store.chains(sorted(roots))})
 
 
 def new_job(view: View, job: Attempt) -> NewJob:
@@ -128,7 +130,7 @@ def new_job(view: View, job: Attempt) -> NewJob:
 
 async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
     """A place is taken: record it with the create's token, then ask the cluster (R1, R5)."""
-    view, token = await _with_its_chain(engine, view, job), engine.new_token()
+    view, token = await with_chains(engine, view, [job]), engine.new_token()
     fields = {"slot": slot, "epoch": engine.epoch}
     claimed = Change(job.id, Event.CLAIMED, Reason.PLACE_FREE, fields=fields, add_token=token)
     record = await engine.apply(job, claimed)
@@ -140,7 +142,7 @@ async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
 
 async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
     """A live look found nothing under the name: the same create with a token of its own (R5, R6)."""
-    view, token = await _with_its_chain(engine, view, job), engine.new_token()
+    view, token = await with_chains(engine, view, [job]), engine.new_token()
     opened = Change(job.id, Event.CREATE_OPENED, Reason.CREATING_AGAIN, add_token=token)
     record = await engine.apply(job, opened)
     if record is None:
