@@ -169,6 +169,8 @@ class Engine:
     """Namespaces of which the last full pass had a list."""
     unseen: frozenset[str] = frozenset()
     """Namespaces whose lists the last full pass did not wait for any longer."""
+    under_way: str = ""
+    """Id of the batch that a full pass has come to; after one that was broken off, where that was."""
     blind: str = ""
     """Why the cluster could not be listed when it was last asked to; empty: it could. For people."""
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)

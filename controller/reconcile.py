@@ -44,7 +44,7 @@ async def all_batches(engine: Engine) -> int:
         raise StaleEpoch(f"epoch {newest} was minted after this controller's {engine.epoch}")
     remembered, heard = engine.remembered(), frozenset(engine.news)
     engine.listed = engine.unseen = frozenset()
-    batches = await open_batches(engine)
+    batches = _after_the_last(engine, await open_batches(engine))
     ids = [batch.id for batch in batches]
     gates = await engine.store.gates(ids)
     if any(gate.epoch < engine.epoch for gate in gates.values()):
@@ -69,11 +69,19 @@ async def all_batches(engine: Engine) -> int:
         if batch.namespace in engine.listed and not in_time(engine, engine.seen, batch.namespace):
             engine.again(batch.id, None)  # those before it took long: it starts nothing by this list
         held = (read_at, records.get(batch.id, ()))
+        engine.under_way = batch.id
         steps += await _guarded_pass(engine, batch, gates[batch.id], scene, held)
+    engine.under_way = ""
     engine.forget(remembered - {batch.id for batch in batches})
     for batch_id in heard.difference(ids):
         engine.news.pop(batch_id, None)
     return steps
+
+
+def _after_the_last(engine: Engine, batches: Sequence[Batch]) -> list[Batch]:
+    """Where the last full pass was broken off, by its time limit say, what it did not come to is first."""
+    at = next((at for at, batch in enumerate(batches, 1) if batch.id == engine.under_way), 0)
+    return [*batches[at:], *batches[:at]]
 
 
 # ------------------------------------------------------------------------------------ after an event

@@ -17,8 +17,8 @@ from controller.core.sight import Observation, joined
 from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.looks import Looks
-from controller.ports import Unavailable
-from tests.engine.acting import drop_elsewhere
+from controller.ports import Created, NewJob, Unavailable
+from tests.engine.acting import drop, drop_elsewhere
 from tests.fakes.memory_objects import End
 from tests.simulation.stage import Stage, perform
 
@@ -351,3 +351,26 @@ def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None]) -> No
         bug(patch)
         with pytest.raises(AssertionError):
             BUGS[bug]()
+
+
+def test_what_a_pass_did_not_come_to_is_first_in_the_next_one() -> None:
+    """Each pass began with the same batch, whose creates took until it was given up: the others starved."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, cluster = await stage.leader(), stage.world.cluster
+        create = cluster.create
+
+        async def created(job: NewJob) -> Created:
+            await asyncio.sleep(SLOW if job.batch == "aaa" else 0)
+            return await create(job)
+
+        cluster.create = created  # type: ignore[method-assign]
+        for name in ("aaa", "bbb", "ccc"):
+            await drop(stage, name, 1, 1)
+        for _ in range(2):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PASS):
+                    await daemon.full_pass()
+        assert [stage.job(f"{name}-t0").status for name in ("bbb", "ccc")] == [Status.QUEUED] * 2
+
+    perform(trace)
