@@ -68,6 +68,12 @@ def test_a_start_that_is_timed_after_its_record_comes_before_it() -> None:
     assert merged([claimed, accepted], [made]) == [claimed, replace(made, at=accepted.at), accepted]
 
 
+def test_a_creation_is_never_told_too_late() -> None:
+    """The record has the uid that the cluster made up: a recorder without time told of it a minute later."""
+    accepted, made = record(Status.QUEUED, 1), event(Deed.CREATED, 61)
+    assert merged([accepted], [made]) == [replace(made, at=accepted.at), accepted]
+
+
 def test_the_stores_log_keeps_its_order() -> None:
     """Two writes at once are stamped out of order: what was logged first was first."""
     done, other = record(Status.COMPLETED, 1.02), record(Status.RUNNING, 1, "v")
