@@ -270,8 +270,7 @@ class Daemon:
         else:
             news = self.engine.news.setdefault(hint.batch_id, {})
             before, news[hint.job_id] = news.get(hint.job_id), hint.job
-            expected = self.engine.asked.pop(hint.job_id, None) is not None and _only_there(hint.job)
-            if not expected if before is None else _tells(before) != _tells(hint.job):
+            if before is None or _tells(before) != _tells(hint.job):
                 self.agenda.add(hint.batch_id, frozenset({hint.job_id}))
 
     def _gone(self, hint: Hint) -> None:
@@ -329,8 +328,3 @@ def _tells(job: ClusterJob) -> tuple[object, ...]:
     """What of an object's news can set a pass to work; the rest (a schedule, a message) only time judges."""
     unfinished = job.finished and job.pod_unfinished
     return job.uid, job.tombstone, job.deleting, job.finished, unfinished, job.started
-
-
-def _only_there(job: ClusterJob) -> bool:
-    """It has been made, and nothing has become of it yet: whoever asked for it learns that by the answer."""
-    return not (job.tombstone or job.deleting or job.finished or job.started)

@@ -105,8 +105,6 @@ class Pacer:
         return 0.0 if self.available(now) >= 1 else (1.0 - self.tokens) / self.rate
 
 
-SHOWN_WITHIN = 60.0
-"""Seconds after an object was asked for in which the watch shows it, or never will: it broke off."""
 FORGOTTEN_AFTER = 3600.0
 """Seconds after its rest at which a sick item that never came back is forgotten."""
 
@@ -158,8 +156,6 @@ class Engine:
     nothing is reaped. None: this process is no daemon, and only the store's gaps are known (R10)."""
     news: dict[str, dict[str, ClusterJob]] = field(default_factory=dict)
     """By batch id and job id: objects as the watch showed them since the last list was asked for."""
-    asked: dict[str, float] = field(default_factory=dict)
-    """By job id, until the watch has shown it: when an object was asked for. That it is there is no news."""
     again: Callable[[str, frozenset[str] | None], None] = lambda batch_id, focus: None
     """Told of a batch that wants a pass soon, and because of which attempts; None: all of it."""
     seen: Observation | None = None
@@ -274,18 +270,7 @@ class Engine:
     async def create(self, job: NewJob) -> Created:
         """Ask the cluster for an object, one of so many at a time; see ``Cluster.create``."""
         async with self.hands[job.batch_id]:
-            self.asked[job.job_id] = self.clock.monotonic()
-            try:
-                return await self.cluster.create(job)
-            except BaseException:
-                if self.asked.pop(job.job_id, None) is None:  # the watch has shown it: that was news
-                    self.again(job.batch_id, frozenset({job.job_id}))
-                raise
-
-    def awaits(self, job_ids: Iterable[str]) -> None:
-        """Of these objects it is news that they are there: they are to go."""
-        for job_id in job_ids:
-            self.asked.pop(job_id, None)
+            return await self.cluster.create(job)
 
     def tally(self, before: Attempt | None, after: Attempt) -> None:
         """Remember a change of status for the batch's cached counts."""
@@ -340,10 +325,7 @@ class Engine:
             if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
                 del self.locks[batch_id]
                 self.hands.pop(batch_id, None)
-        now = self.clock.monotonic()
-        self.sick.forget(now)
-        for job_id in [job_id for job_id, at in self.asked.items() if now > at + SHOWN_WITHIN]:
-            del self.asked[job_id]
+        self.sick.forget(self.clock.monotonic())
 
     def must_lead(self) -> None:
         """Raise ``StaleEpoch`` when this process does not lead (any more)."""

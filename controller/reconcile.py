@@ -172,7 +172,6 @@ async def _follow(
         ahead, trial.ahead = trial.ahead, ()
         view = await look(engine, counted, gate, scene, allowance, records, ahead)
         engine.known[batch.id] |= {job.id: job for job in view.holders}
-        engine.awaits(job.id for job in view.holders if job.stop)
         planned = plan(view, engine.jitter)
         counting.forget_idle_places(engine, view)
         trial.owed = {step.chain[-1].id for step in planned if isinstance(step, Retry)}

@@ -157,7 +157,7 @@ def test_a_refused_write_has_its_record_read_again() -> None:
 
 
 def test_an_object_that_was_shown_before_its_create_failed_is_news() -> None:
-    """That it was there was no news, since its create would tell; and then that had no answer."""
+    """Its create has no answer: what the watch has shown meanwhile tells that it is there."""
     asked: list[str] = []
 
     async def trace(stage: Stage) -> None:
@@ -184,7 +184,7 @@ def test_an_object_that_was_shown_before_its_create_failed_is_news() -> None:
 
 
 def test_an_object_that_is_to_go_is_news() -> None:
-    """Its job was cancelled before the watch had shown it: nothing was to be seen, and nothing came later."""
+    """Its job was cancelled before the watch had shown it: as soon as it is seen it goes."""
 
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()

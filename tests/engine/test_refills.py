@@ -76,30 +76,6 @@ def test_what_ended_is_let_go_after_the_next_job_was_asked_for() -> None:
     assert "expires scan-t1" in asked
 
 
-def test_what_was_asked_for_is_no_news() -> None:
-    """A job's start has a pass, and its end: when its object was first seen, there was another one."""
-    passes: list[str] = []
-
-    class Telling(TelemetryJournal):
-        def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
-            """Nothing but that there was one."""
-            passes.append(kind)
-
-    async def trace(stage: Stage) -> None:
-        daemon = await stage.leader()
-        daemon.engine.journal = Telling(Metrics(CollectorRegistry()))
-        following = asyncio.ensure_future(daemon.follow_events())
-        await asyncio.sleep(1)  # the first full pass is over
-        await stage.drop(2, 1)
-        await asyncio.sleep(5)
-        passes.clear()
-        await asyncio.sleep(12)
-        await end_all([following])
-
-    perform(trace, ends={name: End(3.0, 5.0) for name in ("scan-t0", "scan-t1")})
-    assert passes == ["batch"] * 3  # the first one's end, the second one's start and end
-
-
 def test_a_pass_that_looks_again_sees_what_it_is_for() -> None:
     """The last list was too old when the end came: the new look forgot the news, and the pass saw nothing."""
 
