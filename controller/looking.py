@@ -158,7 +158,7 @@ def _sights(
                 sights[job.id] = Sight.listed(None)  # gone, ended, or started by now: a live look tells
         elif job.id in seen:
             sights[job.id] = Sight.listed(seen[job.id])
-        elif judged or job.id in (scene.news or {}):  # it has gone since it was shown: a live look tells
+        elif judged or (job.stop and job.id in (scene.news or {})):  # it has gone since: a live look tells
             sights[job.id] = Sight.listed(None)
     return sights
 

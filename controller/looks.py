@@ -111,11 +111,14 @@ class Looks:
         """Whether one is under way there, or waits to be taken."""
         return namespace in self._looks
 
-    def failure(self, namespace: str) -> BaseException | None:
-        """Of what the one that has ended there died, and nobody took."""
+    async def failure(self, namespace: str, seconds: float) -> BaseException | None:
+        """Wait for the one that is there, for so many seconds at most; of what it died, whoever took it."""
         look = self._looks.get(namespace)
-        over = look is not None and look.task.done() and not look.task.cancelled()
-        return look.task.exception() if look is not None and over else None
+        if look is None:
+            return None
+        await asyncio.wait([look.task], timeout=seconds)
+        over = look.task.done() and not look.task.cancelled()
+        return look.task.exception() if over else None
 
     def break_off(self) -> None:
         """End them all, whatever they have seen."""

@@ -223,15 +223,14 @@ async def _look_again(engine: Engine, batch: Batch) -> list[Batch]:
     others, looks, namespace = await open_batches(engine), engine.looks, batch.namespace
     here = {one.id: one for one in (batch, *others) if one.namespace == namespace}
     looks.let_go_of(namespace)
+    patience = 0.0 if looks.is_late(namespace) else MOMENT
     if not looks.there(namespace):
         read_at = engine.clock.monotonic()
         records = await holders_of(engine, await engine.store.gates(sorted(here)))
         _begin(engine, namespace, here.values(), read_at, records)
-        await looks.wait([namespace], engine.settings.patience)
-        if error := looks.failure(namespace):
-            raise error
-    elif not looks.is_late(namespace):
-        await looks.wait([namespace], MOMENT)
+        patience = engine.settings.patience
+    if error := await looks.failure(namespace, patience):
+        raise error
     return others
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from controller import requests
-from controller.core.model import Counts, Status, Verdict
+from controller.core.model import Counts, Status
 from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
@@ -89,23 +89,6 @@ def test_what_went_before_it_ran_gives_its_place_up() -> None:
         await end_all([following])
 
     perform(trace, ends={"scan-t0": PENDING, "scan-t1": PENDING}, deletion=1.0)
-
-
-def test_what_somebody_deleted_is_looked_for_at_once() -> None:
-    """The watch said that it is gone, and the pass went by what had been shown of it before."""
-
-    async def trace(stage: Stage) -> None:
-        daemon = await stage.leader()
-        await stage.drop(1, 1)
-        await stage.passes(daemon, 20)
-        following = asyncio.ensure_future(daemon.follow_events())
-        await asyncio.sleep(1)
-        stage.by_hand("scan-t0")
-        await asyncio.sleep(1)
-        assert stage.job("scan-t0").verdict is Verdict.LOST
-        await end_all([following])
-
-    perform(trace, ends={"scan-t0": LONG})
 
 
 def test_a_pass_that_waited_for_another_reads_its_records_again() -> None:

@@ -17,8 +17,8 @@ from controller.core.sight import Observation, joined
 from controller.daemon import Daemon
 from controller.engine import Engine
 from controller.looks import Looks
-from controller.ports import Created, NewJob, Unavailable
-from tests.engine.acting import drop, drop_elsewhere
+from controller.ports import Unavailable
+from tests.engine.acting import drop_elsewhere
 from tests.fakes.memory_objects import End
 from tests.simulation.stage import Stage, perform
 
@@ -353,24 +353,26 @@ def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None]) -> No
             BUGS[bug]()
 
 
-def test_what_a_pass_did_not_come_to_is_first_in_the_next_one() -> None:
-    """Each pass began with the same batch, whose creates took until it was given up: the others starved."""
+def test_who_waits_for_the_same_look_is_told_that_it_failed() -> None:
+    """The full pass took what it had died of; the other one went on, and judged in an outage."""
 
     async def trace(stage: Stage) -> None:
-        daemon, cluster = await stage.leader(), stage.world.cluster
-        create = cluster.create
+        daemon, slowly = await stage.leader(), Slowly(stage)
+        await stage.drop(1, 1)
+        await daemon.full_pass()
+        await asyncio.sleep(4)
+        found, engine = stage.found("scan-t0"), daemon.engine
+        assert found is not None
+        assert found.finished
+        engine.news[stage.batch.id] = {found.job_id: found}
+        await asyncio.sleep(engine.settings.foreign_age)
+        slowly.seconds["lab"], slowly.fails = 0.5, "out of reach"
+        full = asyncio.ensure_future(daemon.full_pass())
+        await asyncio.sleep(0.1)
+        await daemon.batch_pass(stage.batch.id, frozenset({found.job_id}))
+        await full
+        assert stage.job("scan-t0").status is Status.QUEUED
+        slowly.fails = ""
+        await stage.until_over(daemon)
 
-        async def created(job: NewJob) -> Created:
-            await asyncio.sleep(SLOW if job.batch == "aaa" else 0)
-            return await create(job)
-
-        cluster.create = created  # type: ignore[method-assign]
-        for name in ("aaa", "bbb", "ccc"):
-            await drop(stage, name, 1, 1)
-        for _ in range(2):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PASS):
-                    await daemon.full_pass()
-        assert [stage.job(f"{name}-t0").status for name in ("bbb", "ccc")] == [Status.QUEUED] * 2
-
-    perform(trace)
+    perform(trace, ends={"scan-t0": End(0.0, 2.0)})
