@@ -7,14 +7,16 @@ the namespace, and hundreds of Jobs that wait for their pods are asked about wit
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import Kind
 from controller.adapters.kube_listing import list_all
 from controller.adapters.kube_reading import dig, text
+from controller.ports import Unavailable
 
 Json = Mapping[str, Any]
 
@@ -24,13 +26,19 @@ TELLING: Mapping[str, str] = {
     "Pod": "involvedObject.kind=Pod,reason!=Scheduled,reason!=Pulled,reason!=Created,reason!=Started",
 }
 """By kind: a selector that leaves out what every Job and every Pod has, and what its status says as well."""
+PATIENCE = 60.0
+"""Seconds for which a list that can't be had is asked for again. Events may have an etcd of their own, or be
+too many: while they were waited for, their namespace was not seen, and nothing started in it."""
 
 
 class ObjectEvents:
-    """Lists them. Evidence only, so whoever may not read Events goes without."""
+    """Lists them. Evidence only: whoever may not read Events, or can't for long, goes without."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._clock = clock
+        self._since: dict[tuple[str, str], float] = {}
+        """When this list could first not be had."""
         self._one_at_a_time: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._next: dict[tuple[str, str], asyncio.Task[Sequence[Json]]] = {}
         """By kind and namespace: the list that has not begun yet, for whoever asks before it does."""
@@ -56,7 +64,13 @@ class ObjectEvents:
             try:
                 found, _ = await list_all(self._client, EVENTS, namespace, chosen=chosen)
             except Refused:
+                found = []
+            except Unavailable:
+                now = self._clock()
+                if now - self._since.setdefault((kind, namespace), now) < PATIENCE:
+                    raise
                 return ()
+            self._since.pop((kind, namespace), None)
             return found
 
     async def close(self) -> None:

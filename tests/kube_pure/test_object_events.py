@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from controller.adapters.kube_client import KubeClient, Refused
-from controller.adapters.kube_object_events import TELLING, ObjectEvents
+from controller.adapters.kube_object_events import PATIENCE, TELLING, ObjectEvents
 from controller.ports import Unavailable
 
 Json = dict[str, Any]
@@ -27,6 +27,7 @@ class Slow:
 
     there: list[Json] = field(default_factory=list)
     error: Exception | None = None
+    now: float = 50.0
     begun: list[Json] = field(default_factory=list)
     gates: list[asyncio.Event] = field(default_factory=list)
 
@@ -45,7 +46,7 @@ class Slow:
 
     def events(self) -> ObjectEvents:
         """What is tested."""
-        return ObjectEvents(cast("KubeClient", self))
+        return ObjectEvents(cast("KubeClient", self), lambda: self.now)
 
 
 async def turns() -> None:
@@ -118,6 +119,29 @@ async def test_what_cannot_be_listed(error: Exception) -> None:
     await turns()
     client.gates[1].set()
     assert len(await asked) == 1
+
+
+async def test_a_list_that_cannot_be_had_is_not_waited_for_for_ever() -> None:
+    """One object that never started kept its whole namespace from being seen while no Events could be had."""
+    client = Slow([event("u-1", "x")], Unavailable("no answer"))
+    events = client.events()
+
+    async def ask() -> list[Json]:
+        asked = asyncio.create_task(events.about("Job", "lab", {"u-1"}))
+        await turns()
+        client.gates[-1].set()
+        return [dict(one) for one in await asked]
+
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await ask()
+        client.now += PATIENCE / 2
+    assert await ask() == []
+    client.error = None
+    assert len(await ask()) == 1
+    client.error = Unavailable("no answer")
+    with pytest.raises(Unavailable):
+        await ask()
 
 
 async def test_no_list_outlives_the_cluster() -> None:
