@@ -25,7 +25,9 @@ MOST = 2**24
 """Bytes that are read of these lines."""
 PATIENCE = 60.0
 """Seconds for which a kubelet that does not answer is asked again."""
-REMEMBERED = 1000
+REMEMBERED = 20_000
+"""Objects for whose logs the time is counted: more than run at one time. What is forgotten counts anew, so
+with fewer, and more of them asked for in turn, no kubelet would ever have been silent for long enough."""
 
 
 class Logs:

@@ -1,0 +1,38 @@
+"""The ends of logs that no kubelet tells: each job is held up for a minute, however many they are."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from controller.adapters.kube_client import KubeClient
+from controller.adapters.kube_logs import PATIENCE, Logs
+from controller.core.sight import ClusterJob
+from controller.ports import Unavailable
+
+JOBS = [ClusterJob(f"scan-{n}", "lab", f"u-{n}", f"job-{n}", "b", pod=f"p-{n}") for n in range(10_000)]
+
+
+class Cut:
+    """An API server that lists pods, and reaches no kubelet."""
+
+    async def request(self, *_: object, **__: object) -> dict[str, Any]:
+        """No pods, for all that matters."""
+        return {"items": []}
+
+    async def read_end(self, path: str, *_: object, **__: object) -> bytes:
+        """Nobody tells."""
+        raise Unavailable(f"GET {path}: dial tcp: no route to host")
+
+
+async def test_many_are_not_waited_for_for_ever_either() -> None:
+    """More than were remembered asked in turn, and each was forgotten before its minute was over."""
+    now = 50.0
+    logs = Logs(cast("KubeClient", Cut()), lambda: now)
+    for job in JOBS:
+        with pytest.raises(Unavailable):
+            await logs.tail(job, 100)
+    now += PATIENCE
+    assert [await logs.tail(job, 100) for job in JOBS] == [""] * len(JOBS)
+    assert not logs._since
