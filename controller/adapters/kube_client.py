@@ -100,6 +100,8 @@ class KubeClient:
         self._renewal: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
+        self._outdated = False
+        """What connections are made of is another one by now, and no session could be made of it yet."""
         self._options: dict[str, Any] = {}
 
     @property
@@ -299,7 +301,8 @@ class KubeClient:
         await asyncio.shield(self._renewal)
 
     async def _read_again(self) -> None:
-        if await self._credentials.read():
+        self._outdated |= await self._credentials.read()
+        if self._outdated:
             await self._connect()
 
     def _renewed(self, task: asyncio.Task[None]) -> None:
@@ -323,6 +326,7 @@ class KubeClient:
         # aiohttp repeats a DELETE, PUT or GET on a connection that was dropped while idle, by itself.
         session._retry_connection = False
         before, self._session, self._retired = self._retired, session, self._session
+        self._outdated = False
         self._options = _options(configuration)
         if before is not None:
             await before.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import ssl
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.config import incluster_config
 
-from controller.adapters import kube_credentials
+from controller.adapters import kube_client, kube_credentials
 from controller.adapters.kube_client import Access, KubeClient
 from controller.adapters.kube_credentials import FILES_EVERY, Credentials
 from controller.ports import Unavailable
@@ -252,7 +253,34 @@ async def test_a_new_session_spares_what_is_under_way(tmp_path: Path) -> None:
     assert all(session.closed for session in sessions if session)
 
 
-def _some_certificates() -> str:
+async def test_new_connections_that_cannot_be_made_yet_are_made_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewed CA was read, no session could be made of it, and it was never tried again."""
+    authority = tmp_path / "ca"
+    authority.write_text(_some_certificates())
+    client = KubeClient(Access(str(kubeconfig(tmp_path, "https://127.0.0.1:1", ca=authority))))
+    await client.open()
+    before = client._session
+    authority.write_text(_some_certificates(1))
+    with monkeypatch.context() as moment:
+        moment.setattr(kube_client, "RESTClientObject", _no_files)
+        with pytest.raises(Unavailable, match="Too many open files"):
+            await client._read_again()
+    assert client._session is before
+    await client._read_again()
+    assert client._session is not before
+    now = client._session
+    await client._read_again()
+    assert client._session is now
+    await client.close()
+
+
+def _no_files(_: object) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def _some_certificates(number: int = 0) -> str:
     context = ssl.create_default_context()
     found = context.get_ca_certs(binary_form=True)
-    return ssl.DER_cert_to_PEM_cert(found[0])
+    return ssl.DER_cert_to_PEM_cert(found[number])
