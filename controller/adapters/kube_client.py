@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -281,10 +281,10 @@ class KubeClient:
 
     async def _token(self) -> str:
         if self._credentials.due:
-            try:
-                await self._renew()
-            except Unavailable as error:  # what we have may still be good
-                _log.warning("credentials-not-renewed", error=str(error))
+            renewal = self._renewal_under_way()
+            if not self._credentials.good:  # else it goes on beside requests: a plugin may hang for long
+                with suppress(Unavailable):  # what we have may be good all the same
+                    await asyncio.shield(renewal)
         return await self._credentials.header()
 
     async def _renew(self, refused: str = "") -> None:
@@ -293,12 +293,15 @@ class KubeClient:
         A plugin may take longer than a request: its answer is not thrown away with whoever asked first.
         """
         current = await self._credentials.header() if refused else ""
+        if self._renewal is None and (self._credentials.just_read or refused != current):
+            return
+        await asyncio.shield(self._renewal_under_way())
+
+    def _renewal_under_way(self) -> asyncio.Task[None]:
         if self._renewal is None:
-            if self._credentials.just_read or refused != current:
-                return
             self._renewal = asyncio.create_task(self._read_again(), name="credentials")
             self._renewal.add_done_callback(self._renewed)
-        await asyncio.shield(self._renewal)
+        return self._renewal
 
     async def _read_again(self) -> None:
         self._outdated |= await self._credentials.read()
@@ -307,8 +310,8 @@ class KubeClient:
 
     def _renewed(self, task: asyncio.Task[None]) -> None:
         self._renewal = None
-        if not task.cancelled():
-            task.exception()  # whoever waited was told; nobody may have
+        if not task.cancelled() and (error := task.exception()):  # nobody may have waited for it
+            _log.warning("credentials-not-renewed", error=str(error))
 
     async def _connect(self) -> None:
         """A new session. The last one may have requests under way: the one before it is closed."""

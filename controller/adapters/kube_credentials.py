@@ -50,6 +50,7 @@ class Credentials:
         self._clock = clock
         self._read_at = -math.inf
         self._due = math.inf
+        self._ends = math.inf
         self._ground = ""
 
     async def read(self) -> bool:
@@ -85,6 +86,11 @@ class Credentials:
         return self._clock() >= max(self._due, self._read_at + NOT_BEFORE)
 
     @property
+    def good(self) -> bool:
+        """Whether what was read last says that it is good still, so that nobody need wait for the next."""
+        return self._clock() < self._ends
+
+    @property
     def just_read(self) -> bool:
         """Whether reading them again would tell nothing new."""
         return self._clock() < self._read_at + NOT_BEFORE
@@ -96,7 +102,7 @@ class Credentials:
     async def _from_pod(self) -> Any:
         found = client.Configuration()
         config.load_incluster_config(found, try_refresh_token=False)  # type: ignore[no-untyped-call]
-        self._due = self._clock() + FILES_EVERY
+        self._due = self._ends = self._clock() + FILES_EVERY
         beside = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
         self.namespace = await asyncio.to_thread(_text_of, beside)
         return found
@@ -107,23 +113,24 @@ class Credentials:
             self._kubeconfig or None, self._context or None, found, persist_config=False
         )
         user = loader._user
-        self._due = math.inf
+        self._due = self._ends = math.inf
         if user is not None and "exec" in user:
-            self._due = self._clock() + self._until_expiry(loader, found)
+            left, now = self._until_expiry(loader, found), self._clock()
+            self._due, self._ends = now + max(NOT_BEFORE, left - BEFORE_EXPIRY), now + left
         elif user is not None and "tokenFile" in user:
-            self._due = self._clock() + FILES_EVERY
+            self._due = self._ends = self._clock() + FILES_EVERY
         self.namespace = str(loader.current_context.get("context", {}).get("namespace") or "")
         return found
 
     def _until_expiry(self, loader: Any, found: Any) -> float:
-        """Seconds until the plugin is to be asked again. The library only logs that a plugin failed."""
+        """Seconds for which its token is good. The library only logs that a plugin failed."""
         if not found.api_key and not found.cert_file:
             raise config.ConfigException("its exec plugin gave no credentials; the log has its error")
         expiry = getattr(loader, "exec_plugin_expiry", None)
         if expiry is None:
             return math.inf
         left: float = (expiry - datetime.now(UTC)).total_seconds()
-        return max(NOT_BEFORE, left - BEFORE_EXPIRY)
+        return left
 
 
 def proxy_of(configuration: Any) -> str | None:

@@ -227,13 +227,41 @@ async def test_a_renewal_may_take_longer_than_a_request(
         return await read()
 
     monkeypatch.setattr(client._credentials, "read", slow)
-    client._credentials._due = client._credentials._read_at = -math.inf
+    told = client._credentials
+    told._due = told._ends = told._read_at = -math.inf
     with pytest.raises(Unavailable, match="no answer within 1 s"):
         await client.request("GET", "version", resource="version")
     ready.set()
     await client.request("GET", "version", resource="version")
     assert server.requests[-1].headers["authorization"] == "Bearer token-2"
     assert begun == [True], "it went on when the request that asked for it was given up"
+    await client.close()
+
+
+async def test_nobody_waits_for_a_renewal_while_the_token_is_good(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that hung locked the daemon out, and its lease ran out, a minute before its token did."""
+    ends = datetime.now(UTC) + timedelta(minutes=15)
+    client = KubeClient(Access(str(kubeconfig(tmp_path, server.url, plugin(tmp_path, ends.isoformat())))))
+    await client.open()
+    read, ready = client._credentials.read, asyncio.Event()
+
+    async def slow() -> bool:
+        await ready.wait()
+        return await read()
+
+    monkeypatch.setattr(client._credentials, "read", slow)
+    client._credentials._due = client._credentials._read_at = -math.inf
+    for _ in range(2):
+        await client.request("GET", "version", resource="version")
+        assert server.requests[-1].headers["authorization"] == "Bearer token-1"
+    renewal = client._renewal
+    assert renewal
+    ready.set()
+    await renewal
+    await client.request("GET", "version", resource="version")
+    assert server.requests[-1].headers["authorization"] == "Bearer token-2"
     await client.close()
 
 
