@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.ending import end_all
-from controller.ports import Changed, Desk, Store, Unavailable
+from controller.ports import BatchkeeperError, Changed, Desk, Store
 from controller.telemetry import get_logger
 
 GATHER = 0.25
@@ -117,7 +117,7 @@ class Live:
                 async for changed in self._desk.changes():
                     lost = 0 if changed.batch_id else lost
                     self._gather(gathered, changed)
-            except Unavailable as error:
+            except BatchkeeperError as error:  # also a change that is too large to be told
                 _log.warning("live changes lost", error=str(error))
             finally:
                 await end_all([flushing])
@@ -139,7 +139,7 @@ class Live:
                 continue
             now, told = dict(gathered), False
             gathered.clear()
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(BatchkeeperError):
                 await self._tell(now)
                 told = True
             if not told:

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from controller.api import live as live_module
-from controller.api.live import RESET, Listener, Live
-from controller.ports import Changed, Unavailable
+from controller.api.live import GATHER, RESET, Listener, Live
+from controller.ports import BatchkeeperError, Changed, Rejected, Unavailable
 from tests.api.place import ADA, BOB, Place
 
 
@@ -87,30 +87,67 @@ def test_a_slow_listener_starts_anew() -> None:
 class Broken:
     """A desk whose stream is lost once."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: BatchkeeperError) -> None:
         self.asked = 0
+        self._error = error
 
     async def changes(self) -> AsyncIterator[Changed]:
         """Listens, is lost, and listens again."""
         self.asked += 1
         yield Changed()
         if self.asked == 1:
-            raise Unavailable("mongod restarts")
+            raise self._error
         await asyncio.Event().wait()
 
 
-async def test_a_lost_stream_is_asked_for_again() -> None:
-    """After a restart of the database everybody is told to read everything; a silence is a heartbeat."""
-    desk: Any = Broken()
+LOST = [
+    Unavailable("mongod restarts"),
+    Rejected("mongodb: changes was refused: BSONObj size is invalid", 10334),
+]
+
+
+@pytest.mark.parametrize("error", LOST)
+async def test_a_lost_stream_is_asked_for_again(error: BatchkeeperError) -> None:
+    """After a restart of the database, or a change that is too large for its stream, everybody is told to
+    read everything; a silence is a heartbeat."""
+    desk: Any = Broken(error)
     live = Live(desk, desk)
     events = live.listen(Listener(lambda owner: True), heartbeat=0.05)
     found = []
-    async for event in events:
-        found.append(event)
-        if found.count(RESET) == 2 and found[-1].startswith(b":"):
-            break
+    async with asyncio.timeout(60):
+        async for event in events:
+            found.append(event)
+            if found.count(RESET) == 2 and found[-1].startswith(b":"):
+                break
     await live.close()
     assert desk.asked == 2
+
+
+class Sick:
+    """A store that can't tell whose a batch is, and its desk, where that batch changes."""
+
+    async def batch(self, batch_id: str) -> Any:
+        """It can't be read."""
+        raise Rejected("it makes no sense")
+
+    async def changes(self) -> AsyncIterator[Changed]:
+        """One change, then another when it was told of the first."""
+        for _ in range(2):
+            yield Changed("b", "j")
+            await asyncio.sleep(2 * GATHER)
+        await asyncio.Event().wait()
+
+
+async def test_who_cannot_be_told_of_a_change_reads_everything() -> None:
+    """Whoever gathers changes died of the first that could not be told, and nobody heard of another."""
+    sick: Any = Sick()
+    live, found = Live(sick, sick), list[bytes]()
+    async with asyncio.timeout(60):
+        async for event in live.listen(Listener(lambda owner: True)):
+            found.append(event)
+            if found.count(RESET) == 2:
+                break
+    await live.close()
 
 
 class Busy:
