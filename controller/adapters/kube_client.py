@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,9 @@ LONGEST_LINE = 2**21
 """Bytes of one event of a watch, about: an object has at most 1.5 MB."""
 LARGE = 2**16
 """Bytes of an answer that is decoded while the garbage collector waits."""
+ELECTION = "leases"
+"""The resource whose requests wait for no other's: while every connection hung on a silent kubelet, a leader
+could not renew its Lease and was overtaken."""
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
 _HEALS = re.compile(
@@ -61,7 +64,7 @@ class Access:
     rate: float = 50.0
     burst: int = 100
     connections: int = 64
-    """Requests under way at one time; watches don't count."""
+    """Requests under way at one time; watches and those of the election don't count."""
     silence: timedelta = timedelta(seconds=70)
     """After how long without a word a watch is dead: bookmarks come every minute."""
 
@@ -174,11 +177,13 @@ class KubeClient:
     async def _exchange(
         self, asked: _Asked, resource: str, read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]]
     ) -> bytes:
-        await self._pace.turn()
+        elects = resource == ELECTION
+        await (self._pace.silence() if elects else self._pace.turn())
+        place = nullcontext() if elects else self._free
         where = f"{asked[0]} {asked[1]}"
         started, code = time.perf_counter(), NO_ANSWER
         try:
-            async with asyncio.timeout(self._timeout), self._free, self._sent(*asked) as response:
+            async with asyncio.timeout(self._timeout), place, self._sent(*asked) as response:
                 code = str(response.status)
                 if 200 <= response.status < 300:
                     return await read(response)

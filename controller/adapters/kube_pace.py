@@ -60,6 +60,10 @@ class Pace:
             async with self._line:
                 if (left := due - self._leeway - self._clock()) > 0:
                     await self._sleep(left)
+        await self.silence()
+
+    async def silence(self) -> None:
+        """Return when the API server is not to be left alone any more. Raises ``Unavailable``."""
         while (silence := self._quiet_until - self._clock()) > 0:
             if silence > self._patience:
                 raise Unavailable(f"{self._quiet_for} for another {silence:.0f} s")

@@ -205,6 +205,22 @@ async def test_requests_under_way_are_bounded(server: Loopback, tmp_path: Path) 
     await client.close()
 
 
+async def test_the_election_waits_for_no_other_request(server: Loopback, tmp_path: Path) -> None:
+    """Silent kubelets held every connection, and the Lease of a leader that was well ran out meanwhile."""
+    path, patience = str(kubeconfig(tmp_path, server.url)), timedelta(seconds=5)
+    client = KubeClient(Access(path, timeout=patience, connections=1, rate=0.1, burst=1))
+    await client.open()
+    server.will(hang, answer(200, {"held": True}))
+    log = asyncio.create_task(client.read_end(f"{JOB}/log", 10, resource="pods/log"))
+    while not server.requests:
+        await asyncio.sleep(0.01)
+    assert await client.request("GET", "lease", resource="leases") == {"held": True}
+    assert not log.done()
+    log.cancel()
+    await asyncio.gather(log, return_exceptions=True)
+    await client.close()
+
+
 async def test_the_observer_is_told(server: Loopback, tmp_path: Path) -> None:
     """Each request is told once, as Kubernetes calls it, with its code, or none when there was no answer."""
     told: list[tuple[str, str, str]] = []
