@@ -171,6 +171,8 @@ async def test_nobodys_token_is_not_asked_about_at_once_again() -> None:
 # ------------------------------------------------------------------------------------------------ OIDC
 
 ISSUER, AUDIENCE = "https://id.example", "batchkeeper"
+A_DAY = 86_400
+"""Seconds: tokens are made when the tests are collected, and are not to run out before their test."""
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 OTHER = rsa.generate_private_key(65537, 2048)
@@ -201,7 +203,7 @@ class Provider:
 def token(key: Any = RSA, algorithm: str = "RS256", kid: str = "r1", **claims: Any) -> str:
     """A token; by default a good one. A claim that is None is left out."""
     now = int(time.time())
-    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "groups": ["users"], "exp": now + 600, **claims}
+    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "groups": ["users"], "exp": now + A_DAY, **claims}
     kept = {name: value for name, value in said.items() if value is not None}
     return jwt.encode(kept, key, algorithm=algorithm, headers={"kid": kid})
 
@@ -224,7 +226,7 @@ async def test_a_good_token(good: str) -> None:
 def _forged_hs() -> str:
     """Signed with the provider's public key as if it were a shared secret."""
     head = jwt.utils.base64url_encode(b'{"alg":"HS256","kid":"r1"}')
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": int(time.time()) + 600}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": int(time.time()) + A_DAY}
     body = jwt.utils.base64url_encode(json.dumps(claims).encode())
     import hmac
 

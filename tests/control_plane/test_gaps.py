@@ -119,11 +119,11 @@ def test_a_server_that_is_away_is_waited_for() -> None:
 
 def test_what_was_known_before_a_deaf_time_was_there() -> None:
     """The server was killed between its answer to the program and its word to the recorder, which heard of
-    the Job a quarter of an hour later: the record is no lie. Without a deaf time it would be one."""
+    the start a quarter of an hour later: the record is no lie. Without a deaf time it would be one."""
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    queued = replace(attempt("a"), status=Status.QUEUED, scheduler_id="uid-one")
-    known = Written(noon, queued)
-    told = Happened(noon + timedelta(minutes=15), Deed.CREATED, "uid-one", "one", "lab", "a", ours=True)
+    runs = replace(attempt("a"), status=Status.RUNNING, scheduler_id="uid-one")
+    known = Written(noon, runs)
+    told = Happened(noon + timedelta(minutes=15), Deed.STARTED, "uid-one", "one", "lab", "a", ours=True)
     deaf = [(noon + timedelta(seconds=1), told.at - timedelta(seconds=0.5))]
     assert [type(entry) for entry in merged([known], [told], deaf=deaf)] == [Happened, Written]
     assert [type(entry) for entry in merged([known], [told])] == [Written, Happened]
