@@ -144,7 +144,7 @@ def happens(store: Store, step: str, name: str, content: bytes) -> None:
         store.away.discard(name)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_whatever_happens_between_looks(steps: list[tuple[str, str, bytes, int]]) -> None:
     """What is handed out stood there at two looks in a row, and is never what was handed out last; when it is

@@ -71,7 +71,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES))
 def test_any_record_is_read_or_malformed(fields: dict[str, Any]) -> None:
     """No value makes a pass fall over, and nothing that is read could be taken for an option of a hook."""

@@ -23,7 +23,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 durations = st.integers(1, 10**6).map(lambda seconds: f"{seconds}s")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_any_bytes(content: bytes) -> None:
     """Random bytes are refused with a reason, as YAML and as JSON."""
@@ -31,7 +31,7 @@ def test_any_bytes(content: bytes) -> None:
     sound(read(content, HERE, "a.json"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("{}[]:,-&*!|>?#%@`'\"\\ \n\tab01.", max_size=80))
 def test_any_punctuation(text: str) -> None:
     """What YAML is made of, in any order, as a whole file and as a value."""
@@ -40,7 +40,7 @@ def test_any_punctuation(text: str) -> None:
     sound(read(text, HERE, "a.json"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -128,7 +128,7 @@ specs = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(specs)
 def test_valid_specs(spec: dict[str, Any]) -> None:
     """Every valid spec is read, says what was written, and equals itself when written out again."""
@@ -146,7 +146,7 @@ def test_valid_specs(spec: dict[str, Any]) -> None:
     assert again.job == result.spec.job
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tasks)
 def test_expansion(written: dict[str, Any]) -> None:
     """As many tasks as were written, in their order, with their parameters."""
