@@ -182,8 +182,9 @@ async def _record(
             error = f"another retry of this task was recorded at the same moment: {name} is in line"
             planned[job_id] = (Answer(job_id, answer.name, error=error, stage="record"), None)
     if recorded:
-        done = await lifecycle.complete(people.store, list(recorded.values()))
+        # First, for a batch that is reopened is counted anew, and they with it.
         await count(people.store, [(None, child) for child in fresh])
+        done = await lifecycle.complete(people.store, list(recorded.values()))
         await _answer(planned, recorded, done.listed)
 
 

@@ -57,3 +57,17 @@ def test_a_cancel_without_a_gate_is_no_success() -> None:
         assert stage.job("scan-t0").status is Status.COMPLETED
 
     perform(trace)
+
+
+def test_a_retry_of_an_ended_batch_is_counted_once() -> None:
+    """The reopened batch was counted anew, the retry with it, and then the retry was added: two waited."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await stage.until_over(daemon)
+        await stage.retry("scan-t0")
+        assert stage.batch.counts.status == {Status.ERROR: 1, Status.WAITING: 1}
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": FAILS})
