@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controller.core.model import Attempt, BatchStatus
+from controller.core.model import LIVE, Attempt, BatchStatus
 from controller.engine import Engine
 from controller.ports import Store
 
@@ -63,10 +63,12 @@ async def reopen(store: Store, batch_id: str) -> bool:
     The gate's ``cancel`` goes first: a reopened batch whose gate still said cancel would end its retry.
     It is read before the batch, so the one that goes is the one that closed it, never a later one. The
     tally of like failures starts anew (S7b): whoever retries after the end knows how it ended.
+
+    Nothing is reopened by a retry that has ended: its batch closed after it, and would tell so twice.
     """
     gate = (await store.gates([batch_id])).get(batch_id)
     batch = await store.batch(batch_id)
-    if batch is None or not batch.status.closed:
+    if batch is None or not batch.status.closed or not await store.has(batch_id, LIVE):
         return False
     if gate and gate.cancel:
         await store.lift_cancel(batch_id, gate.cancel)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
 from controller import requests
 from controller.core.model import BatchStatus, Status
+from controller.ports import Unavailable
 from controller.requests import Caller
 from tests.fakes.memory_objects import End
 from tests.simulation.explaining import drive
@@ -71,3 +74,44 @@ def test_a_retry_of_an_ended_batch_is_counted_once() -> None:
         await stage.until_over(daemon)
 
     perform(trace, ends={"scan-t0": FAILS})
+
+
+def test_a_repaired_retry_that_has_ended_opens_no_batch_again() -> None:
+    """A crash left its toggle to repair, which opened the finished batch: it ended, and told so, twice."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        stage.script.lines.append(("list_children", Fault.FAILED))
+        while not stage.batch.status.closed:
+            await daemon.full_pass()
+            await asyncio.sleep(1.0)
+        assert not stage.job("scan-t0-r1").retry_toggle
+        finished = stage.batch.finished
+        await asyncio.sleep(10.0)
+        await daemon.repair_pass()
+        assert stage.job("scan-t0-r1").retry_toggle
+        await stage.until_over(daemon)
+        assert stage.batch.finished == finished
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
+
+
+def test_a_repaired_retry_that_was_withdrawn_leaves_its_batch_cancelled() -> None:
+    """Whoever asked for it died; its batch was cancelled, and repair made a finished one of that."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 2)
+        await stage.passes(daemon, 10)
+        with (
+            patch.object(stage.world.store, "list_children", AsyncMock(side_effect=Unavailable("died"))),
+            pytest.raises(Unavailable),
+        ):
+            await stage.retry("scan-t0")
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0-r1").retry_toggle
+        assert stage.batch.status is BatchStatus.CANCELLED
+
+    perform(trace, ends={"scan-t0": FAILS, "scan-t1": End(0.0, 10_000.0)})
