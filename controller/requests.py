@@ -16,6 +16,7 @@ from controller.core.machine import Event
 from controller.core.model import (
     Attempt,
     Batch,
+    BatchStatus,
     Halt,
     Hold,
     Status,
@@ -158,7 +159,8 @@ async def resume(people: People, caller: Caller, batch: Batch, *, dry_run: bool 
         )
     if not dry_run:
         now = await people.store.now()
-        await people.store.set_batch(batch.id, [batch.status], {"resumed": now})
+        open_ones = [status for status in BatchStatus if not status.closed]
+        await people.store.set_batch(batch.id, open_ones, {"resumed": now})  # it may be held by now
         await people.store.recount(batch.id)
         if not (gate and about_others(gate)):  # that hold is lifted by a look, or by a take-over
             await people.store.set_gate(batch.id, {"hold": None})

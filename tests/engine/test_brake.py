@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from controller import lifecycle, requests
-from controller.core.model import Counts, Result, Status, Verdict
+from controller.core.model import BatchStatus, Counts, Result, Status, Verdict
 from controller.ports import Unavailable
 from controller.requests import Caller
 from tests.fakes.memory_objects import End
@@ -34,6 +34,22 @@ def test_a_resume_has_the_last_word() -> None:
         assert not stage.script.lines, "it was about to be held"
         assert not stage.gate.hold
         assert stage.batch.resumed
+
+    perform(trace, ends=FAILING)
+
+
+def test_a_resume_of_a_batch_that_was_held_since_it_was_read() -> None:
+    """Its hold was lifted, its tally went on: it was held again at once for what had been put right."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(12, 10)
+        read = stage.batch
+        await stage.passes(daemon, 20)
+        assert (read.status, stage.batch.status) == (BatchStatus.RUNNING, BatchStatus.HELD)
+        await requests.resume(stage.people, Caller(OWNER), read)
+        await stage.until_over(daemon)
+        assert not stage.gate.hold
 
     perform(trace, ends=FAILING)
 
