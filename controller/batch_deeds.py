@@ -119,6 +119,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     if batch.status is BatchStatus.EXPANDING and ends:  # whoever recorded its tasks never came to list them
         await engine.store.list_children(batch.id, await engine.store.roots(batch.id))
     told = tuple(notices(moved(view.gate, move), view.channels))
+    for ending in engine.ending if ends else ():
+        ending(batch.id)
     if not await engine.store.set_batch(batch.id, [batch.status], fields, told):
         return True
     if reopens:

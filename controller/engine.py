@@ -158,6 +158,8 @@ class Engine:
     """By batch id and job id: objects as the watch showed them since the last list was asked for."""
     again: Callable[[str, frozenset[str] | None], None] = lambda batch_id, focus: None
     """Told of a batch that wants a pass soon, and because of which attempts; None: all of it."""
+    ending: list[Callable[[str], object]] = field(default_factory=list)
+    """Each is told of a batch whose end is about to be written, however often it ends."""
     seen: Observation | None = None
     """The last complete list of each namespace."""
     looks: Looks = field(default_factory=Looks)

@@ -74,6 +74,9 @@ class SpecPass:
     _last: dict[str, tuple[object, float]] = field(default_factory=dict)
     """By spec: what its batch looked like when it was told, and when it is told again all the same."""
 
+    def __post_init__(self) -> None:
+        self.engine.ending.append(self._tell_again)
+
     async def scan(self) -> int:
         """One look at the watched store; returns how many files were taken in or refused."""
         engine, taken = self.engine, 0
@@ -237,6 +240,10 @@ class SpecPass:
                 if batch_id not in self._told:
                     at_rest = _at_rest(gates.get(batch_id))
                     self._last[key] = (known, now + (math.inf if at_rest else TOLD_AGAIN))
+
+    def _tell_again(self, batch_id: str) -> None:
+        """It ends: was it reopened by a retry and nobody looked since, then nobody saw that it was open."""
+        self._told.discard(batch_id)
 
     async def _tell(self, key: str, batch_id: str) -> None:
         store = self.engine.store

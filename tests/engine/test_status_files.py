@@ -55,6 +55,27 @@ def test_a_batch_that_a_retry_reopens_is_told_again() -> None:
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 1)})
 
 
+def test_a_batch_that_ends_again_before_anybody_looks_is_told_again() -> None:
+    """A retry took less time than passes between two looks: the file said 'failed' for ever."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"spec")
+        for _ in range(2):
+            await specs.scan()
+        stage.world.recorder.catch_up()
+        await stage.passes(daemon, 20)
+        await specs.tell_all()
+        assert "failed" in str(source.status("scan.yaml"))
+        await stage.retry("scan-t0")
+        await stage.until_over(daemon)
+        await specs.tell_all()
+        assert "'result': 'completed'" in str(source.status("scan.yaml"))
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 1)})
+
+
 def test_a_refused_spec_that_is_deleted_is_refused_no_more() -> None:
     """The quarantine listed a file that nobody could find, and the gauge counted it."""
 
