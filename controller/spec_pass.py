@@ -68,6 +68,8 @@ class SpecPass:
     """Why the store can't be read: all that was told of it in this outage."""
     _kept: dict[str, SpecFile] = field(default_factory=dict)
     _refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _recalled: int = -1
+    """The epoch for which it was read what is refused."""
     _batches: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     """Batches whose final status was told; nothing more is read for them."""
@@ -80,7 +82,7 @@ class SpecPass:
     async def scan(self) -> int:
         """One look at the watched store; returns how many files were taken in or refused."""
         engine, taken = self.engine, 0
-        if not await self._look():
+        if not (await self._look() and await self._recall()):
             return 0
         for key, file in list(self._kept.items()):
             item = f"spec:{key}"
@@ -120,11 +122,29 @@ class SpecPass:
         self._keys = await self.source.keys()
         return True
 
+    async def _recall(self) -> bool:
+        """What whoever led before refused is refused still, until its file is taken in, or gone."""
+        engine = self.engine
+        if self._recalled == engine.epoch:
+            return True
+        try:
+            epoch, known = engine.epoch, await engine.store.quarantine()
+        except Unavailable as error:
+            engine.journal.trouble("spec", error)
+            return False
+        self._refused = {key: tuple(problems) for key, problems in known.items() if self._is_of(key)}
+        self._recalled = epoch
+        return True
+
+    def _is_of(self, key: str) -> bool:
+        """Whether this is a key of this store, there or not."""
+        return key.startswith(self.start) if self.start else "://" not in key
+
     def holds(self, key: str) -> bool:
         """Whether this store holds a spec of this key; raises ``Unavailable`` where it was not read yet."""
         if self._keys is not None:
             return key in self._keys
-        if key.startswith(self.start) if self.start else "://" not in key:
+        if self._is_of(key):
             raise Unavailable(f"{key} may still lie in a store that could not be read since the start")
         return False
 

@@ -94,6 +94,26 @@ def test_a_refused_spec_that_is_deleted_is_refused_no_more() -> None:
     perform(trace)
 
 
+def test_what_was_refused_before_a_restart_is_refused_no_more_once_it_is_mended_or_gone() -> None:
+    """Who began to lead knew nothing of it: the quarantine listed good files, and files that were gone."""
+
+    async def trace(stage: Stage) -> None:
+        await stage.world.store.set_quarantine("scan.yaml", ("no",))
+        await stage.world.store.set_quarantine("gone.yaml", ("no",))
+        await stage.world.store.set_quarantine("s3://specs/other.yaml", ("another store's",))
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"spec")
+        for _ in range(2):
+            await specs.scan()
+        stage.world.recorder.catch_up()
+        assert await stage.world.store.quarantine() == {"s3://specs/other.yaml": ("another store's",)}
+        assert not specs.refused
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
 def test_a_pass_that_fails_is_said_to_have_failed() -> None:
     """A pass that broke was counted as a good one, and the daemon called itself ready."""
 
