@@ -85,6 +85,9 @@ class SpecPass:
         if not (await self._look() and await self._recall()):
             return 0
         for key, file in list(self._kept.items()):
+            if key not in (self._keys or ()):
+                del self._kept[key]  # it was taken away before it could be taken in
+                continue
             item = f"spec:{key}"
             if engine.sick.rests(item, engine.clock.monotonic()):
                 continue

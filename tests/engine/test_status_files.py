@@ -12,6 +12,7 @@ from controller.requests import Caller
 from controller.spec_pass import Reading, SpecPass
 from tests.fakes.memory_objects import End
 from tests.fakes.memory_source import MemorySource
+from tests.simulation.faults import Fault
 from tests.simulation.people import OWNER, spec_of
 from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
@@ -110,6 +111,24 @@ def test_what_was_refused_before_a_restart_is_refused_no_more_once_it_is_mended_
         assert await stage.world.store.quarantine() == {"s3://specs/other.yaml": ("another store's",)}
         assert not specs.refused
         await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_spec_that_is_gone_before_it_could_be_taken_in_starts_nothing() -> None:
+    """The store was away, and somebody who took the file back meanwhile got its batch all the same."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"spec")
+        stage.script.lines.append(("batch_named", Fault.FAILED))
+        for _ in range(2):
+            await specs.scan()
+        assert not stage.script.lines, "it was about to be taken in"
+        source.remove("scan.yaml")
+        await specs.scan()
+        assert not stage.world.store._batches
 
     perform(trace)
 
