@@ -112,13 +112,17 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
         "result": move.result,
         "finished": view.now if ends else None,
     }
+    # A cancel that was not lifted with the end that it led to: that end is in the records, and was told.
+    repeated = move.lifts_cancel and batch.status is move.status
+    if repeated:
+        fields = {}
     reopens = batch.status.closed and not ends
     if reopens:
         # It saw the retry before whoever asked for it came to reopen the batch, as ``lifecycle`` does.
         fields["resumed"] = await lifecycle.tally_begins(engine.store)
     if batch.status is BatchStatus.EXPANDING and ends:  # whoever recorded its tasks never came to list them
         await engine.store.list_children(batch.id, await engine.store.roots(batch.id))
-    told = tuple(notices(moved(view.gate, move), view.channels))
+    told = () if repeated else tuple(notices(moved(view.gate, move), view.channels))
     for ending in engine.ending if ends else ():
         ending(batch.id)
     if not await engine.store.set_batch(batch.id, [batch.status], fields, told):

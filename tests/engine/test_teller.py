@@ -8,14 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, cast
 
+from controller import requests
 from controller.core.model import Status
 from controller.core.notices import EVERY, Channel, Notice, Topic
 from controller.daemon import Daemon
 from controller.ports import ClusterEvent, Journal, Rejected, Throttled, Unavailable
+from controller.requests import Caller
 from controller.teller import EVENT_AGE, Manner, Teller
 from tests.fakes.memory_objects import End
 from tests.simulation.explaining import drive
 from tests.simulation.faults import Fault
+from tests.simulation.people import OWNER
 from tests.simulation.stage import Stage, perform
 
 FAILED = {"scan-t0": End(0.0, 1.0, 1)}
@@ -106,6 +109,30 @@ def test_a_second_end_is_a_message_and_no_second_event() -> None:
         first, second = stage.world.webhook.texts
         assert "1 of 2 tasks completed" in first
         assert "2 of 2 tasks completed, after" in second
+
+    played(trace)
+
+
+def test_a_cancel_that_is_lifted_late_is_told_once() -> None:
+    """The lifting failed, and the end that had been written was written, and told, once more."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, teller, _ = await leading(stage)
+        await stage.drop(2, 2)
+        await stage.passes(daemon, 1)
+        await requests.cancel_batch(stage.people, Caller(OWNER), stage.batch, "not needed")
+        stage.script.lines.append(("lift_cancel", Fault.FAILED))
+        while not stage.batch.status.closed:
+            await stage.passes(daemon, 1)
+        assert not stage.script.lines, "it was not lifted"
+        await told(teller)
+        finished = stage.batch.finished
+        await daemon.batch_pass(stage.batch.id, None)
+        await stage.until_over(daemon)
+        await told(teller)
+        assert stage.gate.cancel is None
+        assert len(stage.world.webhook.texts) == 1
+        assert stage.batch.finished == finished
 
     played(trace)
 
