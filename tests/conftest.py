@@ -36,23 +36,6 @@ TOGETHER = {
 each, so that it is set up once.
 """
 
-WAITING = ("tests/control_plane/", "tests/e2e/", "tests/failover/", "tests/kube/")
-"""Tests that wait for processes most of the time: run between those that compute, they cost little."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits is spread evenly over what computes; what shares a module's fixtures stays in one piece."""
-    waiting, computing = dict[str, int](), dict[str, int]()
-    places: list[tuple[dict[str, int], int]] = []
-    for item in items:
-        side = waiting if item.nodeid.startswith(WAITING) else computing
-        module = item.nodeid.partition("::")[0]
-        alone = side is waiting or module.startswith("tests/simulation/")
-        block = item.nodeid if alone and module not in TOGETHER else module
-        places.append((side, side.setdefault(block, len(side))))
-    when = {id(item): at / len(side) for item, (side, at) in zip(items, places, strict=True)}
-    items.sort(key=lambda item: when[id(item)])
-
 
 class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Test by test to whichever worker is free, but what belongs together to one."""
