@@ -38,9 +38,6 @@ LONGEST_LINE = 2**21
 """Bytes of one event of a watch, about: an object has at most 1.5 MB."""
 LARGE = 2**16
 """Bytes of an answer that is decoded while the garbage collector waits."""
-ELECTION = "leases"
-"""The resource whose requests wait for no other's: while every connection hung on a silent kubelet, a leader
-could not renew its Lease and was overtaken."""
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
 _HEALS = re.compile(
@@ -64,7 +61,7 @@ class Access:
     rate: float = 50.0
     burst: int = 100
     connections: int = 64
-    """Requests under way at one time; watches and those of the election don't count."""
+    """Requests under way at one time; watches and what goes ahead don't count."""
     silence: timedelta = timedelta(seconds=70)
     """After how long without a word a watch is dead: bookmarks come every minute."""
 
@@ -143,11 +140,13 @@ class KubeClient:
         content: str = "application/json",
         query: Mapping[str, str] | None = None,
         read: Callable[[Json], Json] = dict,
+        ahead: bool = False,
     ) -> Json:
         """One request, one JSON answer: what ``read`` makes of it. Raises ``Refused`` (definite) or
-        ``Unavailable`` (unknown)."""
+        ``Unavailable`` (unknown). ``ahead``: it waits for no other request, neither for the rate nor for a
+        connection; only while the API server asked to be left alone."""
         asked = (method, path, body, content, query)
-        data = await self._exchange(asked, resource, lambda response: response.read())
+        data = await self._exchange(asked, resource, lambda response: response.read(), ahead=ahead)
         try:
             if len(data) < LARGE:
                 answer = _decoded(data, read)
@@ -175,11 +174,15 @@ class KubeClient:
         return await self._exchange(("GET", path, None, "", query), resource, end)
 
     async def _exchange(
-        self, asked: _Asked, resource: str, read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]]
+        self,
+        asked: _Asked,
+        resource: str,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]],
+        *,
+        ahead: bool = False,
     ) -> bytes:
-        elects = resource == ELECTION
-        await (self._pace.silence() if elects else self._pace.turn())
-        place = nullcontext() if elects else self._free
+        await (self._pace.silence() if ahead else self._pace.turn())
+        place = nullcontext() if ahead else self._free
         where = f"{asked[0]} {asked[1]}"
         started, code = time.perf_counter(), NO_ANSWER
         try:

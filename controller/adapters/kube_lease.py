@@ -35,9 +35,15 @@ class Api(Protocol):
         ...
 
     async def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, resource: str
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        resource: str,
+        ahead: bool = False,
     ) -> Json:
-        """One request. Raises ``Refused`` or ``Unavailable``."""
+        """One request, ahead of all others or in line. Raises ``Refused`` or ``Unavailable``."""
         ...
 
 
@@ -221,7 +227,8 @@ class LeaseElector:
         quiet = self._api.quiet
         try:
             async with asyncio.timeout(seconds):
-                return await self._api.request(method, path, body, resource="leases")
+                # Behind requests that hang on silent kubelets a leader that is well would be overtaken.
+                return await self._api.request(method, path, body, resource="leases", ahead=True)
         except TimeoutError:
             # It may have stood in line all the while, behind what the API server told somebody else here.
             why = quiet or self._api.quiet or f"no answer within {seconds:g} s"

@@ -106,17 +106,23 @@ def _most_at_once(stage: Stage) -> int:
     return most
 
 
+def _creates_take(stage: Stage, seconds: float) -> None:
+    """The cluster is slow from now on."""
+    create = stage.world.cluster.create
+
+    async def slowly(job: NewJob) -> Created:
+        await asyncio.sleep(seconds)
+        return await create(job)
+
+    stage.world.cluster.create = slowly  # type: ignore[method-assign]
+
+
 def test_a_halt_reaches_the_rest_of_a_pass_that_takes_long() -> None:
     """The first batch's create took a minute; whoever came after it went by what was said before that."""
 
     async def trace(stage: Stage) -> None:
-        daemon, create = await stage.leader(), stage.world.cluster.create
-
-        async def slowly(job: NewJob) -> Created:
-            await asyncio.sleep(20)
-            return await create(job)
-
-        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        daemon = await stage.leader()
+        _creates_take(stage, 20)
         daemon.engine.settings = replace(daemon.engine.settings, interval=timedelta(minutes=1))
         await drop(stage, "scan", 1, 1)
         await drop(stage, "other", 1, 1)
@@ -136,13 +142,8 @@ def test_a_halt_reaches_a_pass_that_waited_for_another() -> None:
     """A full pass kept the batch for long; the pass that had read the halts before that claimed by them."""
 
     async def trace(stage: Stage) -> None:
-        daemon, create = await stage.leader(), stage.world.cluster.create
-
-        async def slowly(job: NewJob) -> Created:
-            await asyncio.sleep(2)
-            return await create(job)
-
-        stage.world.cluster.create = slowly  # type: ignore[method-assign]
+        daemon = await stage.leader()
+        _creates_take(stage, 2)
         await drop(stage, "scan", 2, 1)
         full = asyncio.ensure_future(daemon.full_pass())
         await asyncio.sleep(1)

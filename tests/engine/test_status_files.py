@@ -7,6 +7,7 @@ from typing import Any
 from controller import requests
 from controller.core.model import Batch, Gate
 from controller.core.view import View
+from controller.daemon import Daemon
 from controller.ports import SpecFile
 from controller.requests import Caller
 from controller.spec_pass import Reading, SpecPass
@@ -33,18 +34,24 @@ def _specs(stage: Stage, engine: Any, source: MemorySource) -> SpecPass:
     return SpecPass(engine, source, read, view_of)
 
 
+async def _ended(stage: Stage) -> tuple[Daemon, MemorySource, SpecPass]:
+    """A leader, and ``scan.yaml``, whose batch has ended and was told."""
+    daemon, source = await stage.leader(), MemorySource()
+    specs = _specs(stage, daemon.engine, source)
+    source.drop("scan.yaml", b"spec")
+    for _ in range(2):
+        await specs.scan()
+    stage.world.recorder.catch_up()
+    await stage.passes(daemon, 20)
+    await specs.tell_all()
+    return daemon, source, specs
+
+
 def test_a_batch_that_a_retry_reopens_is_told_again() -> None:
     """The file said 'finished' for ever, while its batch ran again."""
 
     async def trace(stage: Stage) -> None:
-        daemon, source = await stage.leader(), MemorySource()
-        specs = _specs(stage, daemon.engine, source)
-        source.drop("scan.yaml", b"spec")
-        for _ in range(2):
-            await specs.scan()
-        stage.world.recorder.catch_up()
-        await stage.passes(daemon, 20)
-        await specs.tell_all()
+        daemon, source, specs = await _ended(stage)
         before = str(source.status("scan.yaml"))
         assert "finished" in before
         assert not specs._last, "what it looked like is kept of no batch that has ended"
@@ -60,14 +67,7 @@ def test_a_batch_that_ends_again_before_anybody_looks_is_told_again() -> None:
     """A retry took less time than passes between two looks: the file said 'failed' for ever."""
 
     async def trace(stage: Stage) -> None:
-        daemon, source = await stage.leader(), MemorySource()
-        specs = _specs(stage, daemon.engine, source)
-        source.drop("scan.yaml", b"spec")
-        for _ in range(2):
-            await specs.scan()
-        stage.world.recorder.catch_up()
-        await stage.passes(daemon, 20)
-        await specs.tell_all()
+        daemon, source, specs = await _ended(stage)
         assert "failed" in str(source.status("scan.yaml"))
         await stage.retry("scan-t0")
         await stage.until_over(daemon)

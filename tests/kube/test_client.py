@@ -214,7 +214,7 @@ async def test_the_election_waits_for_no_other_request(server: Loopback, tmp_pat
     log = asyncio.create_task(client.read_end(f"{JOB}/log", 10, resource="pods/log"))
     while not server.requests:
         await asyncio.sleep(0.01)
-    assert await client.request("GET", "lease", resource="leases") == {"held": True}
+    assert await client.request("GET", "lease", resource="leases", ahead=True) == {"held": True}
     assert not log.done()
     log.cancel()
     await asyncio.gather(log, return_exceptions=True)

@@ -114,10 +114,17 @@ class Client:
         return self.leases.quiet
 
     async def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, resource: str
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        resource: str,
+        ahead: bool = False,
     ) -> Json:
         """One request and its fate. What is on its way lands although its sender no longer waits."""
         assert resource == "leases"
+        assert ahead, "an election waits for no other request"
         loop = asyncio.get_running_loop()
         self.leases.asked.append((self.who, method, loop.time()))
         fate, sent = self.leases.fate(self.who, method), copy.deepcopy(body)
