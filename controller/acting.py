@@ -195,6 +195,8 @@ async def _one_by_one(engine: Engine, view: View, steps: Sequence[Step], trial: 
 
 async def _side_by_side(engine: Engine, steps: Sequence[tuple[View, Step]], trial: Pass) -> bool:
     """Each for itself; those that ask the cluster first of all, so many at a time."""
+    if not steps:
+        return False
     limit = asyncio.Semaphore(engine.settings.concurrency)
 
     async def one(view: View, step: Step) -> bool:
@@ -208,8 +210,7 @@ async def _side_by_side(engine: Engine, steps: Sequence[tuple[View, Step]], tria
     for end in ends:
         if isinstance(end, BaseException):
             raise end
-    if steps:
-        await _whose_ill(engine, steps[-1][0], trial)
+    await _whose_ill(engine, steps[-1][0], trial)
     return any(ends)
 
 
@@ -242,7 +243,7 @@ async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
     trial.steps += 1
     changed = False
     try:
-        async with engine.guarded(item, batch=view.batch.name, reason=step.reason.value):
+        with engine.guarded(item, batch=view.batch.name, reason=step.reason.value):
             changed = await _take(engine, view, step, trial)
     except StaleEpoch:
         raise

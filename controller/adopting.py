@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from controller import lifecycle
 from controller.core.adoption import (
@@ -24,6 +24,7 @@ from controller.core.adoption import (
     hold_sentence,
     places,
 )
+from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Hold
 from controller.core.naming import longest_prefix
 from controller.core.sight import Adoptable

@@ -7,10 +7,10 @@ leader's arithmetic, before the gate; the gate stays the safety argument.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from controller.core.copying import replace
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, BatchStatus, Gate, When
-from controller.core.sharing import Demand, Limits, share, why_not
+from controller.core.sharing import NO_LIMITS, Demand, share, why_not
 from controller.core.view import UNLIMITED, Allowance
 from controller.engine import Engine
 
@@ -27,7 +27,7 @@ async def allowance_of(
         rate = engine.settings.rate
         return Allowance(0, f"submissions go out at {rate:g} a second at most (submission.rate)")
     limits = engine.settings.limits
-    if limits == Limits():
+    if limits == NO_LIMITS:
         return Allowance(paced) if paced < UNLIMITED.places else UNLIMITED
     if others is None:
         others = await demands_of(engine)

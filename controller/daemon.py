@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from controller import lifecycle, reconcile
 from controller.acting import let_expire
 from controller.agenda import Agenda
+from controller.core.copying import replace
 from controller.core.sight import ClusterJob, Hint
 from controller.ending import end_all
 from controller.engine import Engine
@@ -303,7 +304,7 @@ class Daemon:
                 if not engine.epoch:
                     engine.expiries.forget()
                     break
-                async with engine.guarded(f"expiries:{batch_id}"):
+                with engine.guarded(f"expiries:{batch_id}"):
                     try:
                         if error := await let_expire(engine, batch_id):
                             engine.journal.trouble("expiry", error, batch=batch_id)
@@ -315,7 +316,7 @@ class Daemon:
             batch_id, focus = await self.agenda.take()
             try:
                 # A pass that fails costs itself: ended by it, the process would fail again at each start.
-                async with self.engine.guarded(f"pass:{batch_id or 'all'}"):
+                with self.engine.guarded(f"pass:{batch_id or 'all'}"):
                     if batch_id:
                         await self.batch_pass(batch_id, focus)
                     else:

@@ -8,9 +8,9 @@ fact goes back to ``decide``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from controller.core.change import Change
+from controller.core.copying import replace
 from controller.core.decide import (
     Act,
     Lifecycle,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from controller.core.change import Change
+from controller.core.copying import replace
 from controller.core.decide import Lifecycle
 from controller.core.machine import TABLE, Writer
 from controller.core.model import Attempt, Batch, Counts, Status, Verdict
@@ -39,6 +40,7 @@ from controller.ports import (
 )
 
 K = TypeVar("K")
+_STATUSES, _VERDICTS = tuple(Status), tuple(Verdict)
 REACHED = 20_000
 """Records of which a process remembers to which status it brought them: more than any view is old."""
 
@@ -280,12 +282,12 @@ class Engine:
 
     def counted(self, batch: Batch) -> Batch:
         """The batch with what this process changed and has not yet added to its cached counts."""
-        delta = counts_of(self._tally.get(batch.id, []))
-        if delta == Counts():
+        moves = self._tally.get(batch.id)
+        if not moves:
             return batch
-        status = {key: batch.counts.status.get(key, 0) + delta.status.get(key, 0) for key in Status}
-        first = {key: batch.counts.first.get(key, 0) + delta.first.get(key, 0) for key in Verdict}
-        return replace(batch, counts=Counts(_positive(status), _positive(first)))
+        delta = counts_of(moves)
+        status = _added(_STATUSES, batch.counts.status, delta.status)
+        return replace(batch, counts=Counts(status, _added(_VERDICTS, batch.counts.first, delta.first)))
 
     def forget_counts(self) -> None:
         """What an earlier lead left uncounted is in the records, which are counted anew."""
@@ -297,8 +299,8 @@ class Engine:
         if moves:
             await self.store.add_counts(batch_id, counts_of(moves))
 
-    @contextlib.asynccontextmanager
-    async def guarded(self, item: str, **facts: object) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def guarded(self, item: str, **facts: object) -> Iterator[None]:
         """One sick item costs one item: it is left alone for a while, counted and named.
 
         What may happen to anybody (``Unavailable``, ``StaleEpoch``, a cancel) passes through.
@@ -335,8 +337,8 @@ class Engine:
             raise StaleEpoch("this controller does not lead; another one does, or will within seconds")
 
 
-def _positive(counts: dict[K, int]) -> dict[K, int]:
-    return {key: n for key, n in counts.items() if n > 0}
+def _added(keys: Iterable[K], one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
+    return {key: n for key in keys if (n := one.get(key, 0) + other.get(key, 0)) > 0}
 
 
 def counts_of(moves: list[tuple[Attempt | None, Attempt]]) -> Counts:

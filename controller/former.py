@@ -13,8 +13,8 @@ nobody's.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 
+from controller.core.copying import replace
 from controller.core.model import Status
 from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
 from controller.engine import Engine

@@ -8,13 +8,14 @@ a crash: a batch that stopped half-way through its expansion goes on when its sp
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
 from controller.core.adoption import LOOKING
+from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Origin, Setting, Status
 from controller.core.naming import job_name
 from controller.core.spec import BatchSpec, Task

@@ -7,8 +7,9 @@ absence is believed only in that order (R11), and even then it is only a reason 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from controller.core.copying import replace
 from controller.core.decide import Lifecycle, Sight
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, ForeignKind, Gate, Halts, Origin, Status
 from controller.core.naming import longest_prefix

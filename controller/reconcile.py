@@ -9,12 +9,12 @@ memory. Events only make a pass come sooner and look at less.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from controller import counting
 from controller.acting import Pass, act, let_expire
 from controller.allowance import allowance_of
+from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, Gate
 from controller.core.plan import Retry, plan
 from controller.engine import Engine
@@ -125,17 +125,18 @@ async def _guarded_pass(
     if engine.sick.rests(item, engine.clock.monotonic()):
         return 0
     trial, late = Pass(scene.demands), engine.locks[batch.id].locked()
-    async with engine.locks[batch.id], engine.guarded(item, batch=batch.name):
-        if late:  # another pass has moved them since they were read
-            named, records = (), None
-        if late or gate.cancel:  # it may be done by now, and a retry be in line: that is not withdrawn
-            batch_now, gate_now = await _as_it_stands(engine, batch.id)
-            batch, gate = batch_now or batch, gate_now or gate
-        engine.known[batch.id] = {job.id: job for job in named}
-        try:
-            await _rounds(engine, batch, gate, scene, records, trial)
-        finally:
-            del engine.known[batch.id]
+    async with engine.locks[batch.id]:
+        with engine.guarded(item, batch=batch.name):
+            if late:  # another pass has moved them since they were read
+                named, records = (), None
+            if late or gate.cancel:  # it may be done by now, and a retry be in line: that is not withdrawn
+                batch_now, gate_now = await _as_it_stands(engine, batch.id)
+                batch, gate = batch_now or batch, gate_now or gate
+            engine.known[batch.id] = {job.id: job for job in named}
+            try:
+                await _rounds(engine, batch, gate, scene, records, trial)
+            finally:
+                del engine.known[batch.id]
     await engine.flush_counts(batch.id)
     if trial.unavailable:
         engine.journal.trouble("pass", trial.unavailable, batch=batch.name)

@@ -92,7 +92,7 @@ class SpecPass:
             if engine.sick.rests(item, engine.clock.monotonic()):
                 continue
             try:
-                async with engine.guarded(item, spec=key):
+                with engine.guarded(item, spec=key):
                     await self._take_in(file)
                     self._kept.pop(key, None)
                     taken += 1
@@ -257,7 +257,7 @@ class SpecPass:
             known = (batches.get(batch_id), gates.get(batch_id), halts, self.engine.blind)
             before, again = self._last.get(key, (None, 0.0))
             if known != before or now >= again or known[0] is None:
-                async with self.engine.guarded(f"status:{key}", spec=key):
+                with self.engine.guarded(f"status:{key}", spec=key):
                     await self._tell(key, batch_id)
                 # Nobody asks again for one that has ended: it would stay for ever.
                 if batch_id not in self._told:

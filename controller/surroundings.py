@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from controller.allowance import demands_of
+from controller.core.copying import replace
 from controller.core.decide import Lifecycle
 from controller.core.model import Attempt, Batch, ForeignKind, Gate, Halts, Status
-from controller.core.sharing import Demand, Limits
+from controller.core.sharing import NO_LIMITS, Demand
 from controller.core.sight import ClusterJob, Observation, joined
 from controller.engine import Engine
 from controller.former import sorted_out
@@ -127,7 +127,7 @@ async def _look(
 
 async def all_demands(engine: Engine) -> Sequence[Demand] | None:
     """What all batches hold and ask for, read once a pass; None where no limit binds them."""
-    return None if engine.settings.limits == Limits() else await demands_of(engine)
+    return None if engine.settings.limits == NO_LIMITS else await demands_of(engine)
 
 
 async def scene_of(engine: Engine, batches: Sequence[Batch]) -> Scene:

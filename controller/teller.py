@@ -111,7 +111,7 @@ class Teller:
         lease = self.manner.timeout + timedelta(seconds=min(LONGEST_REST, 2.0**notice.tries))
         if not await self.engine.store.move_notice(one, now + lease):
             return ""
-        async with self.engine.guarded(item, topic=notice.topic.value):
+        with self.engine.guarded(item, topic=notice.topic.value):
             return await self._deliver(one, this)
         return ""
 

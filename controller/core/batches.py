@@ -6,9 +6,10 @@ is the authority for pause, hold and cancel; the parent's status follows it, for
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
+from controller.core.copying import replace
 from controller.core.model import Batch, BatchStatus, Gate, Result
 
 

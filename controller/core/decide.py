@@ -8,11 +8,11 @@ believed from a list; it is asked for live.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.core import adoption
 from controller.core.change import Change
+from controller.core.copying import replace
 from controller.core.evidence import MAX_MESSAGE_BYTES, head
 from controller.core.machine import Event
 from controller.core.model import Attempt, Evidence, Status, Stop, TerminatedCode, Verdict

@@ -7,8 +7,8 @@ The engine calls ``evidence_of`` right before the one terminal write, the retry 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
+from controller.core.copying import replace
 from controller.core.model import Evidence
 from controller.core.sight import ClusterJob
 

@@ -8,10 +8,11 @@ that the next pass would plan from. Called by the command line, the API and the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controller.core.adoption import about_others
+from controller.core.copying import replace
 from controller.core.decide import Lifecycle, open_creates
 from controller.core.durations import format_duration
 from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When

@@ -8,13 +8,13 @@ the cluster, never from memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 
 from controller.core.adoption import about_others
 from controller.core.batches import batch_move
 from controller.core.change import Change
+from controller.core.copying import replace
 from controller.core.decide import BY_DAEMON, Act, Move, Reason, next_move
 from controller.core.machine import Event
 from controller.core.model import (

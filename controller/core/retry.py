@@ -8,10 +8,11 @@ report and ``explain`` print the same decisions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from controller.core.copying import replace
 from controller.core.lineage import in_flight, root_of
 from controller.core.model import Attempt, Origin, Resources, Status, TerminatedCode, Verdict, When
 from controller.core.naming import job_name

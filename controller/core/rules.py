@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
+from controller.core.copying import replace
 from controller.core.evidence import reasons
 from controller.core.model import Attempt, Origin, Resources, Status, Verdict
 from controller.core.spec import Backoff, Escalation, Match, RetryRule

@@ -47,6 +47,9 @@ class Limits:
     per_user: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 class Bound(StrEnum):
     """Which limit keeps a batch from another place."""
 

@@ -6,8 +6,10 @@ Adapters translate into these; ``decide`` and ``plan`` judge by them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from controller.core.copying import replace
 
 
 @dataclass(frozen=True, slots=True)

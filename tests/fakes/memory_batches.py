@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from controller.core.copying import replace
 from controller.core.model import (
     Attempt,
     Batch,
@@ -23,7 +24,6 @@ from controller.core.model import (
     Stop,
 )
 from controller.ports import Clock, Conflict, StaleEpoch, Unavailable
-from tests.fakes.copying import copied
 from tests.fakes.memory_changes import kept
 from tests.fakes.memory_table import Attempts
 
@@ -80,7 +80,7 @@ class MemoryBatches:
             listener.put_nowait(batch_id)
 
     def _touched(self, job: Attempt, **values: Any) -> Attempt:
-        return copied(job, updated=self._now(), **values)
+        return replace(job, updated=self._now(), **values)
 
     def child_jobs(self, batch_id: str) -> tuple[str, ...]:
         """What the batch parent lists, for tests and oracles."""
@@ -115,7 +115,7 @@ class MemoryBatches:
         """Stamp all gates, then all active records."""
         for gate in list(self._gates.values()):
             if gate.epoch < epoch:
-                self._put_gate(copied(gate, epoch=epoch))
+                self._put_gate(replace(gate, epoch=epoch))
         if any(gate.epoch > epoch for gate in self._gates.values()):
             raise StaleEpoch(f"epoch {epoch} is over")
         for job in [self._attempts.by_id[job] for job in self._attempts.active]:
@@ -132,8 +132,8 @@ class MemoryBatches:
         """Set or lift a halt."""
         if what not in ("submissions", "retries"):
             raise ValueError(f"there is no halt of {what!r}")
-        before, at = self._halts, halt and copied(halt, at=kept(halt.at))
-        self._halts = copied(before, **{what: at})
+        before, at = self._halts, halt and replace(halt, at=kept(halt.at))
+        self._halts = replace(before, **{what: at})
         self._log("meta", "halts", before, self._halts)
         self._hint("")
 
@@ -177,11 +177,11 @@ class MemoryBatches:
         name = (batch.namespace, batch.name)
         if name in self._batch_names or batch.id in self._batches:
             raise Conflict(f"there is a batch {batch.name} in {batch.namespace} already")
-        settings = {key: copied(s, at=kept(s.at)) for key, s in batch.settings.items()}
+        settings = {key: replace(s, at=kept(s.at)) for key, s in batch.settings.items()}
         times = {key: kept(getattr(batch, key)) for key in ("inserted", "updated", "resumed", "finished")}
         self._batch_names[name] = batch.id
         self._children[batch.id] = {}
-        self._put_batch(copied(batch, settings=settings, **times))
+        self._put_batch(replace(batch, settings=settings, **times))
         self._hint(batch.id)
         await self.ensure_gate(gate)
         return batch
@@ -227,7 +227,7 @@ class MemoryBatches:
         if status is not None:
             values |= {"finished": self._now()} if status.closed else {"finished": None, "result": None}
         values |= {key: kept(v) if v is not None else _BATCH_DEFAULTS[key] for key, v in fields.items()}
-        self._put_batch(copied(batch, **values))
+        self._put_batch(replace(batch, **values))
         if status is BatchStatus.RUNNING is not batch.status:
             self._hint(batch_id)
         return True
@@ -237,18 +237,18 @@ class MemoryBatches:
         if name not in _SETTINGS:
             raise ValueError(f"{name!r} is no setting that may change")
         batch = self._batches.get(batch_id)
-        setting = copied(setting, at=kept(setting.at))
+        setting = replace(setting, at=kept(setting.at))
         if batch is None or (name in batch.settings and batch.settings[name].at > setting.at):
             return False
         settings = {**batch.settings, name: setting}
-        self._put_batch(copied(batch, settings=settings, updated=self._now()))
+        self._put_batch(replace(batch, settings=settings, updated=self._now()))
         return True
 
     async def add_counts(self, batch_id: str, delta: Counts) -> None:
         """Add to the cached counts."""
         if batch := self._batches.get(batch_id):
             counts = Counts(_sum(batch.counts.status, delta.status), _sum(batch.counts.first, delta.first))
-            self._batches[batch_id] = copied(batch, counts=counts)
+            self._batches[batch_id] = replace(batch, counts=counts)
 
     async def recount(self, batch_id: str) -> Counts:
         """Count again, store and return it."""
@@ -265,7 +265,7 @@ class MemoryBatches:
             and (batch.resumed is None or job.finished >= batch.resumed)
         )
         counts = Counts(status, dict(first))
-        self._batches[batch_id] = copied(batch, counts=counts)
+        self._batches[batch_id] = replace(batch, counts=counts)
         return counts
 
     # ----------------------------------------------------------------------------------------- gates
@@ -278,7 +278,7 @@ class MemoryBatches:
     async def ensure_gate(self, gate: Gate) -> None:
         """Insert the gate if there is none."""
         if gate.batch_id not in self._gates:
-            self._put_gate(copied(gate, cancel=kept(gate.cancel)))
+            self._put_gate(replace(gate, cancel=kept(gate.cancel)))
 
     async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
         """The gates of these batches."""
@@ -294,7 +294,7 @@ class MemoryBatches:
         if gate is None:
             return False
         values = {key: _GATE_DEFAULTS[key] if value is None else kept(value) for key, value in fields.items()}
-        after = copied(gate, **values)
+        after = replace(gate, **values)
         self._put_gate(after)
         if after != gate:
             self._hint(batch_id)
@@ -326,12 +326,12 @@ class MemoryBatches:
             return None
         gone = set(leaving)
         stay = tuple(holder for holder in gate.holders if holder.job not in gone)
-        if copied(gate, holders=stay).free < len(places):
+        if replace(gate, holders=stay).free < len(places):
             return None
         if any(holder.job in jobs or holder.slot in slots for holder in stay):
             return None
         holders = (*stay, *(Holder(job, slot) for job, slot in places))
-        self._put_gate(copied(gate, holders=holders, epoch=epoch))
+        self._put_gate(replace(gate, holders=holders, epoch=epoch))
         return self._gates[batch_id]
 
     async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
@@ -347,7 +347,7 @@ class MemoryBatches:
         uids = {place.uid for place in places}
         foreign = tuple(item for item in gate.foreign if item.uid not in uids)
         holders = (*gate.holders, *places)
-        self._put_gate(copied(gate, holders=holders, foreign=foreign, epoch=epoch))
+        self._put_gate(replace(gate, holders=holders, foreign=foreign, epoch=epoch))
         return True
 
     async def leave(self, batch_id: str, job_ids: Iterable[str]) -> Gate | None:
@@ -355,7 +355,7 @@ class MemoryBatches:
         gate, gone = self._gates.get(batch_id), set(job_ids)
         if gate and any(holder.job in gone for holder in gate.holders):
             holders = tuple(holder for holder in gate.holders if holder.job not in gone)
-            self._put_gate(copied(gate, holders=holders))
+            self._put_gate(replace(gate, holders=holders))
         return self._gates.get(batch_id)
 
     async def enter_foreign(self, batch_id: str, foreign: Iterable[Foreign]) -> None:
@@ -365,14 +365,14 @@ class MemoryBatches:
             return
         new = {item.uid: item for item in foreign if item.uid not in gate.counted}
         if new:
-            self._put_gate(copied(gate, foreign=(*gate.foreign, *new.values())))
+            self._put_gate(replace(gate, foreign=(*gate.foreign, *new.values())))
 
     async def drop_foreign(self, batch_id: str, uid: str) -> None:
         """Stop counting an object."""
         gate = self._gates.get(batch_id)
         if gate and any(item.uid == uid for item in gate.foreign):
             foreign = tuple(item for item in gate.foreign if item.uid != uid)
-            self._put_gate(copied(gate, foreign=foreign))
+            self._put_gate(replace(gate, foreign=foreign))
 
     # ----------------------------------------------------------------------------------- hints, end
 

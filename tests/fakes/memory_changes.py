@@ -12,15 +12,18 @@ from datetime import datetime
 from typing import Any
 
 from controller.core.change import Change
+from controller.core.copying import replace
 from controller.core.machine import TABLE, Event, Guard, Row, Writer
 from controller.core.model import Attempt, OpenCreate, Status, Stop
-from tests.fakes.copying import copied
 
 _INSTANT = {Status.CREATED: "created", Status.QUEUED: "queued", Status.RUNNING: "running"}
 _DEFAULTS = {
     field.name: field.default_factory() if callable(field.default_factory) else field.default
     for field in dataclasses.fields(Attempt)
 }
+
+
+_WITH_AN_INSTANT = (Stop, OpenCreate)
 
 
 def instant_field(status: Status) -> str:
@@ -39,8 +42,8 @@ def kept(value: Any) -> Any:
         return milliseconds(value)
     if isinstance(value, tuple):
         return tuple(kept(item) for item in value)
-    if isinstance(value, Stop | OpenCreate):
-        return copied(value, at=milliseconds(value.at))
+    if isinstance(value, _WITH_AN_INSTANT):
+        return replace(value, at=milliseconds(value.at))
     return value
 
 
@@ -52,13 +55,14 @@ _WITH_INSTANTS = (
 
 def kept_attempt(job: Attempt) -> Attempt:
     """A record as a store keeps it."""
-    return copied(job, **{name: kept(getattr(job, name)) for name in _WITH_INSTANTS})
+    return replace(job, **{name: kept(getattr(job, name)) for name in _WITH_INSTANTS})
 
 
-def changed(job: Attempt, change: Change, epoch: int | None, now: datetime) -> Attempt | None:
-    """The record after the change, or None when it is not as the row demands."""
+def changed(
+    job: Attempt, change: Change, target: Status | None, epoch: int | None, now: datetime
+) -> Attempt | None:
+    """The record after the change to ``target_of`` it, or None when it is not as the row demands."""
     row = TABLE[change.event]
-    target = target_of(row, change, epoch)
     if job.status not in row.sources or not _allows(job, row, change, target, epoch, now):
         return None
     return _written(job, row, change, target, epoch, now)
@@ -163,7 +167,7 @@ def _written(
         values["epoch"] = epoch
     if change.add_token or change.drop_token:
         values["open_creates"] = _tokens(job, change, now)
-    return copied(job, **values)
+    return replace(job, **values)
 
 
 def _tokens(job: Attempt, change: Change, now: datetime) -> tuple[OpenCreate, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from controller.core.copying import replace
 from controller.core.sight import Adoptable, ClusterJob, Hint, Live, Observation
 from controller.ports import Clock, Created, NewJob, Rejected, Unavailable
 from tests.fakes.memory_machine import Machine
@@ -41,7 +41,7 @@ class MemoryCluster(Machine):
         seen = self.snapshot([name for name in namespaces if name not in blind])
         if blind and not seen.namespaces:
             raise Unavailable(next(iter(blind.values())))
-        return replace(seen, blind=blind)
+        return replace(seen, blind=blind) if blind else seen
 
     async def get(self, namespace: str, name: str, job_id: str) -> Live:
         """See ``Cluster.get``."""

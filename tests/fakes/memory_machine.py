@@ -11,11 +11,11 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from controller.adapters.local_history import CREATE, DELETE, END, START, TOMBSTONE, Entry
+from controller.core.copying import replace
 from controller.core.sight import ClusterJob, ForeignObject, Observation, Stray
 from controller.ports import Clock, Created, CreateResult, NewJob
 from tests.fakes.memory_objects import KIND, LOST, End, Thing, cluster_job, foreign_object

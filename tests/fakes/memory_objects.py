@@ -113,6 +113,7 @@ def _shown(thing: Thing, wall: Callable[[float], datetime], labels: Mapping[str,
     finished = thing.tombstone or over or thing.concluded is not None
     waiting = "" if thing.started is not None or finished else script.waiting
     scheduled = () if thing.tombstone or silent else ("PodScheduled",)
+    created_at = wall(thing.created)
     return ClusterJob(
         name=thing.name,
         namespace=thing.namespace,
@@ -131,8 +132,8 @@ def _shown(thing: Thing, wall: Callable[[float], datetime], labels: Mapping[str,
         node="" if silent else thing.node,
         events=() if thing.tombstone else script.events,
         image_digest=script.image_digest if thing.started is not None and not silent else "",
-        created_at=wall(thing.created),
-        scheduled_at=None if thing.tombstone or silent else wall(thing.created),
+        created_at=created_at,
+        scheduled_at=created_at if scheduled else None,
         started_at=None if thing.started is None or silent else wall(thing.started),
         finished_at=None if thing.ended is None or silent else wall(thing.ended),
         **labels,

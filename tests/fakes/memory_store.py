@@ -14,10 +14,10 @@ from heapq import nlargest
 from itertools import islice
 
 from controller.core.change import Change, stands
+from controller.core.copying import replace
 from controller.core.machine import TABLE
 from controller.core.model import Attempt, Origin, Status, When
 from controller.ports import Conflict, JobFilter, Rejected, Standing
-from tests.fakes.copying import copied
 from tests.fakes.memory_changes import changed, kept_attempt, target_of
 from tests.fakes.memory_notices import MemoryNotices
 
@@ -70,9 +70,9 @@ class MemoryStore(MemoryNotices):
         return self._change(change, epoch)
 
     def _change(self, change: Change, epoch: int | None) -> Attempt | None:
-        target_of(TABLE[change.event], change, epoch)
+        target = target_of(TABLE[change.event], change, epoch)
         before = self._attempts.by_id.get(change.job)
-        after = changed(before, change, epoch, self._now()) if before else None
+        after = changed(before, change, target, epoch, self._now()) if before else None
         if after is None:
             return None
         if self._attempts.clash(after):
@@ -192,7 +192,7 @@ class MemoryStore(MemoryNotices):
         new = [job for job in dict.fromkeys(ids) if listed is not None and job not in listed]
         if listed is not None and new:
             listed.update(dict.fromkeys(new))
-            self._batches[batch_id] = copied(self._batches[batch_id], updated=self._now())
+            self._batches[batch_id] = replace(self._batches[batch_id], updated=self._now())
             self._log("child_jobs", batch_id, None, tuple(new))
 
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, ne
 
 from controller.core.model import Attempt, Origin, Status, TerminatedCode, Verdict
 from tests.oracle.history import Side, Written
@@ -31,8 +32,7 @@ _FIELDS = attrgetter(*Attempt.__slots__)
 
 def changed_fields(before: Attempt, after: Attempt) -> set[str]:
     """The names of the fields that differ."""
-    pairs = zip(Attempt.__slots__, _FIELDS(before), _FIELDS(after), strict=True)
-    return {name for name, was, now in pairs if was is not now and was != now}
+    return set(compress(Attempt.__slots__, map(ne, _FIELDS(before), _FIELDS(after))))
 
 
 def judge_record(state: State, entry: Written) -> Iterator[Broken]:

@@ -39,8 +39,8 @@ class VirtualCluster(MemoryCluster):
         self._news = cast(asyncio.Event, self._bell)
 
     def _settle(self) -> None:
-        now = self._loop.elapsed
-        if self._due and self._due[0][0] <= now:
+        now, due = self._loop.elapsed, self._due
+        if due and due[0][0] <= now:
             super()._settle()
         elif now > self._instant:
             self._instant = now

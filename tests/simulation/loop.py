@@ -8,12 +8,14 @@ mostly waiting, so the loop is its own: what is ready runs until nothing is, the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
@@ -112,30 +114,33 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def _run_once(self) -> None:
-        """Everything that is ready, then what is due next; asyncio calls it until the loop is stopped."""
+        """Until the loop is stopped: everything that is ready, then what is due next."""
         waiting = self._waiting
-        while waiting:
-            handle = waiting.popleft()
-            if not handle:
-                continue
-            context, callback, args = handle
-            try:
-                context.run(callback, *args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 -- as asyncio does it
-                self.call_exception_handler({"message": "a callback failed", "exception": error})
-            if self._stopping:
-                return
-        self._jump()
+        while True:
+            while waiting:
+                handle = waiting.popleft()
+                if not handle:
+                    continue
+                context, callback, args = handle
+                try:
+                    context.run(callback, *args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 -- as asyncio does it
+                    self.call_exception_handler({"message": "a callback failed", "exception": error})
+                if self._stopping:
+                    return
+            self._jump()
 
     def _jump(self) -> None:
         """On to the next instant at which something is due."""
-        while self._timers:
-            when, _, due = heapq.heappop(self._timers)
+        timers = self._timers
+        while timers:
+            when, _, due = heapq.heappop(timers)
             if due.done():
                 continue
-            self.elapsed = max(self.elapsed, when)
+            if when > self.elapsed:
+                self.elapsed = when
             if isinstance(due, _Handle):
                 self._waiting.append(due)
             else:
@@ -151,11 +156,24 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]], rng: random.Rand
     """Run the coroutine to its end on a fresh loop; every other task is cancelled and awaited then."""
     loop = VirtualLoop(rng)
     loop.set_exception_handler(lambda _loop, _context: None)  # tasks of crashed replicas: nobody awaits them
+    with _uncollected():
+        try:
+            return loop.run_until_complete(main(loop))
+        finally:
+            _cancel_all(loop)
+            loop.close()
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """A simulated world is small, and goes as one when it is over: what is gone of it before may wait."""
+    collecting = gc.isenabled()
+    gc.disable()
     try:
-        return loop.run_until_complete(main(loop))
+        yield
     finally:
-        _cancel_all(loop)
-        loop.close()
+        if collecting:
+            gc.enable()
 
 
 def _cancel_all(loop: VirtualLoop) -> None:

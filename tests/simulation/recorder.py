@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from controller.core.copying import replace
 from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_objects import Thing
 from tests.fakes.memory_store import MemoryStore

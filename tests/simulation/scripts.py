@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
+from controller.core.copying import replace
 from controller.ports import NewJob
 from tests.fakes.memory_objects import End
 from tests.simulation.scenario import Scenario
