@@ -26,14 +26,11 @@ MAX_EVENTS = 20
 
 
 def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] = ()) -> ClusterJob:
-    """An object of ours with its only pod folded in. Without the Job, what its pod says of it.
-
-    Of several pods (somebody edited the Job) the unfinished one is shown, so that nothing runs unseen.
-    """
-    pod = min(pods, key=lambda one: (pod_ended(one), text(meta(one), "name")), default=None)
+    """An object of ours with its pod folded in (``_telling``). Without the Job, what its pod says of it."""
+    job_ends = _true_conditions(job) if job is not None else ()
+    pod = _telling(pods, job_ends)
     main = (job if job is not None else pod) or {}
     about, marks = meta(main), labels_of(main)
-    job_ends = _true_conditions(job) if job is not None else ()
     state = _state(pod)
     ended = dig(state, "terminated")
     has_ended = pod is not None and pod_ended(pod)
@@ -62,13 +59,42 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         conditions=tuple(dict.fromkeys((*_true_conditions(pod), *job_ends))),
         message=_message(job, pod, state),
         node=text(dig(pod, "spec"), "nodeName"),
-        pod=text(meta(pod), "name") if pod and len(pods) == 1 else "",
+        pod=text(meta(pod), "name"),
         events=event_lines(events),
         image_digest=_digest(pod),
         created_at=instant(about.get("creationTimestamp")),
         scheduled_at=_transition(pod, "PodScheduled"),
         started_at=instant(ended.get("startedAt")) or instant(dig(state, "running").get("startedAt")),
         finished_at=instant(ended.get("finishedAt")) or _job_end(job),
+    )
+
+
+def _telling(pods: Sequence[Json], job_ends: Sequence[str]) -> Json | None:
+    """The pod to judge by: one that is unfinished, so that nothing runs unseen, else the one that did the
+    work.
+
+    A Job has several where its controller's create was done and not answered, or where somebody edited it;
+    those that are too many are deleted, and how they ended says nothing of the program. A Job that is
+    complete had a pod that ended well: where that is gone, none tells.
+    """
+    ended_well = "Complete" in job_ends
+
+    def rank(pod: Json) -> tuple[bool, bool, bool, str, str]:
+        about = meta(pod)
+        kept, made = "deletionTimestamp" not in about, text(about, "creationTimestamp")
+        return not pod_ended(pod), _did_the_work(pod), kept, made, text(about, "name")
+
+    found = max(pods, key=rank, default=None)
+    if found is None or not (ended_well and text(dig(found, "status"), "phase") == "Failed"):
+        return found
+    return None
+
+
+def _did_the_work(pod: Json) -> bool:
+    """A pod that calls itself Succeeded without an exit code proves nothing: a rebooted node says so too."""
+    return (
+        text(dig(pod, "status"), "phase") == "Succeeded"
+        and dig(_state(pod), "terminated").get("exitCode") == 0
     )
 
 

@@ -14,7 +14,7 @@ from controller.core.copying import replace
 
 @dataclass(frozen=True, slots=True)
 class ClusterJob:
-    """One object of ours, its only pod folded in. Times are the cluster's, timezone-aware UTC."""
+    """One object of ours, the pod that tells of it folded in. Times are the cluster's, timezone-aware UTC."""
 
     name: str
     namespace: str
@@ -28,7 +28,7 @@ class ClusterJob:
     finalizers: tuple[str, ...] = ()
     """What others have put on it that must be done, and taken off, before it can go."""
     finished: bool = False
-    """Its only pod is terminal, or the object's own condition is."""
+    """Its pod is terminal, or the object's own condition is."""
     pod_unfinished: bool = False
     """A pod of it is not terminal (running, or terminating on a node)."""
     pod_ended: bool = False

@@ -39,6 +39,8 @@ class _Root:
     happened: set[Deed] = field(default_factory=set)
     pods: set[str] = field(default_factory=set)
     """Uids of pods that are not terminal."""
+    well: bool = False
+    """Whether a pod of it has ended well: of several, others may have been too many."""
     finished: bool = False
     expiring: bool = False
 
@@ -103,6 +105,8 @@ class _Teller:
         if _has_started(pod):
             yield from self._once(change, uid, Deed.STARTED, name)
         terminal = pod["status"].get("phase") in ("Succeeded", "Failed")
+        if terminal:
+            root.well |= pod["status"]["phase"] == "Succeeded"
         if change.type == DELETED or terminal:
             root.pods.discard(change.uid)
         else:
@@ -110,8 +114,7 @@ class _Teller:
         # A pod that was torn out leaves a Job that makes another one: that is no end.
         lost = change.type == DELETED and (root.finished or Deed.GONE in root.happened)
         if (terminal or lost) and not root.pods:
-            success = pod["status"].get("phase") == "Succeeded"
-            yield from self._once(change, uid, Deed.ENDED, name, success=success)
+            yield from self._once(change, uid, Deed.ENDED, name, success=root.well)
 
     def _once(
         self,

@@ -210,7 +210,7 @@ def _deletions() -> list[Document]:
     """What a kubelet does with a pod that somebody deleted: it lets the container end, then it lets go."""
     running, over = _is(".status.phase", "Running"), _is(".status.phase", "Succeeded", "Failed")
     gone: Document = {"delete": True}
-    unstarted = Ending(137, "ContainerStatusUnknown", "The container was never started")
+    unstarted = Ending(137, "ContainerStatusUnknown", "The container was never started", runs=False)
     answers = [
         ("deleted-143", "exit-143", Ending(143), ""),
         ("deleted-0", "exit-0", Ending(0, "Completed"), ""),

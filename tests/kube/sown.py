@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from controller.adapters import kube_cluster
+from controller.adapters import kube_cluster, kube_reading
+from controller.adapters.kube_reading import pod_ended
 from controller.adapters.kube_render import render_job
 from controller.cli import main
 from tests.kube.planted import only_running_counts
@@ -29,9 +30,19 @@ def born_to_expire(patch: Patch) -> None:
     patch.setattr(kube_cluster, "render_job", rendered)
 
 
+def first_pod_tells(patch: Patch) -> None:
+    """Of several pods that have ended the first by name tells how the job did."""
+
+    def telling(pods: Any, job_ends: Any) -> Any:
+        return min(pods, key=lambda one: (pod_ended(one), one["metadata"]["name"]), default=None)
+
+    patch.setattr(kube_reading, "_telling", telling)
+
+
 SOWN: Mapping[str, Callable[[Patch], None]] = {
     "born to expire": born_to_expire,
     "only running foreign counts": only_running_counts,
+    "the first pod tells": first_pod_tells,
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 
 from tests.control_plane.jobs import jobs_path, pods_of
 from tests.kube.place import KubePlace, spec
+from tests.kube.surplus import one_too_many
 
 FOREVER = {"END": "never"}
 LOST_QUICKLY = [
@@ -116,3 +117,12 @@ def test_a_time_to_live_is_set_on_it(place: KubePlace) -> None:
     place.plane.admin.patch(jobs_path(place.namespace, "hand-a"), {"spec": {"ttlSecondsAfterFinished": 0}})
     place.over("hand")
     assert place.jobs("hand")[-1]["status"] == "completed"
+
+
+def test_it_is_given_another_pod(place: KubePlace) -> None:
+    """One too many is deleted by the Job controller, and how that ended is not what became of the job."""
+    place.drop(spec("hand", {"a": {"RUN_SECONDS": "2"}}, 1, maxAutoRetries=0))
+    place.start()
+    with one_too_many(place, "hand-a"):
+        place.over("hand")
+    assert place.statuses("hand") == {"hand-a": "completed"}

@@ -20,6 +20,7 @@ from tests.control_plane.plane import ControlPlane
 from tests.e2e.waiting import wait_for
 from tests.kube.place import KubePlace, spec
 from tests.kube.sown import SOWN
+from tests.kube.surplus import one_too_many
 from tests.oracle.invariants import Invariant
 
 SHORT: Mapping[str, str] = {"RUN_SECONDS": "0.3"}
@@ -52,9 +53,18 @@ def others_never_start(place: KubePlace) -> None:
     place.over("scan")
 
 
+def a_pod_too_many(place: KubePlace) -> None:
+    """It is killed after the other one has ended well."""
+    place.drop(spec("scan", {"a": {"RUN_SECONDS": "2"}}, 1, maxAutoRetries=0))
+    place.start()
+    with one_too_many(place, "scan-a"):
+        place.over("scan")
+
+
 SITUATIONS: Mapping[str, tuple[Callable[[KubePlace], None], str]] = {
     "born to expire": (two_tasks, Invariant.UNORDERED),
     "only running foreign counts": (others_never_start, Invariant.FOREIGN_COUNTED),
+    "the first pod tells": (a_pod_too_many, Invariant.TRUTH),
 }
 """By bug: where it shows, and what it breaks."""
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from controller.adapters.kube_foreign import JOB, POD, roots
 from controller.adapters.kube_listing import folded, our_jobs
 from controller.adapters.kube_reading import MAX_EVENTS, event_lines, instant, is_ours, job_of
+from controller.core.model import Verdict
+from controller.core.verdict import judge
 from tests.kube_pure.things import BATCH_ID, INSTANCE, JOB_ID, condition, job, ours, owner, pod, thing
 
 Json = dict[str, Any]
@@ -163,10 +165,49 @@ def test_of_several_pods_the_unfinished_one_is_shown() -> None:
     assert (shown.finished, shown.active, shown.exit_code, shown.succeeded) == (False, True, None, None)
 
 
-def test_the_name_of_its_only_pod() -> None:
-    """Whose log is to be read is known when there is one pod; of several somebody has to be asked."""
-    one, two = pod("trait-2-a", marks=ours()), pod("trait-2-b", marks=ours())
-    assert [job_of(mine(), pods).pod for pods in ([], [one], [one, two])] == ["", "trait-2-a", ""]
+def surplus(name: str, code: int = 143, **more: Any) -> Json:
+    """A pod that the Job controller deleted, for there was another one."""
+    found = pod(name, "Failed", ended(code), **more)
+    found["metadata"]["deletionTimestamp"] = LATER
+    return found
+
+
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_of_several_pods_that_have_ended_the_one_that_did_the_work_is_shown(name: str) -> None:
+    """The Job controller made one too many and deleted it: how that ended says nothing of the program."""
+    did, of = pod("m", "Succeeded", ended(0, "Completed")), mine("trait-2", condition("Failed"))
+    failed = pod("m", "Failed", ended(2))
+    for kept, exit_code in ((did, 0), (failed, 2)):
+        for pods in ([surplus(name), kept], [kept, surplus(name)]):
+            shown = job_of(of, pods)
+            assert (shown.finished, shown.succeeded, shown.exit_code, shown.pod) == (
+                True,
+                exit_code == 0,
+                exit_code,
+                "m",
+            )
+
+
+def test_of_pods_that_failed_the_newest_is_shown() -> None:
+    """Somebody edited the Job so that it tries again: its last word counts."""
+    first, second = pod("z", "Failed", ended(1)), pod("a", "Failed", ended(2))
+    first["metadata"]["creationTimestamp"], second["metadata"]["creationTimestamp"] = AT, LATER
+    for pods in ([first, second], [second, first]):
+        shown = job_of(mine("trait-2", condition("Failed")), pods)
+        assert (shown.exit_code, shown.pod) == (2, "a")
+
+
+def test_a_complete_job_whose_good_pod_is_gone() -> None:
+    """Only the pod that was too many is there yet: the Job's condition proves that another one ended well."""
+    shown = job_of(mine("trait-2", condition("Complete", lastTransitionTime=LATER)), [surplus("p")])
+    assert (shown.finished, shown.succeeded, shown.exit_code, shown.pod) == (True, True, None, "")
+    assert judge(shown, stop=None, started=True).verdict is Verdict.SUCCEEDED
+
+
+def test_the_name_of_its_pod() -> None:
+    """Whose log is read is the one that is shown."""
+    one, two = pod("trait-2-a", marks=ours()), pod("trait-2-b", "Failed", ended(1), marks=ours())
+    assert [job_of(mine(), pods).pod for pods in ([], [two], [two, one])] == ["", "trait-2-b", "trait-2-a"]
 
 
 def test_the_pods_success_counts_before_the_jobs_failure() -> None:
