@@ -328,4 +328,4 @@ class Daemon:
 def _tells(job: ClusterJob) -> tuple[object, ...]:
     """What of an object's news can set a pass to work; the rest (a schedule, a message) only time judges."""
     unfinished = job.finished and job.pod_unfinished
-    return job.uid, job.tombstone, job.deleting, job.finished, unfinished, job.started
+    return job.uid, job.tombstone, job.deleting, job.finished, job.half_told, unfinished, job.started

@@ -90,7 +90,27 @@ async def look(
         allowance=allowance,
         channels=engine.settings.channels,
     )
-    return await _with_chains(engine, await _with_line(engine, view))
+    view = await _with_line(engine, view)
+    ends = view.done and not batch.status.closed and not gate.holders
+    if ends and scene.observation is None and _runs_unseen(engine, gate, seen):
+        # Its end is no matter of the watch alone: what has no place is judged with all that was shown.
+        engine.again(batch.id, None)
+        view = replace(view, done=False)
+    return await _with_chains(engine, view)
+
+
+def running_without_place(gate: Gate, jobs: Mapping[str, ClusterJob]) -> frozenset[str]:
+    """Job ids of active objects of this gate's batch that hold no place in it (R13)."""
+    held = {holder.job for holder in gate.holders}
+    theirs = {job_id for job_id, job in jobs.items() if job.batch_id == gate.batch_id and job.active}
+    return frozenset(theirs - held)
+
+
+def _runs_unseen(engine: Engine, gate: Gate, seen: Mapping[str, ClusterJob]) -> bool:
+    """Whether the last list, or the watch since, shows something running that this pass does not look at."""
+    listed = engine.seen.jobs if engine.seen else {}
+    shown = {**listed, **engine.news.get(gate.batch_id, {})}
+    return not running_without_place(gate, shown) <= seen.keys()
 
 
 def _objects_of(batch: Batch, scene: Scene) -> dict[str, ClusterJob]:

@@ -13,12 +13,12 @@ from datetime import timedelta
 from controller.allowance import demands_of
 from controller.core.copying import replace
 from controller.core.decide import Lifecycle
-from controller.core.model import Attempt, Batch, ForeignKind, Gate, Halts, Status
+from controller.core.model import Attempt, Batch, Gate, Halts, Status
 from controller.core.sharing import NO_LIMITS, Demand
 from controller.core.sight import ClusterJob, Observation, joined
 from controller.engine import Engine
 from controller.former import sorted_out
-from controller.looking import Scene, in_time
+from controller.looking import Scene, in_time, running_without_place
 from controller.ports import Unavailable
 
 MOMENT = 1.0
@@ -208,11 +208,9 @@ async def scene_after_event(
 
 
 def _of_the_whole(gate: Gate, jobs: Mapping[str, ClusterJob]) -> frozenset[str]:
-    """Who holds a place, and whose objects count as orphans: a cancel makes ghosts of them, and may be the
-    last thing that happens to the batch."""
-    orphans = {thing.uid for thing in gate.foreign if thing.cause is ForeignKind.ORPHAN}
-    theirs = [job_id for job_id, job in jobs.items() if job.uid in orphans] if orphans else []
-    return frozenset((*(holder.job for holder in gate.holders), *theirs))
+    """Who holds a place, and who runs without one: a cancel makes ghosts of orphans, and may be the last
+    thing that happens to the batch."""
+    return frozenset(holder.job for holder in gate.holders) | running_without_place(gate, jobs)
 
 
 async def _look_again(engine: Engine, batch: Batch) -> list[Batch]:

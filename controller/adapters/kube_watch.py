@@ -12,7 +12,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -208,7 +208,7 @@ class Watching:
         if found and over and (not pods or needs_events(found)):
             # The two watches keep no order between them, and an end without a pod tells too little: a live
             # look is to tell the rest.
-            return Hint()
+            found = replace(found, half_told=True)
         return Hint(job_id, batch_id, found if found and not found.tombstone else None)
 
 

@@ -11,7 +11,7 @@ import pymongo
 
 from controller.adapters.mongo_edge import MongoPart, translated
 from controller.adapters.mongo_shapes import Document
-from controller.core.model import BatchStatus
+from controller.core.model import BatchStatus, TerminatedCode
 from controller.ports import Unavailable
 
 AWAIT_MS = 1000
@@ -25,6 +25,8 @@ WATCHED: Mapping[str, tuple[str, ...]] = {
     "meta": ("submissions", "retries", "nudges"),
 }
 """By collection: the fields that requests write."""
+BY_PEOPLE = (TerminatedCode.USER, TerminatedCode.ADMIN)
+"""Whose orders are requests; what else ends a job is the daemon's own."""
 
 
 def _touched(names: tuple[str, ...]) -> Document:
@@ -41,7 +43,8 @@ def _touched(names: tuple[str, ...]) -> Document:
 
 
 def _asked() -> Document:
-    """What a request looks like: a new batch, a new record in line, all of them recorded, a touched field."""
+    """What a request looks like: a new batch, a new record in line, all of them recorded, a touched field, a
+    record that a person took out of the line: what had a place and ended by their order gives its slot up."""
     inserted = {
         "ns.coll": "jobs",
         "operationType": "insert",
@@ -55,7 +58,13 @@ def _asked() -> Document:
         "operationType": "update",
         "updateDescription.updatedFields.batch_status": BatchStatus.RUNNING.value,
     }
-    return {"$or": [inserted, opened, *touched, {"ns.coll": "meta", "operationType": "insert"}]}
+    withdrawn = {
+        "ns.coll": "jobs",
+        "operationType": "update",
+        "updateDescription.updatedFields.terminated_code": {"$in": [int(code) for code in BY_PEOPLE]},
+        "updateDescription.removedFields": {"$ne": "slot"},
+    }
+    return {"$or": [inserted, opened, withdrawn, *touched, {"ns.coll": "meta", "operationType": "insert"}]}
 
 
 PIPELINE: list[Document] = [

@@ -51,6 +51,8 @@ def next_move(job: Attempt, sight: Sight, now: datetime, life: Lifecycle) -> Mov
     found = sight.job if sight.job and not sight.job.tombstone else None
     if job.status.terminal:
         return _after_the_end(job, found, sight, now, life) if found else None
+    if found and found.half_told and not sight.live:
+        return Move(Act.LOOK, Reason.FINISHED)
     if found:
         return _present(job, found, sight, now, life)
     if not sight.live:

@@ -56,6 +56,8 @@ class ClusterJob:
     scheduled_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    half_told: bool = False
+    """News of an end that does not tell all: a pod may run on, or only events say why it never started."""
 
     @property
     def started(self) -> bool:
@@ -64,8 +66,8 @@ class ClusterJob:
 
     @property
     def active(self) -> bool:
-        """Whether it takes a place: not finished, or a pod of it still is."""
-        return not self.tombstone and (not self.finished or self.pod_unfinished)
+        """Whether it takes a place: not finished, or a pod of it still is, or may be."""
+        return not self.tombstone and (not self.finished or self.pod_unfinished or self.half_told)
 
 
 @dataclass(frozen=True, slots=True)

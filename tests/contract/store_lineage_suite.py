@@ -12,6 +12,7 @@ from controller.core.change import Change
 from controller.core.machine import Event
 from controller.core.model import BatchStatus, Halt, Halts, Status, TerminatedCode
 from controller.ports import StaleEpoch, Unavailable
+from tests.contract.store_machine_suite import EPOCH
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
 
 
@@ -220,7 +221,7 @@ class MetaSuite:
         batch = await world.add_batch()
         await world.store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.EXPANDING})
         running, waiting = await world.put(Status.RUNNING), await world.put(not_before=world.now)
-        failed = await world.put(Status.ERROR)
+        failed, unwanted, aborted = await world.put(Status.ERROR), await world.put(), await world.put()
         stop = world.stop(TerminatedCode.USER, "enough")
         halt = Halt("ada", "x", world.now)
         hints = world.store.requests()
@@ -229,10 +230,16 @@ class MetaSuite:
         cancel = Change(running.id, Event.STOP_ASKED, "x", fields={"stop": stop})
         hurry = Change(waiting.id, Event.HURRIED, "x", fields={"not_before": None})
         forbid = Change(failed.id, Event.NO_RETRY, "x", fields={"no_retry": True})
+        by_ada = {"terminated_code": TerminatedCode.USER}
+        withdraw = Change(unwanted.id, Event.WITHDRAWN, "x", fields=by_ada)
+        aborts = {"terminated_code": TerminatedCode.BATCH_ABORT}
+        abort = Change(aborted.id, Event.WITHDRAWN, "x", fields=aborts)
+        stopped = Change(running.id, Event.ENDED, "x", Status.TERMINATED, {**by_ada, "slot": None})
         steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             (batch.id, lambda: ask(cancel)),
             (batch.id, lambda: ask(hurry)),
             (batch.id, lambda: ask(forbid)),
+            (batch.id, lambda: ask(withdraw)),
             (batch.id, lambda: store.add_jobs([world.attempt()])),
             (batch.id, lambda: store.set_gate(batch.id, {"max": 3})),
             (batch.id, lambda: store.set_gate(batch.id, {"cancel": stop})),
@@ -250,6 +257,8 @@ class MetaSuite:
         await store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.RUNNING, "reason": "as it was"})
         await store.set_batch(batch.id, BatchStatus, {"status": BatchStatus.PAUSED})
         await store.add_jobs([world.attempt(Status.ERROR)])
+        assert await ask(abort)
+        assert await ask(stopped, EPOCH)
         new = await world.add_batch("new")
         assert await _next(hints) == new.id
         assert isinstance(hints, AsyncGenerator)

@@ -12,16 +12,7 @@ from hypothesis import strategies as st
 
 from controller.core.decide import UNSEEN, Act, Lifecycle, Move, Reason, Sight, next_move, open_creates
 from controller.core.machine import TABLE, Event, Guard
-from controller.core.model import (
-    ACTIVE,
-    TERMINAL,
-    Attempt,
-    OpenCreate,
-    Status,
-    Stop,
-    TerminatedCode,
-    Verdict,
-)
+from controller.core.model import ACTIVE, TERMINAL, Attempt, OpenCreate, Status, Stop, TerminatedCode, Verdict
 from controller.core.reaping import Reaper, entered
 from controller.core.sight import ClusterJob, Live
 from tests.core.chains import NOW, root
@@ -49,6 +40,7 @@ def live(job: ClusterJob | None = None, uid: str = "", pods: int = 0) -> Sight:
 STARTED = seen(started_at=NOW)
 DONE = seen(started_at=NOW, finished=True, pod_unfinished=False, succeeded=True, exit_code=0)
 FAILED = replace(DONE, succeeded=False, exit_code=3)
+HALF_TOLD = replace(DONE, succeeded=None, exit_code=None, half_told=True)
 GOING = seen(deleting=True)
 GRAVE = seen(uid="grave", tombstone=True, finished=True, pod_unfinished=False)
 LISTED, GONE, TAKEN, BURIED = Sight.listed, live(), live(uid="x"), live(GRAVE)
@@ -145,6 +137,13 @@ def gist(move: Move | None) -> str:
         (running(), LISTED(seen(uid="u2")), "look"),
         (running(), live(seen(uid="u2")), "write repointed"),
         (running(stop=CANCEL), live(replace(DONE, uid="u2")), "write repointed"),
+        # finished, and half told: a look, whatever is to happen to it next
+        (created(), LISTED(HALF_TOLD), "look"),
+        (queued(), LISTED(HALF_TOLD), "look"),
+        (running(), LISTED(HALF_TOLD), "look"),
+        (running(stop=CANCEL), LISTED(HALF_TOLD), "look"),
+        (over(), LISTED(HALF_TOLD), "-"),
+        (root(), LISTED(HALF_TOLD), "-"),
         # finished
         (queued(), LISTED(DONE), "end"),
         (running(), LISTED(FAILED), "end"),

@@ -9,10 +9,21 @@ from datetime import timedelta
 
 from controller import intake, lifecycle, requests
 from controller.core.change import Change
-from controller.core.model import BatchStatus, ForeignKind, Origin, Result, Status, Stop, TerminatedCode
+from controller.core.model import (
+    Batch,
+    BatchStatus,
+    ForeignKind,
+    Origin,
+    Result,
+    Status,
+    Stop,
+    TerminatedCode,
+)
 from controller.core.sight import Observation
+from controller.daemon import Daemon
 from controller.ports import NewJob
 from controller.requests import Caller
+from controller.surroundings import _look_again
 from tests.engine.acting import batch_named, drop, records
 from tests.fakes.memory_objects import End
 from tests.simulation.explaining import drive
@@ -256,20 +267,45 @@ def test_what_waits_in_a_cancelled_batch_is_withdrawn_together() -> None:
     perform(trace)
 
 
+async def _set_back(stage: Stage, daemon: Daemon) -> Batch:
+    """A paused batch whose one record waits, though its object runs: restored from before its claim."""
+    batch = await drop(stage, "scan", 1, 1)
+    stage.set_gate(paused=True)
+    await stage.passes(daemon, 1)
+    job = stage.job("scan-t0")
+    stage.world.recorder.orphans.add(job.id)
+    new = NewJob("scan-t0", "lab", "scan", batch.id, job.task_id, 0, job.id, job.job_input)
+    stage.world.cluster.restore(new)
+    return batch
+
+
 def test_a_cancelled_batch_leaves_no_object_of_a_record_that_was_set_back() -> None:
     """To its record it had never been asked for: that was withdrawn, and the batch closed over a live job."""
 
     async def trace(stage: Stage) -> None:
-        daemon, cluster = await stage.leader(), stage.world.cluster
-        batch = await drop(stage, "scan", 1, 1)
-        stage.set_gate(paused=True)
-        await stage.passes(daemon, 1)
-        job = stage.job("scan-t0")
-        stage.world.recorder.orphans.add(job.id)
-        cluster.restore(NewJob("scan-t0", "lab", "scan", batch.id, job.task_id, 0, job.id, job.job_input))
+        daemon = await stage.leader()
+        batch = await _set_back(stage, daemon)
         await daemon.full_pass()
         assert [thing.cause for thing in stage.gate.foreign] == [ForeignKind.ORPHAN]
         await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await daemon.batch_pass(batch.id, None)
+        assert stage.batch.status is BatchStatus.CANCELLED
+        assert stage.found("scan-t0") is None
+
+    perform(trace, ends={"scan-t0": LONG})
+
+
+def test_a_batch_does_not_end_over_what_its_last_list_shows_and_its_pass_does_not() -> None:
+    """A pass after the event of another job looked away, and closed the batch over a live one."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await _set_back(stage, daemon)
+        await _look_again(daemon.engine, batch)
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await daemon.batch_pass(batch.id, frozenset({"another"}))
+        assert not stage.batch.status.closed
+        assert await asyncio.wait_for(daemon.agenda.take(), 1) == (batch.id, None)
         await daemon.batch_pass(batch.id, None)
         assert stage.batch.status is BatchStatus.CANCELLED
         assert stage.found("scan-t0") is None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from controller import requests
-from controller.core.model import Counts, Status
+from controller.core.model import BatchStatus, Counts, Status
 from controller.core.sight import Hint, Observation
 from controller.daemon import Daemon
 from controller.ending import end_all
@@ -52,6 +52,60 @@ def test_a_cancel_reaches_what_has_run_for_long() -> None:
         await end_all([following])
 
     perform(trace, ends={"scan-t0": LONG, "scan-t1": LONG})
+
+
+def test_a_batch_whose_last_waiting_job_a_person_withdraws_closes() -> None:
+    """Nothing of it runs that would be news, and a withdrawal was none: it closed with the next full pass."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        await requests.pause(stage.people, Caller(OWNER), stage.batch)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(3)
+        assert stage.job("scan-t0").status is Status.WAITING
+        await stage.cancel("scan-t0")
+        await asyncio.sleep(3)
+        assert stage.batch.status is BatchStatus.FINISHED
+        await end_all([following])
+
+    perform(trace)
+
+
+def test_an_end_that_is_half_told_is_looked_at_live() -> None:
+    """News of it showed no pod: it took a look at everything. Its own tells the rest, and its verdict."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 2)
+        await daemon.full_pass()
+        await daemon.batch_pass(stage.batch.id, hear(stage, daemon, "scan-t0"))
+        await asyncio.sleep(6)
+        job, found, observed = stage.job("scan-t0"), stage.found("scan-t0"), []
+        observe = stage.world.cluster.observe
+
+        async def counted(namespaces: Sequence[str]) -> Observation:
+            observed.append(namespaces)
+            return await observe(namespaces)
+
+        stage.world.cluster.observe = counted  # type: ignore[method-assign]
+        assert found is not None
+        assert found.finished
+        told = replace(found, succeeded=False, exit_code=None, half_told=True)
+        daemon._cluster_says(Hint(job.id, job.batch_id, told))
+        batch_id, focus = await asyncio.wait_for(daemon.agenda.take(), 1)
+        daemon.agenda.done(batch_id)
+        daemon._cluster_says(Hint(job.id, job.batch_id, replace(told, half_told=False)))
+        assert await asyncio.wait_for(daemon.agenda.take(), 1) == (batch_id, focus), "the rest of it is news"
+        daemon.agenda.done(batch_id)
+        daemon._cluster_says(Hint(job.id, job.batch_id, told))
+        assert (batch_id, focus) == (stage.batch.id, frozenset({job.id}))
+        await daemon.batch_pass(batch_id, focus)
+        assert (stage.job("scan-t0").status, stage.job("scan-t0").exit_code) == (Status.COMPLETED, 0)
+        assert not observed, "nothing but this job is looked at"
+        await stage.until_over(daemon)
+
+    perform(trace)
 
 
 def test_what_a_look_for_another_batch_has_forgotten_is_seen() -> None:

@@ -16,13 +16,15 @@ from itertools import islice
 from controller.core.change import Change, stands
 from controller.core.copying import replace
 from controller.core.machine import TABLE
-from controller.core.model import Attempt, Origin, Status, When
+from controller.core.model import Attempt, Origin, Status, TerminatedCode, When
 from controller.ports import Conflict, JobFilter, Rejected, Standing
 from tests.fakes.memory_changes import changed, kept_attempt, target_of
 from tests.fakes.memory_notices import MemoryNotices
 
 _REQUESTED = frozenset({"stop", "no_retry", "not_before"})
 """Fields of a record that requests write."""
+_BY_PEOPLE = (TerminatedCode.USER, TerminatedCode.ADMIN)
+"""How a record ends that a person takes out of the line."""
 
 
 class MemoryStore(MemoryNotices):
@@ -78,7 +80,9 @@ class MemoryStore(MemoryNotices):
         if self._attempts.clash(after):
             raise Conflict(f"a unique key of {change.job} is taken by another record")
         self._put(after)
-        if any(getattr(before, name) != getattr(after, name) for name in _REQUESTED):
+        in_line = before is not None and before.status is Status.WAITING
+        withdrawn = in_line and after.terminated_code in _BY_PEOPLE
+        if withdrawn or any(getattr(before, name) != getattr(after, name) for name in _REQUESTED):
             self._hint(after.batch_id)
         return after
 

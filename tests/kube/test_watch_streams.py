@@ -14,7 +14,7 @@ import pytest
 
 from controller.adapters import kube_watch
 from controller.adapters.kube_client import Access, KubeClient, Refused
-from controller.adapters.kube_foreign import JOB
+from controller.adapters.kube_foreign import JOB, POD
 from controller.adapters.kube_listing import list_all
 from controller.adapters.kube_watch import Watching
 from controller.adapters.labels import BATCH_ID, INSTANCE, JOB_ID, MANAGED_BY, MANAGER
@@ -175,6 +175,7 @@ async def until_b(client: KubeClient) -> list[Hint]:
 
 PATIENCE = 20
 """Seconds for a hint to come."""
+START = "2026-01-02T03:04:05Z"
 GONE_EVENT = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})
 
 
@@ -247,6 +248,10 @@ async def test_a_watch_that_ends_at_once_is_no_busy_loop(server: Loopback, clien
 
 
 DONE = {"conditions": [{"type": "Complete", "status": "True"}]}
+POD_DONE = {
+    "phase": "Succeeded",
+    "containerStatuses": [{"name": "job", "state": {"terminated": {"exitCode": 0, "startedAt": START}}}],
+}
 
 
 @pytest.mark.usefixtures("quick")
@@ -281,8 +286,22 @@ async def test_an_end_is_told_although_its_object_goes_at_once(server: Loopback,
     ended = job("a", 6, status=DONE, spec={"ttlSecondsAfterFinished": 0})
     lines = [event("ADDED", ended), event("DELETED", ended), event("ADDED", job("b", 8))]
     script(server, [listed(5)], [streams(*lines, hold=True)])
-    *before, _ = await until_b(client)
-    assert before == [Hint(), Hint()]
+    before, told, _ = await until_b(client)
+    assert before == Hint()
+    assert (told.job_id, told.batch_id) == ("id-a", "b")
+    assert told.job is not None
+    assert (told.job.finished, told.job.half_told, told.job.active) == (True, True, True)
+
+
+def test_an_end_is_half_told_until_its_pod_is_shown(client: KubeClient) -> None:
+    """A live look is asked for, of this job alone; the pod that comes after it makes news of the whole."""
+    watch, ended, pod = Watching(client, ONE), job("a", 6, status=DONE), job("a-pod", 7, status=POD_DONE)
+    pod["metadata"]["labels"] = ended["metadata"]["labels"]
+    for kind, thing, half in ((JOB, ended, True), (POD, pod, False)):
+        watch._seen(kind, "lab", thing, deleted=False)
+        told = watch._news["id-a"]()
+        assert told.job is not None
+        assert (told.batch_id, told.job.finished, told.job.half_told) == ("b", True, half)
 
 
 async def test_an_unforeseen_error_ends_the_hints(
