@@ -174,7 +174,7 @@ async def _hand_over(engine: Engine, view: View, steps: Sequence[Leave | Claim],
 
 async def let_expire(engine: Engine, batch_id: str) -> Exception | None:
     """Keep the logs of ended objects and set their times to live; why some are to be asked again, if so."""
-    async with engine.expiries.lock:
+    async with engine.expiries.locks[batch_id]:
         trial, due = Pass(), engine.expiries.take(batch_id)
         await _side_by_side(engine, due, trial)
         if trial.unavailable is None:

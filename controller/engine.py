@@ -329,6 +329,7 @@ class Engine:
             if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
                 del self.locks[batch_id]
                 self.hands.pop(batch_id, None)
+                self.expiries.over(batch_id)
         self.sick.forget(self.clock.monotonic())
 
     def must_lead(self) -> None:

@@ -1,12 +1,14 @@
 """Ended objects that may go: noted by the passes, let go beside them, for nobody waits for it.
 
 Filled by ``acting``, emptied by ``daemon`` beside the passes or by a pass at its end. Only a note: what is
-forgotten here in a crash, the next full pass finds again.
+forgotten here in a crash, the next full pass finds again. A kubelet that is silent costs ten seconds for each
+log: so none but the end of their own batch waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
@@ -24,19 +26,28 @@ class Expiries:
     served: bool = False
     """Somebody lets them go beside the passes; else each pass does so at its own end."""
     noted: asyncio.Event = field(default_factory=asyncio.Event)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while some are let go: a batch does not close under them."""
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """By batch id: held while some are let go, so that their batch does not close under them."""
     _due: dict[str, dict[str, tuple[View, MoveJob]]] = field(default_factory=dict)
+    _rung: dict[str, None] = field(default_factory=dict)
+    """Ids of batches of which some are to be let go now, the oldest first."""
     _tried: dict[str, int] = field(default_factory=dict)
     """By job id: how often one that is still noted gave no answer."""
 
     def note(self, view: View, step: MoveJob) -> None:
         """This object may go; said twice is said once."""
         self._due.setdefault(view.batch.id, {})[step.job.id] = (view, step)
-        self.noted.set()
+        self.ring(view.batch.id)
+
+    def ring(self, batch_id: str) -> None:
+        """What is noted of this batch is to be let go now, also what was taken in vain."""
+        if batch_id in self._due:
+            self._rung[batch_id] = None
+            self.noted.set()
 
     def take(self, batch_id: str) -> list[tuple[View, MoveJob]]:
         """Everything noted of one batch; it is noted no more."""
+        self._rung.pop(batch_id, None)
         return list(self._due.pop(batch_id, {}).values())
 
     def keep(self, due: Iterable[tuple[View, MoveJob]]) -> None:
@@ -57,11 +68,18 @@ class Expiries:
         return again
 
     def batches(self) -> list[str]:
-        """Of which batches there is something, the oldest first."""
+        """Of which batches something is to be let go now, the oldest first."""
         self.noted.clear()
-        return list(self._due)
+        rung, self._rung = self._rung, {}
+        return list(rung)
+
+    def over(self, batch_id: str) -> None:
+        """Nothing more comes of this batch."""
+        if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
+            del self.locks[batch_id]
 
     def forget(self) -> None:
         """Whoever leads now will find them."""
         self._due.clear()
+        self._rung.clear()
         self._tried.clear()

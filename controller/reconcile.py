@@ -153,8 +153,12 @@ async def _rounds(
 ) -> None:
     """Look, plan, act, until nothing more follows from what is known; then what has ended may expire."""
     await _follow(engine, batch, gate, scene, records, trial)
-    if not trial.unavailable and not (engine.expiries.served and scene.focus):
+    if trial.unavailable:
+        return
+    if not engine.expiries.served:
         trial.unavailable = await let_expire(engine, batch.id)
+    elif scene.focus is None:
+        engine.expiries.ring(batch.id)
 
 
 async def _follow(

@@ -6,6 +6,7 @@ outage of the API server must not cost a log that will be there when it is over.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,9 @@ LINES = 100
 """Of a log's end. A line may be as long as a progress bar is, so the bytes are bounded, too."""
 MOST = 2**24
 """Bytes that are read of these lines."""
+AT_ONCE = 32
+"""Logs that are read at one time: half of the client's connections. A silent kubelet holds one for as long as
+a request may take, and lists and creates that found none free for so long were given up."""
 PATIENCE = 60.0
 """Seconds for which a kubelet that does not answer is asked again."""
 REMEMBERED = 20_000
@@ -36,6 +40,7 @@ class Logs:
     def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
+        self._free = asyncio.Semaphore(AT_ONCE)
         self._since: dict[str, float] = {}
         """When the log of this object, by uid, could first not be read."""
 
@@ -69,7 +74,8 @@ class Logs:
         if job.job_id:  # what others started calls its container as it likes
             query["container"] = MAIN
         try:
-            return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
+            async with self._free:
+                return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
         except Unavailable:
             if job.pod:
                 await self._newest(job)  # is it the API server that does not answer, or the kubelet?

@@ -130,6 +130,6 @@ def test_what_is_over_is_forgotten() -> None:
         assert "job:gone" in engine.sick.until, "it may come back"
         await asyncio.sleep(4000)
         await stage.passes(daemon, 1)
-        assert [engine.locks, engine.freed, engine.sick.until] == [{}, {}, {}]
+        assert [engine.locks, engine.expiries.locks, engine.freed, engine.sick.until] == [{}, {}, {}, {}]
 
     perform(trace)

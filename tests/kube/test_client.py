@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters import kube_logs
 from controller.adapters.kube_client import LARGE, Access, KubeClient, Observer, Refused
+from controller.core.sight import ClusterJob
 from controller.ports import Unavailable
 from tests.kube.loopback import (
     TOKEN,
@@ -218,6 +220,25 @@ async def test_the_election_waits_for_no_other_request(server: Loopback, tmp_pat
     assert not log.done()
     log.cancel()
     await asyncio.gather(log, return_exceptions=True)
+    await client.close()
+
+
+async def test_silent_kubelets_leave_connections_to_others(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their logs held every connection, and lists and creates were given up in line: nothing was seen."""
+    monkeypatch.setattr(kube_logs, "AT_ONCE", 2)
+    client = await opened(server, tmp_path, seconds=5, connections=4)
+    logs, job = kube_logs.Logs(client), ClusterJob("scan-1", "lab", "u-1", "1", "b", pod="scan-1-x")
+    server.will(hang, hang, answer(200, {"listed": True}))
+    reads = [asyncio.create_task(logs.tail(job, 10)) for _ in range(6)]
+    while len(server.requests) < 2:
+        await asyncio.sleep(0.01)
+    assert await client.request("GET", JOBS, resource="jobs") == {"listed": True}
+    assert not any(read.done() for read in reads)
+    for read in reads:
+        read.cancel()
+    await asyncio.gather(*reads, return_exceptions=True)
     await client.close()
 
 
