@@ -33,7 +33,7 @@ from controller.core.plan import (
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
 from controller.core.view import View
-from controller.deeds import carry_out, live_sight, submit, with_chains
+from controller.deeds import carry_out, submit, with_chains
 from controller.engine import Engine
 from controller.ports import Invariant, StaleEpoch, Unavailable
 
@@ -218,7 +218,8 @@ async def _whose_ill(engine: Engine, view: View, trial: Pass) -> None:
     """Steps that got no answer: an outage ends the pass, a sick item costs one item; a look tells which.
 
     A webhook that fails for one object's create answers 500 for as long as it likes, while everything else
-    can be read: the others go on, and the next pass asks again for that one.
+    can be read: the others go on, and the next pass asks again for that one. What was taken over may be of a
+    kind that is served no more: a job of ours by its name can always be asked for.
     """
     if not trial.unanswered or trial.unavailable:
         return
@@ -227,7 +228,7 @@ async def _whose_ill(engine: Engine, view: View, trial: Pass) -> None:
     trial.unanswered.clear()
     try:
         await engine.store.epoch()
-        await live_sight(engine, job)
+        await engine.cluster.get(job.namespace, job.name, job.id)
     except Unavailable:
         trial.unavailable = error
     else:
@@ -273,7 +274,10 @@ async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
                 trial.gate = None  # a ghost has entered it; or a retry is planned, unless there is a cancel
             return changed and not (reason is Reason.STARTED and job.stop is None)  # it runs: that is all
         case Submit(_, job, slot):
-            return await submit(engine, view, job, slot)
+            changed = await submit(engine, view, job, slot)
+            if _failed(engine, job):
+                trial.gate = None  # it was refused: the same
+            return changed
         case Claim(_, places):
             return await _claim(engine, view, places, trial)
         case Retry(_, chain, _):

@@ -75,7 +75,9 @@ async def look_for_others(
             return one
         async with limit:
             log_tail = await engine.cluster.log_tail(one.found.job, engine.settings.log_tail_bytes)
-        return replace(one, log_tail=log_tail, matched=await matched_patterns(rules, log_tail))
+        return replace(
+            one, log_tail=log_tail, matched=await matched_patterns(engine.journal, rules, log_tail)
+        )
 
     return Look(tuple(await asyncio.gather(*map(told, bound))), others)
 

@@ -11,7 +11,7 @@ import asyncio
 from controller import lifecycle
 from controller.adopting import take_over
 from controller.core.decide import Reason
-from controller.core.model import BatchStatus, Status
+from controller.core.model import BatchStatus, Hold, Status
 from controller.core.notices import notices
 from controller.core.plan import (
     CheckForeign,
@@ -117,6 +117,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     if repeated:
         fields = {}
     reopens = batch.status.closed and not ends
+    if reopens and view.gate.held_for(Hold.SYSTEMIC_FAILURE):
+        return await engine.store.replace_hold(batch.id, view.gate.hold, "")  # and it is looked at again
     if reopens:
         # It saw the retry before whoever asked for it came to reopen the batch, as ``lifecycle`` does.
         fields["resumed"] = await lifecycle.tally_begins(engine.store)

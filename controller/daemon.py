@@ -27,6 +27,8 @@ WORKERS = 4
 """Batches that get their pass side by side after events."""
 _Hint = TypeVar("_Hint")
 
+CUT_OFF = "timed-out"
+"""The result of a pass that did not come to its end: its time limit cut it off."""
 HINT_PAUSE = 1.0
 """Seconds before a broken stream of hints is asked for again; the full pass goes on meanwhile."""
 
@@ -108,7 +110,7 @@ class Daemon:
             await self._ask_store()
             return 0  # somebody else decides
         engine.trusted_clock = self._clock_is_steady()
-        result, steps, self.trouble = "ok", 0, ""
+        result, steps, self.trouble = CUT_OFF, 0, ""
         try:
             await self._doubt_places()
             steps = await reconcile.all_batches(engine)
@@ -116,6 +118,7 @@ class Daemon:
             await self._set_alarms(began)
             if self.after_pass:
                 await self.after_pass()
+            result = "ok"
         except Unavailable as error:
             result, self.trouble = "unavailable", str(error)
             engine.journal.trouble("full pass", error)
@@ -208,19 +211,23 @@ class Daemon:
         engine, started, began = self.engine, self.engine.clock.monotonic(), self.engine.now()
         if not engine.epoch:
             return 0
-        result, steps = "ok", 0
+        result, steps = CUT_OFF, 0
         try:
             steps = await reconcile.one_batch(engine, batch_id, focus)
             if focus is None:  # a record that stands in line for a time comes with a hint of its own
                 await self._set_alarm(batch_id, began)
             else:
                 self._set_pace(batch_id)
+            result = "ok"
         except Unavailable as error:
             result = "unavailable"
             engine.journal.trouble("batch pass", error, batch=batch_id)
         except StaleEpoch as error:
             result = "stale-epoch"
             self.step_down(str(error))
+        except Exception:
+            result = "failed"
+            raise
         finally:
             engine.journal.passed("batch", result, engine.clock.monotonic() - started, steps)
         return steps

@@ -206,7 +206,7 @@ async def _end(engine: Engine, view: View, job: Attempt, found: ClusterJob | Non
     log_tail, matched = "", tuple[str, ...]()
     if job.kind or not succeeded(job, found):
         log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
-        matched = await matched_patterns(view.rules, log_tail)
+        matched = await matched_patterns(engine.journal, view.rules, log_tail)
     after = await engine.apply(job, ended(job, found, log_tail, matched))
     if after is None:
         return False
@@ -233,7 +233,9 @@ async def _delete(engine: Engine, view: View, job: Attempt, found: ClusterJob | 
     if not job.evidence.log_tail:
         log_tail = await engine.cluster.log_tail(found, engine.settings.log_tail_bytes)
         if log_tail:
-            evidence = evidence_of(found, log_tail, await matched_patterns(view.rules, log_tail))
+            evidence = evidence_of(
+                found, log_tail, await matched_patterns(engine.journal, view.rules, log_tail)
+            )
             seen = Change(job.id, Event.SEEN, Reason.STOPPING, fields={"evidence": evidence})
             changed = await engine.apply(job, seen) is not None
     await engine.cluster.delete(job.namespace, job.name, found.uid)

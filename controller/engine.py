@@ -198,6 +198,8 @@ class Engine:
     _reached: dict[str, Status] = field(default_factory=dict)
     """By job id, the latest last: the status to which this process brought a record."""
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
+    _miscounted: set[str] = field(default_factory=set)
+    """Ids of batches whose counts may have been written or not."""
     _clock: tuple[datetime, float] | None = None
     """What the store's clock said, and the monotonic instant of its answer."""
 
@@ -292,12 +294,21 @@ class Engine:
     def forget_counts(self) -> None:
         """What an earlier lead left uncounted is in the records, which are counted anew."""
         self._tally.clear()
+        self._miscounted.clear()
 
     async def flush_counts(self, batch_id: str) -> None:
-        """Bring the cached counts up to date with what this process changed."""
+        """Bring the cached counts up to date with what this process changed; anew, where nobody knows
+        whether that was written the last time."""
         moves = self._tally.pop(batch_id, [])
-        if moves:
-            await self.store.add_counts(batch_id, counts_of(moves))
+        if batch_id in self._miscounted:
+            await self.store.recount(batch_id)
+            self._miscounted.discard(batch_id)
+        elif moves:
+            try:
+                await self.store.add_counts(batch_id, counts_of(moves))
+            except (Unavailable, asyncio.CancelledError):
+                self._miscounted.add(batch_id)
+                raise
 
     @contextlib.contextmanager
     def guarded(self, item: str, **facts: object) -> Iterator[None]:
@@ -326,6 +337,7 @@ class Engine:
         """
         for batch_id in over:
             self.freed.pop(batch_id, None)
+            self._miscounted.discard(batch_id)
             if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
                 del self.locks[batch_id]
                 self.hands.pop(batch_id, None)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controller.core.model import LIVE, Attempt, BatchStatus
+from controller.core.model import LIVE, Attempt, BatchStatus, Hold
 from controller.engine import Engine
 from controller.ports import Store
 
@@ -62,7 +62,8 @@ async def reopen(store: Store, batch_id: str) -> bool:
 
     The gate's ``cancel`` goes first: a reopened batch whose gate still said cancel would end its retry.
     It is read before the batch, so the one that goes is the one that closed it, never a later one. The
-    tally of like failures starts anew (S7b): whoever retries after the end knows how it ended.
+    tally of like failures starts anew, and what held the batch for them is lifted (S7b): whoever retries
+    after the end knows how it ended.
 
     Nothing is reopened by a retry that has ended: its batch closed after it, and would tell so twice.
     """
@@ -72,6 +73,8 @@ async def reopen(store: Store, batch_id: str) -> bool:
         return False
     if gate and gate.cancel:
         await store.lift_cancel(batch_id, gate.cancel)
+    if gate and gate.held_for(Hold.SYSTEMIC_FAILURE):
+        await store.replace_hold(batch_id, gate.hold, "")
     fields = {
         "status": BatchStatus.RUNNING,
         "reason": "reopened by a retry",

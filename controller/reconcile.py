@@ -137,7 +137,7 @@ async def _guarded_pass(
                 await _rounds(engine, batch, gate, scene, records, trial)
             finally:
                 del engine.known[batch.id]
-    await engine.flush_counts(batch.id)
+            await engine.flush_counts(batch.id)  # no other pass counts anew what is being added
     if trial.unavailable:
         engine.journal.trouble("pass", trial.unavailable, batch=batch.name)
     return trial.steps

@@ -6,7 +6,8 @@ They are read without ``child_jobs``, which may be megabytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from controller.adapters.mongo_documents import BATCH, COUNTS, SETTING, batch_document, record_status
 from controller.adapters.mongo_edge import edge
@@ -16,6 +17,7 @@ from controller.adapters.mongo_shapes import Document, id_or_none, object_id
 from controller.core.model import LIVE, Batch, BatchStatus, Counts, Gate, Setting, Status, Verdict
 from controller.core.notices import Notice
 
+W = TypeVar("W", bound=StrEnum)
 WITHOUT_CHILDREN = {"child_jobs": 0}
 SETTABLE = frozenset({"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"})
 SETTINGS = frozenset({"maxConcurrent", "paused", "priority", "retry"})
@@ -143,8 +145,8 @@ class MongoBatches(MongoGates):
         ended: Document = {"$gte": found["resumed"]} if found.get("resumed") else {"$type": "date"}
         first = {"attempt": 0, "finished": ended, "verdict": {"$type": "string"}}
         counts = Counts(
-            {Status(key): n for key, n in (await self._tally(batch_id, "status", {})).items()},
-            {Verdict(key): n for key, n in (await self._tally(batch_id, "verdict", first)).items()},
+            _of(Status, await self._tally(batch_id, "status", {})),
+            _of(Verdict, await self._tally(batch_id, "verdict", first)),
         )
         await self._jobs.update_one(parent, {"$set": {"counts": COUNTS.encode(counts)}})
         return counts
@@ -157,6 +159,11 @@ class MongoBatches(MongoGates):
         ]
         cursor = await self._jobs.aggregate(pipeline, hint="tally")
         return {group["_id"]: group["n"] async for group in cursor}
+
+
+def _of(words: type[W], tally: Mapping[str, int]) -> dict[W, int]:
+    """A tally by words that we know: a record with any other is one that can't be read."""
+    return {words(key): n for key, n in tally.items() if key in set(words)}
 
 
 def _moved(fields: Mapping[str, Any]) -> Document:

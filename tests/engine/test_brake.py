@@ -85,6 +85,31 @@ def test_a_batch_that_somebody_retries_after_its_end_is_not_held_for_what_they_k
     perform(trace, ends=FAILING)
 
 
+@pytest.mark.parametrize("seen_first", [True, False])
+def test_a_batch_that_ended_while_it_was_held_goes_on_with_a_retry(
+    monkeypatch: pytest.MonkeyPatch, *, seen_first: bool
+) -> None:
+    """What ran when it was held ended, and so did the batch: a retry opened it, held, and nothing started;
+    whether whoever asked for the retry reopened it, or the daemon that saw it first."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(12, 12)
+        await stage.until_over(daemon)
+        assert (stage.batch.status, bool(stage.gate.hold)) == (BatchStatus.FINISHED, True)
+        failed = [stage.job(f"scan-t{n}").id for n in range(10)]
+        with monkeypatch.context() as broken:
+            if seen_first:
+                broken.setattr(lifecycle, "reopen", AsyncMock(side_effect=Unavailable("gone")))
+            with contextlib.suppress(Unavailable):
+                await requests.retry(stage.people, Caller(OWNER), failed)
+        await stage.until_over(daemon)
+        assert not stage.gate.hold
+        assert stage.batch.result is Result.COMPLETED
+
+    perform(trace, ends={**FAILING, "scan-t10": End(0.0, 30.0), "scan-t11": End(0.0, 40.0)})
+
+
 def test_nor_where_the_daemon_sees_that_retry_before_its_batch_is_reopened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,7 +21,7 @@ from controller.core.model import (
 )
 from controller.core.sight import Observation
 from controller.daemon import Daemon
-from controller.ports import NewJob
+from controller.ports import NewJob, Rejected
 from controller.requests import Caller
 from controller.surroundings import _look_again
 from tests.engine.acting import batch_named, drop, records
@@ -167,6 +167,28 @@ def test_a_cancelled_batch_owes_no_retry() -> None:
         assert all(job.origin is not Origin.AUTO for job in records(stage, batch))
 
     perform(trace, ends={"scan-t0": End(0.0, 2.0, 2)})
+
+
+def test_a_cancel_while_a_create_is_refused_leaves_no_retry() -> None:
+    """The pass went on by the gate that its claim had answered: a retry by a rule was recorded."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, cluster = await stage.leader(), stage.world.cluster
+        backoff = {"base": "1s", "factor": 2.0, "max": "1m"}
+        rule = {"on": {"verdict": ["rejected"]}, "limit": 2, "when": "now", "backoff": backoff}
+
+        async def refused(job: NewJob) -> None:
+            await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+            raise Rejected("a webhook's word", 403)
+
+        cluster.create = refused  # type: ignore[method-assign,assignment]
+        await drop(stage, "scan", 1, 1, retry=(rule,))
+        await stage.passes(daemon, 60)
+        assert stage.names() == ["scan-t0"]
+        assert stage.job("scan-t0").no_retry
+        assert stage.batch.status is BatchStatus.CANCELLED
+
+    perform(trace)
 
 
 def test_a_batch_that_was_never_recorded_completely_can_be_cancelled() -> None:

@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.system_clock import SystemClock
-from controller.core.model import Origin, Status, Verdict
+from controller.core.model import Counts, Origin, Status, Verdict
 from controller.people import Caller, People
 from controller.retrying import retry
 from tests.contract.store_world import StoreWorld
@@ -35,6 +35,20 @@ async def test_a_gate_that_cannot_be_read_is_one_batch_less(world: StoreWorld) -
     await store._gates.update_one({"_id": ObjectId(bad.id)}, {"$set": {"cancel": True}})
     assert set(await store.gates([good, bad.id])) == {good}
     assert "gate" in store.quarantined()[bad.id]
+
+
+async def test_a_verdict_that_nobody_knows_is_not_counted(world: StoreWorld) -> None:
+    """A newer program's, say: whoever began to lead counted anew, and ended after each of its starts."""
+    store = world.store
+    assert isinstance(store, MongoStore)
+    odd = await world.put(Status.ERROR, verdict=Verdict.LOST, finished=world.now)
+    await world.put(Status.ERROR, verdict=Verdict.LOST, finished=world.now)
+    await store._jobs.update_one({"_id": ObjectId(odd.id)}, {"$set": {"verdict": "bewitched"}})
+    counts = await store.recount(world.batch_id)
+    assert counts == Counts({Status.ERROR: 2}, {Verdict.LOST: 1})
+    batch = await store.batch(world.batch_id)
+    assert batch is not None
+    assert batch.counts == counts
 
 
 async def test_a_root_that_cannot_be_read_costs_its_own_retry(world: StoreWorld) -> None:

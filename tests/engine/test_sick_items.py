@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
 from controller.core.model import BatchStatus, Status
+from controller.core.sight import Observation
 from controller.ports import Conflict, Rejected, Unavailable
 from tests.engine.acting import batch_named, drop, gate_of, refusing
+from tests.engine.leftovers import NEVER_ENDS, adopt, leave
 from tests.fakes.memory_objects import End
 from tests.oracle.history import Side
 from tests.simulation.faults import Fault
@@ -72,6 +76,36 @@ def test_an_outage_that_begins_with_a_create_ends_the_pass() -> None:
         assert not stage.script.lines
         assert stage.job("scan-t1").status is Status.WAITING
         stage.world.set_weather(Side.CLUSTER, out=False)
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_an_object_that_can_be_followed_no_more_costs_its_attempt_only() -> None:
+    """The kind of what was taken over is counted no longer: every pass of its batch ended as in an outage."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, cluster = await stage.leader(), stage.world.cluster
+        observe, failed = cluster.observe, [False]
+
+        async def blindly(namespaces: Sequence[str]) -> Observation:
+            seen = await observe(namespaces)
+            return replace(seen, foreign=()) if failed[0] else seen
+
+        cluster.observe = blindly  # type: ignore[method-assign]
+        refusing(stage, "cluster", "find_uid", Unavailable("not served"), lambda *_: failed[0])
+        leave(stage, "scan-t0", NEVER_ENDS, kind="TrainingWorkload")
+        await drop(stage, "scan", 3, 2)
+        await daemon.full_pass()
+        await adopt(stage)
+        await stage.passes(daemon, 2)
+        assert [stage.job(f"scan-t{n}").status for n in range(2)] == [Status.RUNNING, Status.QUEUED]
+        failed[0] = True
+        await stage.passes(daemon, 60)
+        assert stage.job("scan-t2").status is Status.COMPLETED
+        assert stage.job("scan-t0").status is Status.RUNNING
+        failed[0] = False
+        cluster.finish_foreign("lab", "scan-t0")
         await stage.until_over(daemon)
 
     perform(trace)

@@ -68,7 +68,7 @@ def everything_else_happens(metrics: Metrics) -> None:
         metrics.retried(verdict.value, outcome)
     for resource, reason in product(("jobs", "pods"), ("expired", "refused", "unavailable")):
         metrics.watch_restarted(resource, reason)
-    for result in ("ok", "unavailable", "stale-epoch", "failed"):
+    for result in ("ok", "unavailable", "stale-epoch", "failed", "timed-out"):
         metrics.reconciled(result, 0.1)
     for count, values in (
         (metrics.spec_read, (*Outcome, "unavailable")),
