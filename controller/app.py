@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,7 +22,7 @@ from controller.config import Settings
 from controller.core.model import Batch, Gate
 from controller.core.view import View
 from controller.daemon import Daemon
-from controller.ending import end_all
+from controller.ending import END, end_all, on_signals
 from controller.health import Health
 from controller.http import HttpServer, ServerLimits, make_http_app
 from controller.leading import stand
@@ -75,13 +74,13 @@ async def run_controller(
     stop: asyncio.Event | None = None,
     ready: Callable[[Running], None] | None = None,
 ) -> int:
-    """The daemon until ``stop`` is set (SIGTERM and SIGINT set it); ``once``: one pass of everything.
+    """The daemon until ``stop`` is set (the signals of ``END`` set it); ``once``: one pass of everything.
 
     Returns the exit code. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
     arenas.share_one()
-    _end_on_signals(stop)
+    on_signals(END, lambda _: stop.set())
     metrics, health = Metrics(), Health()
     metrics.config_read(True)
     clock = SystemClock()
@@ -105,13 +104,6 @@ async def run_controller(
             return await _one_of_each(running)
         with short_pauses():
             return await _until(stop, running, health, metrics, ready)
-
-
-def _end_on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError, RuntimeError):
-            loop.add_signal_handler(number, stop.set)
 
 
 async def _serve(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +25,7 @@ from controller.config import Settings
 from controller.core.reaping import Reaper
 from controller.ee2.desk import Ee2Desk, Figures
 from controller.ee2.keeper import Keeper
-from controller.ending import end_all
+from controller.ending import END, end_all, on_signals
 from controller.health import Health
 from controller.http import HttpServer, make_http_app
 from controller.leading import stand
@@ -121,15 +120,13 @@ async def _prepare(records: MongoEe2, settings: Settings) -> None:
 
 
 async def run_controller(settings: Settings, *, once: bool = False, stop: asyncio.Event | None = None) -> int:
-    """The daemon over EE2's records until ``stop`` is set (SIGTERM and SIGINT set it); the exit code.
+    """The daemon over EE2's records until ``stop`` is set (the signals of ``END`` set it); the exit code.
 
     ``once``: one pass of everything. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
     arenas.share_one()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_signals(END, lambda _: stop.set())
     metrics, health, clock = Metrics(), Health(first_pass="reap"), SystemClock()
     metrics.config_read(True)
     async with contextlib.AsyncExitStack() as stack:

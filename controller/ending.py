@@ -1,11 +1,15 @@
-"""Ending tasks for good. Called by ``daemon``."""
+"""Being told to end, and ending tasks for good. Called by ``daemon``, both roots and the commands."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+import signal
+from collections.abc import Callable, Iterable
 from typing import Any
 
+END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What tells a daemon to end: whoever looks after it, Ctrl-C, a terminal that was closed."""
 AGAIN_SECONDS = 1.0
 """How long a task gets to tidy up before it is cancelled once more."""
 
@@ -22,3 +26,15 @@ async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=AGAIN_SECONDS)
+
+
+def on_signals(numbers: Iterable[signal.Signals], told: Callable[[signal.Signals], object]) -> None:
+    """Call ``told`` in the running loop when one of these comes; one that is ignored, as by nohup, stays so.
+
+    Only a process's main thread hears signals: anywhere else nothing is changed.
+    """
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, told, number)

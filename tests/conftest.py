@@ -87,3 +87,12 @@ def mongo_database(mongo_uri: str) -> Iterator[str]:
     yield name
     with pymongo.MongoClient[dict[str, object]](mongo_uri) as client:
         client.drop_database(name)
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state folder that takes its 300 MB with it."""
+    memory = Path("/dev/shm")
+    folder = tempfile.mkdtemp(prefix="batchkeeper-", dir=memory if os.access(memory, os.W_OK) else None)
+    yield Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -13,7 +13,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,15 +37,6 @@ asyncio.run(mongod.release())
 """
 """A command that uses the mongod until its input is closed."""
 VERSION_6 = 'test "$1" = --version && { echo "db version v6.0.5"; exit; }\n'
-
-
-@pytest.fixture
-def state() -> Iterator[Path]:
-    """A state folder that takes its 300 MB with it."""
-    memory = Path("/dev/shm")
-    folder = tempfile.mkdtemp(prefix="batchkeeper-", dir=memory if os.access(memory, os.W_OK) else None)
-    yield Path(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -101,7 +91,7 @@ async def test_shared_and_stopped_by_the_last(state: Path) -> None:
     note(one, "still there")
     await asyncio.to_thread(other.communicate)
     assert other.returncode == 0
-    assert not _runs(one.pid)
+    assert not runs(one.pid)
     assert not (state / "mongod.json").exists()
 
 
@@ -133,7 +123,7 @@ async def test_killed_and_moved(state: Path) -> None:
     await again.release()
     assert notes(used) == ["before", "then"]
     await used.release()
-    assert not _runs(again.pid)
+    assert not runs(again.pid)
     elsewhere = state / "deep" / ("x" * 120)
     elsewhere.mkdir(parents=True)
     for file in ("mongo", "mongod.log"):
@@ -151,11 +141,11 @@ async def test_a_user_that_was_killed(state: Path) -> None:
     pid = pid_it_uses(user)
     user.kill()
     await asyncio.to_thread(user.communicate)
-    assert _runs(pid)
+    assert runs(pid)
     used = await acquire(state)
     assert used.pid == pid
     await used.release()
-    assert not _runs(pid)
+    assert not runs(pid)
 
 
 async def test_a_record_of_another_process(state: Path) -> None:
@@ -185,7 +175,7 @@ async def test_meanwhile(state: Path) -> None:
 
     with pytest.raises(RuntimeError, match="its user failed"):
         await fail()
-    assert not _runs(*pids)
+    assert not runs(*pids)
 
 
 async def test_killed_under_its_users(state: Path) -> None:
@@ -205,7 +195,7 @@ async def test_killed_under_its_users(state: Path) -> None:
                 await asyncio.sleep(0.01)
     assert said == [f"mongod had ended by itself and was started again (pid {again})"]
     assert again != pid
-    assert not _runs(again)
+    assert not runs(again)
 
 
 async def test_what_keeps_it_from_coming_back(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,11 +221,11 @@ async def test_what_keeps_it_from_coming_back(state: Path, monkeypatch: pytest.M
         async with asyncio.timeout(60):
             while len(said) < 3:
                 await asyncio.sleep(0.01)
-        assert _runs(came[0])
+        assert runs(came[0])
     again = f"mongod had ended by itself and was started again (pid {came[0]})"
     assert said == ["[Errno 24] Too many open files", "not ready in time", again]
     assert set(came) == {came[0]}
-    assert not _runs(came[0])
+    assert not runs(came[0])
 
 
 def test_a_folder_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +352,7 @@ async def test_one_that_is_never_ready(tmp_path: Path) -> None:
     slow = script(tmp_path / "mongod", f"{VERSION_6}echo waiting; echo $$ > {marker}; exec sleep 600")
     with pytest.raises(BatchkeeperError, match=r"not ready after 0\.5 s; its log .* ends: waiting"):
         await acquire(tmp_path / "state", str(slow), patience=timedelta(seconds=0.5))
-    assert not _runs(int(marker.read_text()))
+    assert not runs(int(marker.read_text()))
 
 
 async def test_a_state_folder_that_is_none(tmp_path: Path) -> None:
@@ -380,7 +370,8 @@ async def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await acquire(tmp_path / "state")
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Whether this process is there, and no zombie."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

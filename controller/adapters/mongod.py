@@ -25,6 +25,7 @@ from controller.adapters.mongod_folder import (
     exclusively,
     read_record,
     socket_path,
+    unrecorded,
     unusable,
     usable_folder,
     write_record,
@@ -76,16 +77,22 @@ class Mongod:
 
     async def release(self) -> None:
         """Let go of it; the last user stops it and waits until it is gone."""
-        async with exclusively(self._state):
-            with self._users:
-                try:
-                    fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return  # somebody else uses it still
-                # Another user may have had to start a new one meanwhile.
-                running = read_record(self._state) or self._running
-                await stop(running.proc)
-                clear_record(self._state, running)
+        try:
+            async with exclusively(self._state):
+                await self._let_go()
+        except BatchkeeperError:  # the folder was removed under it: nobody would ever find that mongod again
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        with self._users:
+            try:
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return  # somebody else uses it still
+            # Another user may have had to start a new one meanwhile.
+            running = read_record(self._state) or self._running
+            await stop(running.proc)
+            clear_record(self._state, running)
 
 
 @contextlib.asynccontextmanager
@@ -142,7 +149,7 @@ async def acquire(
     state = usable_folder(state)
 
     async def find_or_start(goes_on: bool = False) -> Running:
-        running = read_record(state)
+        running = read_record(state) or _taken_note_of(state)
         # One that was found may be dying at this very moment: then there is none.
         if running and await ready(state, running, patience):
             return running
@@ -157,6 +164,14 @@ async def acquire(
             users.close()
             raise
     return Mongod(state, running, users, find_or_start)
+
+
+def _taken_note_of(state: Path) -> Running | None:
+    """One that runs without a record gets it."""
+    if running := unrecorded(state):
+        with contextlib.suppress(OSError):  # it serves all the same
+            write_record(state, running)
+    return running
 
 
 async def _started(state: Path, binary: str, cache_mb: int, patience: timedelta, goes_on: bool) -> Running:
@@ -175,11 +190,14 @@ async def _started(state: Path, binary: str, cache_mb: int, patience: timedelta,
 
 async def _start(state: Path, configured: str, cache_mb: int) -> Running:
     binary = await asyncio.to_thread(find_binary, configured, state)
-    socket = socket_path(state)
     try:
-        proc = spawn(command_of(binary, state, socket, cache_mb), state / "mongod.log")
-        running = Running(proc, socket)
+        socket = socket_path(state)
+        running = Running(spawn(command_of(binary, state, socket, cache_mb), state / "mongod.log"), socket)
+    except OSError as error:
+        raise unusable(state, error) from error
+    try:
         write_record(state, running)
     except OSError as error:
+        await stop(running.proc)  # the next one could not find it, and not start another beside it
         raise unusable(state, error) from error
     return running

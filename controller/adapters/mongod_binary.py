@@ -115,14 +115,23 @@ def _executable(binary: Path, spare: Path) -> Path:
     try:
         binary.chmod(binary.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     except OSError:
-        copy = spare / f"mongod-{binary.stat().st_size}"
-        if not copy.exists():
-            half = copy.with_suffix(".part")
-            shutil.copyfile(binary, half)
-            half.chmod(0o755)
-            half.replace(copy)
-        return copy
+        try:
+            return _copied(binary, spare)
+        except OSError as error:
+            raise BatchkeeperError(
+                f"{binary} is not executable, and can't be copied to {spare} ({error.strerror}): {ELSE}"
+            ) from error
     return binary
+
+
+def _copied(binary: Path, spare: Path) -> Path:
+    copy = spare / f"mongod-{binary.stat().st_size}"
+    if not copy.exists():
+        half = copy.with_suffix(".part")
+        shutil.copyfile(binary, half)
+        half.chmod(0o755)
+        half.replace(copy)
+    return copy
 
 
 def _dotted(version: tuple[int, ...]) -> str:

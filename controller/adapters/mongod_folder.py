@@ -18,8 +18,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from controller.adapters.local_proc import Proc
+from controller.adapters.local_proc import Proc, command_line, look
 from controller.adapters.mongod_process import POLL, Running, lives
+from controller.adapters.state_lock import no_locks
 from controller.ports import BatchkeeperError
 
 LONGEST_SOCKET_PATH = 100
@@ -73,6 +74,8 @@ async def exclusively(state: Path) -> AsyncIterator[None]:
                 break
             except BlockingIOError:
                 await asyncio.sleep(POLL)
+            except OSError as error:  # as some network file systems say
+                raise no_locks(state, error) from error
         yield
 
 
@@ -84,6 +87,16 @@ def read_record(state: Path) -> Running | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return running if lives(running.proc) else None
+
+
+def unrecorded(state: Path) -> Running | None:
+    """A mongod of ours that no record names, as after a crash before it was written: it holds the folder."""
+    with contextlib.suppress(OSError, ValueError):
+        proc = look(int((state / "mongo" / "mongod.lock").read_text(encoding="utf-8")))
+        words = command_line(proc).decode(errors="surrogateescape").split("\0") if proc else []
+        if proc and str(state / "mongo") in words and "--bind_ip" in words[:-1]:
+            return Running(proc, words[words.index("--bind_ip") + 1])
+    return None
 
 
 def clear_record(state: Path, running: Running) -> None:
@@ -112,7 +125,7 @@ def write_record(state: Path, running: Running) -> None:
 def socket_path(state: Path) -> str:
     """The path of the socket, always the same one: in the state folder, or where it is short enough."""
     path = state / "mongod.sock"
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH or "," in str(path):  # mongod takes a list of addresses
         path = private_folder(state) / "mongod.sock"
     path.unlink(missing_ok=True)
     return str(path)

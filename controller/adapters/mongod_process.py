@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from datetime import timedelta
@@ -58,7 +59,8 @@ def command_of(binary: Path, state: Path, socket: str, cache_mb: int) -> list[st
 def spawn(command: list[str], log: Path) -> Proc:
     """Start it in a session of its own: a Ctrl-C in the terminal ends us, and we end it.
 
-    The log begins anew, so that what it says of an end is about this one; the one before is kept.
+    The log begins anew, so that what it says of an end is about this one; the one before is kept. Raises
+    ``OSError``; nothing runs then.
     """
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
@@ -74,7 +76,12 @@ def spawn(command: list[str], log: Path) -> Proc:
         ],
         setsid=True,
     )
-    return look(pid) or Proc(pid, 0)
+    found = look(pid)
+    if found is None and os.waitpid(pid, os.WNOHANG) == (0, 0):  # it runs, and can't be looked at
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return found or Proc(pid, 0)
 
 
 async def ready(state: Path, running: Running, patience: timedelta) -> bool:

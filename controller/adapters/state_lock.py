@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,10 @@ class AlreadyLed(BatchkeeperError):
 
 AGAIN = 60.0
 """Seconds after which a daemon that found a newer leader of its database stands again."""
+
+
+ASKING_SECONDS = 0.5
+"""For so long the lock may be another one's who only asks whether it is held: see ``StateLock.held``."""
 
 
 class LockElector:
@@ -68,14 +73,17 @@ class StateLock:
                 "give a folder you may write as state_dir in config.yaml"
             ) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            _lock(file)
+        except BlockingIOError as error:
             file.close()
             who = f" (pid {self.holder()})" if self.holder() else ""
             raise AlreadyLed(
                 f"another daemon{who} holds the state folder {self.path.parent}: use it with "
                 "'batchkeeper submit' and 'batchkeeper status', or give this one its own state_dir"
             ) from error
+        except OSError as error:  # as some network file systems say
+            file.close()
+            raise no_locks(self.path.parent, error) from error
         with contextlib.suppress(OSError):  # a full disk must not keep the only daemon out
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
@@ -105,3 +113,25 @@ class StateLock:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def no_locks(state: Path, error: OSError) -> BatchkeeperError:
+    """One line about a state folder on a file system without locks."""
+    return BatchkeeperError(
+        f"the state folder {state} can't be locked ({error.strerror}): name one on a local disk as "
+        "state_dir in config.yaml"
+    )
+
+
+def _lock(file: IO[str]) -> None:
+    """Raises ``BlockingIOError`` when a daemon has it, ``OSError`` where there are no locks."""
+    give_up = time.monotonic() + ASKING_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return

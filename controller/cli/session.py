@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ import typer
 
 from controller.cli.ways import only_here
 from controller.config import Settings, load
+from controller.ending import on_signals
 from controller.ports import BatchkeeperError
 from controller.requests import Caller
 from controller.telemetry import set_up_logs
@@ -28,8 +30,30 @@ if TYPE_CHECKING:
 
 
 def go(work: Coroutine[Any, Any, int]) -> None:
-    """Run a command's work; its exit code becomes the program's."""
-    if code := asyncio.run(work):
+    """Run a command's work; its exit code becomes the program's.
+
+    Told to end, by a terminal that is closed say, it leaves as after Ctrl-C: nothing of ours stays behind.
+    """
+    told: list[signal.Signals] = []
+
+    async def heeding() -> int:
+        task = asyncio.current_task()
+
+        def end(number: signal.Signals) -> None:
+            if not told and task:  # a second one must not cut the tidying short
+                told.append(number)
+                task.cancel()
+
+        on_signals((signal.SIGTERM, signal.SIGHUP), end)
+        return await work
+
+    try:
+        code = asyncio.run(heeding())
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        code = 128 + told[0]
+    if code:
         raise typer.Exit(code)
 
 

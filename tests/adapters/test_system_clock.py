@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,3 +28,11 @@ async def test_no_time_is_no_wait(seconds: float) -> None:
     before = clock.monotonic()
     await clock.sleep(seconds)
     assert clock.monotonic() - before < 5
+
+
+def test_it_goes_on_while_the_machine_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list from before a suspension would look fresh after it, and a lease held."""
+    seconds = {time.CLOCK_MONOTONIC: 5.0, time.CLOCK_BOOTTIME: 3605.0}
+    monkeypatch.setattr(time, "clock_gettime", seconds.__getitem__)
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[time.CLOCK_MONOTONIC])
+    assert SystemClock().monotonic() == 3605.0
