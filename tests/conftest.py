@@ -96,3 +96,12 @@ def state() -> Iterator[Path]:
     folder = tempfile.mkdtemp(prefix="batchkeeper-", dir=memory if os.access(memory, os.W_OK) else None)
     yield Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment and a working directory without configuration."""
+    for name in list(os.environ):
+        if name.upper().startswith("BATCHKEEPER_") or name in ("MONGODB_URI", "MAX_CONCURRENT"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

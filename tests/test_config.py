@@ -1,6 +1,5 @@
 """Settings: where values come from, which one wins, and what is said about those that can't be used."""
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,14 +16,7 @@ Write = Callable[[str], Path]
 SECTIONS = frozenset(where[0] for where in leaves(Settings) if len(where) > 1)
 SHIPPED = Path(__file__).parents[1] / "config.yaml"
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment and a working directory without configuration."""
-    for name in list(os.environ):
-        if name.upper().startswith("BATCHKEEPER_") or name in ("MONGODB_URI", "MAX_CONCURRENT"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 @pytest.fixture
@@ -53,16 +45,6 @@ def test_the_shipped_file_says_the_defaults() -> None:
     stores = default.specs.model_copy(update={"folder": here / "specs"})
     anchored = default.model_copy(update={"state_dir": here / default.state_dir, "specs": stores})
     assert load(SHIPPED) == anchored
-
-
-def test_paths_in_a_file_start_at_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration can be named from anywhere; what a variable says starts where the program does."""
-    (tmp_path / "c.yaml").write_text("state_dir: s\nlocal: {faults: f.yaml, workdir: .}\n", encoding="utf-8")
-    monkeypatch.setenv("BATCHKEEPER_SPECS__FOLDER", "dropped")
-    settings = load(tmp_path / "c.yaml")
-    assert (settings.state_dir, settings.local.faults) == (tmp_path / "s", str(tmp_path / "f.yaml"))
-    assert settings.local.workdir == str(tmp_path / ".")
-    assert settings.specs.folder == Path("dropped")
 
 
 def test_the_shipped_file_is_complete() -> None:
@@ -110,6 +92,15 @@ def test_a_file_keeps_the_defaults_it_does_not_mention(write: Write) -> None:
     assert settings.store.timeout == timedelta(seconds=3)
     assert settings.store.database == "batchkeeper"
     assert settings.reap == Settings().reap
+
+
+def test_values_of_variables_that_do_not_fit_together(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    """The variable is named, and not the section's line in the file, which is right."""
+    monkeypatch.setenv("BATCHKEEPER_KUBERNETES__LEASE__DURATION", "5s")
+    says = "needs duration > renew > retry, else two lead or nobody does"
+    told = [f"BATCHKEEPER_KUBERNETES__LEASE__DURATION (environment): {says}"]
+    assert complaints() == told
+    assert complaints(write("kubernetes: {lease: {name: mine}}")) == told
 
 
 def test_precedence(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,8 +260,8 @@ def test_broken_files(write: Write, text: str, line: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing", "---\n", "null"])
 def test_an_empty_file_says_nothing(write: Write, text: str) -> None:
-    """A file without a key is the defaults."""
-    assert load(write(text)) == Settings()
+    """A file without a key is the defaults, which start at its folder."""
+    assert load(write(text)) == load(write("state_dir: state\nspecs: {folder: specs}\n"))
 
 
 def test_a_byte_order_mark_is_no_key(write: Write) -> None:
@@ -315,6 +306,9 @@ def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, name: str, advice: s
     "name",
     [
         "URL",
+        "TOKEN",
+        "TOKEN_FILE",
+        "INSECURE",
         "BATCH",
         "TASK",
         "ATTEMPT",
@@ -326,7 +320,7 @@ def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, name: str, advice: s
     ],
 )
 def test_variables_that_are_no_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What jobs have in their environment, and what Kubernetes sets for a Service, is left alone."""
+    """What commands read besides, what jobs have, what Kubernetes sets for a Service: they are no slips."""
     monkeypatch.setenv(f"BATCHKEEPER_{name}", "tcp://10.0.0.1:8080")
     assert load() == Settings()
 

@@ -38,8 +38,10 @@ __all__ = ["CONFIG_FILE", "ConfigError", "Settings", "load"]
 CONFIG_FILE = Path("config.yaml")
 """Read from the working directory when it is there and no other is named."""
 
-_NOT_SETTINGS = frozenset({"URL", "TOKEN", "TOKEN_FILE", "CONFIG", "BATCH", "TASK", "ATTEMPT", "JOB"})
-"""Where the commands find the API and the file; and what every job of ours has in its environment."""
+_NOT_SETTINGS = frozenset(
+    {"URL", "TOKEN", "TOKEN_FILE", "INSECURE", "CONFIG", "BATCH", "TASK", "ATTEMPT", "JOB"}
+)
+"""How the commands find the API, and the file; and what every job of ours has in its environment."""
 _MOUNT = re.compile(r"MOUNT_\d+")
 """Where a job on one machine finds its mounts."""
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
@@ -49,7 +51,8 @@ _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP
 class Settings(BaseSettings):
     """Everything that can be configured.
 
-    Relative paths in a file start at that file's folder, those in variables at the working directory.
+    Relative paths in a file, and the defaults of what it leaves out, start at that file's folder; those in
+    variables at the working directory.
     """
 
     model_config = SettingsConfigDict(
@@ -70,7 +73,7 @@ class Settings(BaseSettings):
     """Active jobs of one batch whose spec has no `maxConcurrent`."""
     max_retries: int | None = Field(None, ge=0)
     """How often people may retry one task. null: no limit."""
-    state_dir: Path = Path("state")
+    state_dir: schema.FilePath = Path("state")
     """Folder for the mongod of our own, local jobs and the lock that keeps a second daemon out."""
 
     store: schema.Store = schema.Store()
@@ -172,6 +175,7 @@ _PATHS = (
     ("local", "faults"),
     ("local", "workdir"),
     ("store", "mongod", "binary"),
+    ("kubernetes", "kubeconfig"),
     ("auth", "static", "file"),
     ("notifications", "url_file"),
 )
@@ -179,13 +183,21 @@ _PATHS = (
 
 
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The file's values with its relative paths started at its own folder; other types are left alone."""
+    """The file's values with its relative paths started at its own folder; other types are left alone.
+
+    What it leaves out is as if its default were written there: a folder must not depend on where a command is
+    typed.
+    """
+    values.setdefault("state_dir", str(Settings.model_fields["state_dir"].default))
+    specs = {} if values.get("specs") is None else values["specs"]
+    if isinstance(specs, dict):
+        values["specs"] = {"folder": str(Specs.model_fields["folder"].default), **specs}
     for *sections, key in _PATHS:
         inner: Any = values
         for section in sections:
             inner = inner.get(section) if isinstance(inner, dict) else None
         if isinstance(inner, dict) and isinstance(inner.get(key), str) and inner[key]:
-            inner[key] = str(folder / inner[key])
+            inner[key] = str(folder / os.path.expanduser(inner[key]))
     return values
 
 

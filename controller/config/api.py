@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from controller.config.schema import Duration, Memory, Names, Section
+from controller.config.schema import Duration, FilePath, Memory, Names, Section
 
 
 class Api(Section):
@@ -31,7 +30,7 @@ class Api(Section):
 class StaticTokens(Section):
     """Tokens from a file: one `token user group,group` a line; the token plain, or `sha256:<its hash>`."""
 
-    file: Path | None = None
+    file: FilePath | None = None
     """The file; nobody but its owner may read it (0600), or it is root's and readable by a group of ours, as
     Secrets are mounted. Read again when it changes. null: none."""
 

@@ -105,12 +105,15 @@ def _named(key: str, root: type[BaseModel]) -> list[Where]:
 
 
 def _place(where: Where, root: type[BaseModel], file: ConfigFile) -> str:
-    """Where a value came from: its environment variable, or its line in the file; empty: neither."""
+    """Where a value, or a section's, came from: its variable, or its line in the file; empty: neither."""
     environment = {name.upper() for name, text in os.environ.items() if text or name not in FAMILIAR}
     leaf = next((leaf for leaf in leaves(root) if where[: len(leaf)] == leaf), where)
     for name in (variable(leaf), *(familiar for familiar, target in FAMILIAR.items() if target == leaf)):
         if name in environment:
             return f"{name} (environment)"
+    inside = [variable(leaf) for leaf in leaves(root) if leaf[: len(where)] == where]
+    if several := [name for name in inside if name in environment]:
+        return f"{', '.join(several)} (environment)"
     line = next(
         (file.lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in file.lines), None
     )

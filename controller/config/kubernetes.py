@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from controller.config.schema import Duration, Label, Names, Section, listed
+from controller.config.schema import Duration, Label, Names, PathText, Section, listed
 
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
 GroupName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -63,7 +63,7 @@ class Lease(Section):
 class Kubernetes(Section):
     """How to reach the API server, and what its Jobs are given."""
 
-    kubeconfig: str = ""
+    kubeconfig: PathText = ""
     """Path of a kubeconfig. Empty: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
     context: str = ""
     """Context in the kubeconfig. Empty: its current one."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from controller.config.schema import Duration, Section
+from controller.config.schema import Duration, FilePath, Section
 
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
@@ -31,7 +30,7 @@ class Notifications(Section):
 
     url: Annotated[SecretStr, AfterValidator(_safe)] = SecretStr("")
     """Its address, as Slack and others give it; who knows it may post, so it is never shown. Empty: none."""
-    url_file: Path | None = None
+    url_file: FilePath | None = None
     """File with the address, as a Secret is mounted; read for each message. null: none."""
     link: str = Field("", pattern=r"^(https?://[^\s<>|#?]+)?$")
     """Address of the page as people reach it, for a link in each message. Empty: no link."""

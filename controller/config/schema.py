@@ -7,8 +7,10 @@ environment, the file and these defaults, in that order of precedence.
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -51,6 +53,21 @@ def listed(value: object) -> object:
     return [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
 
 
+def _path(value: object) -> object:
+    """Not even the empty text is the working directory: it is what a variable holds that was never set."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be empty: name a file or folder, or leave it out")
+    return home(value)
+
+
+def home(value: object) -> object:
+    """A path with ``~`` as whoever types it means it."""
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+FilePath = Annotated[Path, BeforeValidator(_path)]
+PathText = Annotated[str, BeforeValidator(home)]
+"""May be empty: none."""
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 """Longer than nothing: an interval of 0s would be a busy loop, a timeout of 0s a refusal."""
 DurationOrNone = Annotated[timedelta, BeforeValidator(_duration)]
@@ -75,7 +92,7 @@ class Section(BaseModel):
 class Mongod(Section):
     """The mongod that the program starts itself when there is no `store.uri`."""
 
-    binary: str = ""
+    binary: PathText = ""
     """Path of a mongod. Empty: the one on PATH, else the one that the `embedded` extra installs."""
     cache_mb: int = Field(256, ge=256, le=1_000_000)
     """Its cache, in MiB. MongoDB accepts no less than 256."""
@@ -177,9 +194,9 @@ class Local(Section):
     """How often a job's memory is measured."""
     log_bytes: Memory = 2**20
     """How much of a job's output is kept: its end, in bytes."""
-    faults: str = ""
+    faults: PathText = ""
     """YAML file with mount failures to inject, for demonstrations. Empty: none."""
-    workdir: str = ""
+    workdir: PathText = ""
     """Folder at which a spec's relative `job.local.workdir` starts. Empty: the spec file's own folder."""
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from controller.config.schema import Duration, Owner, Section, listed
+from controller.config.schema import Duration, FilePath, Owner, Section, listed
 
 
 class S3(Section):
@@ -54,7 +54,7 @@ class ConfigMaps(Section):
 class Specs(Section):
     """The watched stores of batch specs."""
 
-    folder: Path | None = Path("specs")
+    folder: FilePath | None = Path("specs")
     """Folder that specs are dropped into. null: none."""
     interval: Duration = timedelta(seconds=2)
     """How often it is looked at. A file counts when two looks found it the same."""
