@@ -45,6 +45,15 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def make_folders(run: Json, folder: str) -> None:
+    """Make what a job finds in its own folder: where it runs, and its emptyDirs. Raises ``OSError``."""
+    if not run["workdir"]:
+        os.makedirs(_workdir(run, folder), exist_ok=True)
+    for number, mount in enumerate(run["mounts"]):
+        if mount["empty_dir"]:
+            os.makedirs(os.path.join(folder, "empty", str(number)), exist_ok=True)
+
+
 def fork(run: Json, env: Mapping[str, str], folder: str) -> Child:
     """Fork the child of a job; ``run`` as in ``job.json``. Raises ``OSError``."""
     supervisor = os.getpid()
@@ -114,19 +123,18 @@ def _failed_mount(run: Json) -> Json:
 
 def _cannot_start(run: Json, env: Mapping[str, str], folder: str) -> Json:
     """Enter the working directory and look for the command."""
-    for number, mount in enumerate(run["mounts"]):
-        if mount["empty_dir"]:
-            os.makedirs(os.path.join(folder, "empty", str(number)), exist_ok=True)
-    workdir = run["workdir"] or os.path.join(folder, "work")
+    workdir = _workdir(run, folder)
     try:
-        if not run["workdir"]:
-            os.makedirs(workdir, exist_ok=True)
         os.chdir(workdir)
     except OSError as error:
         return _refusal(f"working directory {workdir} can't be entered: {error.strerror}")
     if not run["command"]:
         return _refusal("there is no command: give job.command, or job.local.command for this machine")
     return _missing(run["command"][0], env)
+
+
+def _workdir(run: Json, folder: str) -> str:
+    return run["workdir"] or os.path.join(folder, "work")
 
 
 def _missing(command: str, env: Mapping[str, str]) -> Json:

@@ -32,6 +32,12 @@ DEADLINE: Json = {
     "message": "the job ran longer than its deadline",
 }
 """Why a job was stopped; what it ended with is merged with these."""
+UNREADABLE: Json = {
+    "succeeded": False,
+    "pod_reason": "NodeLost",
+    "message": "its status can't be read: whether it ran is unknown",
+}
+"""The end of a job whose status file is torn and whose supervisor is gone."""
 
 
 def start_error(message: str) -> Json:

@@ -58,12 +58,19 @@ def sync_folder(path: str) -> None:
 
 def read(path: str) -> Json | None:
     """The JSON object in the file; None when there is no such file, or no object in it."""
+    return read_or(path, None)
+
+
+def read_or(path: str, torn: Json | None) -> Json | None:
+    """The JSON object in the file; None when there is no such file; ``torn``: for a file with no object."""
     try:
         with open(path, "rb") as file:
             data = json.loads(file.read())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return data if isinstance(data, dict) else None
+    except ValueError:
+        return torn
+    return data if isinstance(data, dict) else torn
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -30,7 +30,9 @@ LOGS = "logs"
 """Where logs go when their folder goes; no namespace may have this name."""
 _DRAFTS = ".drafts"
 """Folders on their way into or out of being; the name starts with the process that works on it."""
-_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
+_TORN: Json = {"phase": RUNNING}
+"""What a status that can't be read is taken for: its command may have run, so it is never run again."""
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 
 
 class Record(NamedTuple):
@@ -67,7 +69,7 @@ class Record(NamedTuple):
 
 def process(status: Mapping[str, Any], key: str) -> local_proc.Proc | None:
     """A process that a status names, if it is one of this boot."""
-    if key not in status or status.get("boot") != local_proc.boot_id():
+    if not status.get(key) or status.get("boot") != local_proc.boot_id():
         return None
     return local_proc.Proc(*status[key])
 
@@ -75,14 +77,20 @@ def process(status: Mapping[str, Any], key: str) -> local_proc.Proc | None:
 class Folders:
     """The folders under one root, ``<state>/cluster``, which must exist.
 
-    Every method may raise ``OSError``, and ``TimeoutError`` when the history stays locked.
+    Every method may raise ``OSError``, and ``TimeoutError`` when the history stays locked. ``later`` is
+    given the work of taking a removed folder off the disk, which may take minutes.
     """
 
     def __init__(
-        self, root: str, timeout: float = 10.0, step: Callable[[str], None] = lambda name: None
+        self,
+        root: str,
+        timeout: float = 10.0,
+        step: Callable[[str], None] = lambda name: None,
+        later: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
         self.root = root
         self._step = step
+        self._later = later
         self.history = History(root, self._happened, timeout, step)
 
     def path(self, namespace: str, name: str, *more: str) -> str:
@@ -107,7 +115,7 @@ class Folders:
             name,
             uid,
             job,
-            local_files.read(os.path.join(path, "status.json")) or {},
+            local_files.read_or(os.path.join(path, "status.json"), _TORN) or {},
             self._order(path, "delete.json", uid),
             self._order(path, "expire.json", uid),
         )
@@ -120,7 +128,7 @@ class Folders:
         try:
             os.mkdir(draft, 0o700)
             local_files.write_new(os.path.join(draft, "job.json"), job)
-            os.close(os.open(os.path.join(draft, "lock"), os.O_CREAT | os.O_WRONLY, 0o600))
+            _make_lock(draft)
             _make_folder(os.path.dirname(target))
             self._step("drafted")
             tombstone = labels.TOMBSTONE in job["labels"]
@@ -128,7 +136,7 @@ class Folders:
             identity = (namespace, name, uid, job["labels"][labels.JOB_ID])
             self.history.commit(kind, identity, lambda: _take_name(draft, target))
         finally:
-            _remove_tree(draft)
+            remove_tree(draft)
 
     def advance(self, record: Record, kind: str, status: Json) -> None:
         """Replace the status of a folder that starts or ends, and record it; ``kind``: start or end.
@@ -144,6 +152,11 @@ class Folders:
     def note(self, record: Record, status: Json) -> None:
         """Replace the status without a line in the history."""
         local_files.write(self.path(record.namespace, record.name, "status.json"), status)
+
+    def make_lockable(self, record: Record) -> None:
+        """Make the lock file again that somebody removed: without one nobody could start or end the job."""
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            _make_lock(self.path(record.namespace, record.name))
 
     def ask_deletion(self, record: Record, grace: float) -> None:
         """Leave the order to delete this very object, with so many seconds from SIGTERM to SIGKILL."""
@@ -162,7 +175,7 @@ class Folders:
             self.history.commit(
                 local_history.DELETE, self.identity(record), lambda: self._give_up_name(record, draft)
             )
-        _remove_tree(draft)
+        self._later(lambda: remove_tree(draft))
 
     def events(self) -> list[Entry]:
         """The whole history, with the line of everything that could be seen before the call."""
@@ -174,9 +187,10 @@ class Folders:
         self.history.settle()
         drafts = os.path.join(self.root, _DRAFTS)
         for name in os.listdir(drafts) if os.path.isdir(drafts) else ():
-            pid, start, _ = name.split(".", 2)
-            if not local_proc.alive(local_proc.Proc(int(pid), int(start))):
-                _remove_tree(os.path.join(drafts, name))
+            with contextlib.suppress(ValueError):  # somebody else put it there
+                pid, start, _ = name.split(".", 2)
+                if not local_proc.alive(local_proc.Proc(int(pid), int(start))):
+                    remove_tree(os.path.join(drafts, name))
 
     def _give_up_name(self, record: Record, draft: str) -> None:
         path = self.path(record.namespace, record.name)
@@ -222,6 +236,11 @@ def _make_folder(path: str) -> None:
         os.mkdir(path, 0o700)
 
 
+def _make_lock(folder: str) -> None:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    os.close(os.open(os.path.join(folder, "lock"), flags, 0o600))
+
+
 def _take_name(draft: str, target: str) -> None:
     """One rename; a folder of ours is never empty, so the kernel refuses to put one over another."""
     if os.path.lexists(target):  # an empty folder that somebody made by hand counts too
@@ -234,9 +253,21 @@ def _take_name(draft: str, target: str) -> None:
         raise
 
 
-def _remove_tree(path: str) -> None:
+def remove_tree(path: str) -> None:
     """Remove the folder if it is there; what can't be removed now is left to ``tidy``."""
     if os.path.lexists(path):
         import shutil  # slow to load, and most supervisors never need it
 
         shutil.rmtree(path, ignore_errors=True)
+        if os.path.lexists(path):
+            _make_writable(path)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_writable(path: str) -> None:
+    """Lift what a job forbade in its own folders, as package caches do; links are not followed."""
+    for folder, inner, _ in os.walk(path):  # lists each folder only after this was done to it
+        for one in (os.path.join(folder, name) for name in inner):
+            if not os.path.islink(one):
+                with contextlib.suppress(OSError):
+                    os.chmod(one, 0o700)

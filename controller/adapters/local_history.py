@@ -3,6 +3,7 @@
 Every create, start, end and delete takes effect and is recorded under one lock, so that the order of
 the lines is the order of the effects. Before the effect the line is written to ``history.pending``: who
 next holds the lock after a crash sees whether the effect took place, and if so adds the missing line.
+A file that has become large is put aside as ``history.jsonl.1``, and the oldest of those goes.
 Standard library only and few imports: each supervisor loads this.
 """
 
@@ -22,6 +23,12 @@ CREATE, TOMBSTONE, START, END, DELETE = "create", "tombstone", "start", "end", "
 
 _TAIL = 64 * 1024
 """The last line, complete or torn, is within this many bytes of the end; a line has about 300."""
+LARGEST = 64 * 2**20
+"""Bytes after which a new file is begun: the lines of some 45,000 jobs."""
+KEPT = 3
+"""Files put aside that are kept."""
+_SPOILED = (ValueError, KeyError, TypeError)
+"""What a line that is no entry raises."""
 
 
 class Entry(NamedTuple):
@@ -38,15 +45,27 @@ class Entry(NamedTuple):
 
 
 def read_history(path: str) -> Iterator[Entry]:
-    """The complete lines of a history file, oldest first; none when there is no file.
+    """The complete lines of a history and of what was put aside of it, oldest first; none without a file.
 
     An effect is seen a moment before its line: who wants all lines of what was seen calls ``settle`` first.
     """
-    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                data = json.loads(line)
-                yield Entry(**{**data, "time": datetime.fromisoformat(data["time"])})
+    with contextlib.ExitStack() as stack:
+        files: dict[int, Iterator[str]] = {}
+        # The newest first: what is put aside meanwhile is met a second time, and nothing is missed.
+        for name in (path, *_aside(path)):
+            with contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(name, encoding="utf-8"))
+                files.setdefault(os.fstat(file.fileno()).st_ino, file)
+        for lines in reversed(files.values()):
+            for line in lines:
+                if line.endswith("\n"):
+                    data = json.loads(line)
+                    yield Entry(**{**data, "time": datetime.fromisoformat(data["time"])})
+
+
+def _aside(path: str) -> list[str]:
+    """The names of what is put aside, the newest first."""
+    return [f"{path}.{number}" for number in range(1, KEPT + 1)]
 
 
 class History:
@@ -54,6 +73,7 @@ class History:
 
     ``happened`` tells whether a line's effect is there. ``timeout`` bounds the wait for the lock, in
     seconds. ``step`` is called with the name of each step done, so that tests can crash between any two.
+    ``largest``: bytes after which a new file is begun.
     """
 
     def __init__(
@@ -62,7 +82,9 @@ class History:
         happened: Callable[[Entry], bool],
         timeout: float = 10.0,
         step: Callable[[str], None] = lambda name: None,
+        largest: int = LARGEST,
     ) -> None:
+        self._largest = largest
         self.path = os.path.join(root, "history.jsonl")
         self._pending = os.path.join(root, "history.pending")
         self._lock = os.path.join(root, "history.lock")
@@ -122,13 +144,19 @@ class History:
         """The line of an effect that may have happened; a torn one was never followed by its effect."""
         if not os.path.exists(self._pending):
             return None
-        found = list(read_history(self._pending)) if _is_whole(self._pending) else []
+        found: list[Entry] = []
+        if _is_whole(self._pending):
+            with contextlib.suppress(*_SPOILED):
+                found = list(read_history(self._pending))
         if not found:
             os.unlink(self._pending)
             return None
         return found[0]
 
     def _append(self, entry: Entry) -> None:
+        # What can't be put aside grows on: it must not stop every create.
+        with contextlib.suppress(OSError):
+            self._put_aside()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             local_files.write_all(descriptor, _line(entry))
@@ -137,10 +165,28 @@ class History:
         self._step("recorded")
         os.unlink(self._pending)
 
+    def _put_aside(self) -> None:
+        """Begin a new file where this one is large; a crash between two renames loses none but the oldest."""
+        if not os.path.exists(self.path) or os.stat(self.path).st_size < self._largest:
+            return
+        names = [self.path, *_aside(self.path)]
+        free = next((number for number, name in enumerate(names) if not os.path.exists(name)), KEPT)
+        for number in range(free, 0, -1):
+            os.replace(names[number - 1], names[number])
+            self._step("put aside")
+
     def _last_revision(self) -> int:
-        """Found from the end of the file; a torn last line is cut off (its effect is still announced)."""
+        """Of a file that was just begun, or lost its lines, the one before it tells."""
+        return next(filter(None, map(self._last_in, (self.path, *_aside(self.path)))), 0)
+
+    @staticmethod
+    def _last_in(path: str) -> int:
+        """Found from the end of the file; a torn last line is cut off (its effect is still announced).
+
+        A line that is whole and no entry is passed over: a power cut or a hand must not stop every create.
+        """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return 0
         try:
@@ -152,8 +198,10 @@ class History:
                 os.ftruncate(descriptor, offset + len(whole))
         finally:
             os.close(descriptor)
-        lines = whole.splitlines()
-        return int(json.loads(lines[-1])["revision"]) if lines else 0
+        for line in reversed(whole.splitlines()):
+            with contextlib.suppress(*_SPOILED):
+                return int(json.loads(line)["revision"])
+        return 0
 
 
 def _line(entry: Entry) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.adapters import local_environment, local_output
-from controller.adapters.local_folders import Folders, Record
+from controller.adapters.local_folders import QUEUED, Folders, Record
 
 _PROGRAM = Path(__file__).with_name("local_supervisor.py")
 _LONGEST_PAUSE = 30.0
@@ -62,7 +62,7 @@ class Launcher:
 
     def problem(self, record: Record) -> str:
         """Why a queued job has no supervisor although it should, or empty."""
-        launch = self._launches.get(record.uid)
+        launch = self._launches.get(record.uid) if record.phase == QUEUED else None
         return launch.problem if launch else ""
 
     def collect(self) -> None:
@@ -75,9 +75,9 @@ class Launcher:
                     del self._launches[uid]
                 elif code is not None:
                     launch.pid = 0
-                    launch.problem = (
-                        f"the job's supervisor failed: {local_output.last_line(launch.errors) or code}"
-                    )
+                    how = f"it was killed by signal {-code}" if code < 0 else f"exit code {code}"
+                    why = local_output.last_line(launch.errors) or how
+                    launch.problem = f"the job's supervisor failed: {why}"
 
     def _spawn(self, record: Record, errors: str) -> int:
         folder = self._folders.path(record.namespace, record.name)

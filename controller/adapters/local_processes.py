@@ -12,6 +12,7 @@ All file work runs in threads of its own, bounded in time; the event loop never 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -22,9 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
 
-from controller.adapters import labels, local_files, local_objects, local_output
+from controller.adapters import labels, local_files, local_logs, local_objects, local_output
 from controller.adapters.local_files import Json
-from controller.adapters.local_folders import Folders, Record
+from controller.adapters.local_folders import LOGS, Folders, Record
 from controller.adapters.local_launch import Launcher
 from controller.adapters.local_listing import Listing
 from controller.adapters.local_settings import Configuration, LocalSettings
@@ -41,6 +42,8 @@ _T = TypeVar("_T")
 _FORBIDDEN = 403
 _CALL = 30.0
 """Seconds that one call may take."""
+_LOGS_EVERY = 3600.0
+"""Seconds between two looks at how much room the logs take of jobs whose folders are gone."""
 
 
 class LocalProcesses:
@@ -63,13 +66,15 @@ class LocalProcesses:
         self._settings = dataclasses.replace(settings, node=settings.node or socket.gethostname())
         self._clock = clock
         self._new_uid = new_uid
-        self._folders = Folders(str(root), step=step)
+        self._folders = Folders(str(root), step=step, later=self._sweep)
         self._launcher = Launcher(self._folders)
         self._tender = Tender(self._folders, self._launcher)
         self._listing = Listing(self._folders)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="local-cluster")
+        self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="local-cluster-sweeper")
         self._numbers = itertools.count()
         self._warned: dict[str, str] = {}
+        self._logs_due = 0.0
         self.closed = False
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -158,7 +163,13 @@ class LocalProcesses:
         return await self._run(ask)
 
     async def everything(self) -> Mapping[Name, ClusterJob | None]:
-        """All objects of ours in all namespaces, tended; what can't be read now is left out."""
+        """All objects of ours in all namespaces, tended; what can't be read now is left out.
+
+        Asked every second or so while somebody listens, so the old logs go from here.
+        """
+        if (now := self._clock.monotonic()) >= self._logs_due:
+            self._logs_due = now + _LOGS_EVERY
+            self._sweep(self._prune_logs)
 
         def ask() -> Mapping[Name, ClusterJob | None]:
             found = self._observe(self._listing.namespaces(), 0.0).jobs.values()
@@ -170,7 +181,8 @@ class LocalProcesses:
         """See ``Cluster.close``. Jobs and their supervisors go on."""
         self.closed = True
         self._launcher.collect()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._sweeper):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------------------------ the work, in threads
 
@@ -182,6 +194,16 @@ class LocalProcesses:
             return await asyncio.wait_for(future, _CALL)
         except OSError as error:
             raise _unavailable(error) from error
+
+    def _sweep(self, work: Callable[[], None]) -> None:
+        """Do it in no look's time; what is left when this process ends is the next one's to tidy."""
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            self._sweeper.submit(work)
+
+    def _prune_logs(self) -> None:
+        folder = self._folders.path(LOGS, "")
+        if removed := local_logs.prune(folder, self._settings.kept_logs):
+            _log.info("logs-removed", folder=folder, count=removed, why="local.kept_logs")
 
     def _observe(self, namespaces: Iterable[str], asked: float) -> Observation:
         self._launcher.collect()
@@ -317,5 +339,5 @@ def _unavailable(error: OSError) -> Unavailable:
         return Unavailable(
             str(error) or f"the state folder did not answer within {_CALL:g} s: is its disk well?"
         )
-    what = error.strerror or str(error)
-    return Unavailable(f"the state folder can't be used: {what}: {error.filename or 'cluster'}")
+    what, where = error.strerror or str(error), error.filename2 or error.filename or "cluster"
+    return Unavailable(f"the state folder can't be used: {what}: {where}")

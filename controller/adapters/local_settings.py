@@ -27,6 +27,8 @@ class _Local(Protocol):
     @property
     def log_bytes(self) -> int: ...
     @property
+    def kept_logs(self) -> int: ...
+    @property
     def faults(self) -> str: ...
 
 
@@ -65,7 +67,8 @@ class LocalSettings:
 
     ``state``: the state folder; objects live in ``cluster/`` below it, secrets in ``secrets/``.
     ``grace``: from SIGTERM to SIGKILL. ``sample``: between two looks at a job's memory, its deadline
-    and orders to delete it. ``log_bytes``: how much of a job's output is kept.
+    and orders to delete it. ``log_bytes``: how much of a job's output is kept. ``kept_logs``:
+    bytes on the disk, of all logs together whose folders are gone.
     """
 
     state: Path
@@ -75,6 +78,7 @@ class LocalSettings:
     grace: timedelta = timedelta(seconds=10)
     sample: timedelta = timedelta(milliseconds=100)
     log_bytes: int = 2**20
+    kept_logs: int = 2**30
     runai: bool = False
     """Set RUNAI_JOB_NAME in every job."""
     faults: Faults = field(default_factory=dict)
@@ -90,6 +94,7 @@ class LocalSettings:
             grace=local.grace,
             sample=local.sample,
             log_bytes=local.log_bytes,
+            kept_logs=local.kept_logs,
             runai=config.compat.runai,
             faults=load_faults(Path(local.faults)) if local.faults else {},
         )

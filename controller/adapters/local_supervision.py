@@ -100,13 +100,15 @@ class Supervision:
                 self._output.write(self._run["fault"].encode() + b"\n")
                 self._report = local_ends.INJECTED_FAULT
             return
+        if not self._insist(lambda: local_child.make_folders(self._run, self._folder), self._unwanted):
+            return
         try:
             env = environment(self._run, self._folder, os.environ)
             self._child = local_child.fork(self._run, env, self._folder)
         except NotStartable as error:
             self._report = local_ends.start_error(str(error))
-        except OSError as error:
-            self._report = local_ends.start_error(f"the job's process can't be made: {error.strerror}")
+        except OSError as error:  # nothing has run: the next supervisor may find room for a process
+            raise SystemExit(f"the job's process can't be made: {error.strerror}") from error
         else:
             self._poll.register(self._child.output, select.POLLIN)
             self._poll.register(self._child.report, select.POLLIN)
@@ -190,13 +192,16 @@ class Supervision:
     # ------------------------------------------------------------------------------------------- the end
 
     def _clear_away(self) -> None:
-        """Kill whatever is left below this process, forked, detached or daemonised."""
+        """Kill whatever is left below this process, forked, detached or daemonised.
+
+        What ends while it is looked for may leave a child that the look missed: only the kernel's word that
+        this process has no child proves that nobody is left, for every orphan below becomes one.
+        """
         pause = 0.002
-        while below := proc.descendants(os.getpid()):
-            self._kill(below)
+        while self._reap():
+            self._kill(proc.descendants(os.getpid()))
             self._wait(pause)
             pause = min(2 * pause, 1.0)  # one that hangs in the kernel takes its time
-        self._reap()
         if self._child:
             with contextlib.suppress(BlockingIOError):
                 self._take_report(self._child.report)  # it may have died faster than it was heard
@@ -280,14 +285,16 @@ class Supervision:
         with contextlib.suppress(KeyError):
             self._poll.unregister(descriptor)
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Collect who has ended; whether a child is left."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
-                    return
+                    return True
                 if self._child and pid == self._child.pid:
                     self._code = os.waitstatus_to_exitcode(status)
+        return False
 
     @staticmethod
     def _kill(procs: list[proc.Proc]) -> None:

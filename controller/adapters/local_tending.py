@@ -6,11 +6,13 @@ by ``local_processes`` whenever it looks at a folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 
 from controller.adapters import local_ends, local_files, local_hints, local_history, local_output, local_proc
+from controller.adapters.local_files import Json
 from controller.adapters.local_folders import FINISHED, QUEUED, RUNNING, Folders, Record, process
 from controller.adapters.local_launch import Launcher
 from controller.adapters.local_proc import Proc
@@ -32,6 +34,7 @@ class Tender:
             return self._collect(record)
         if record.supervisor and local_proc.alive(record.supervisor):
             return record
+        self._folders.make_lockable(record)
         if record.phase == RUNNING:
             return self._end_lost(record)
         return self._start(record)
@@ -83,16 +86,20 @@ class Tender:
             if now.phase != FINISHED:
                 if not self._cleared(now):
                     return now
-                rebooted = now.status["boot"] != local_proc.boot_id()
-                words = local_output.last_line(self._folders.path(now.namespace, now.name, "supervisor.err"))
-                lost = local_ends.node_lost(rebooted=rebooted, last_words=words)
-                end = {**lost, "finished": local_files.mark()}
+                end = {**self._loss(now), "finished": local_files.mark()}
                 now = now._replace(status={**now.status, **end, "phase": FINISHED})
                 self._folders.advance(now, local_history.END, now.status)
                 local_hints.notify(self._folders.root, now.namespace, now.name)
         finally:
             os.close(lock)
         return self._collect(now)
+
+    def _loss(self, record: Record) -> Json:
+        if "boot" not in record.status:
+            return local_ends.UNREADABLE
+        words = local_output.last_line(self._folders.path(record.namespace, record.name, "supervisor.err"))
+        rebooted = record.status["boot"] != local_proc.boot_id()
+        return local_ends.node_lost(rebooted=rebooted, last_words=words)
 
     def _cleared(self, record: Record) -> bool:
         """Kill what is left of the job: its session, and whatever carries its id in its environment."""
@@ -131,4 +138,5 @@ def _is_supervisor(proc: Proc) -> bool:
 
 def _kill(procs: set[Proc] | list[Proc]) -> None:
     for proc in procs:
-        local_proc.send(proc, signal.SIGKILL)
+        with contextlib.suppress(PermissionError):  # a set-uid program: its end is waited for
+            local_proc.send(proc, signal.SIGKILL)

@@ -194,6 +194,8 @@ class Local(Section):
     """How often a job's memory is measured."""
     log_bytes: Memory = 2**20
     """How much of a job's output is kept: its end, in bytes."""
+    kept_logs: Memory = 2**30
+    """How much the outputs of all jobs whose folders are gone may take; the oldest go first."""
     faults: PathText = ""
     """YAML file with mount failures to inject, for demonstrations. Empty: none."""
     workdir: PathText = ""

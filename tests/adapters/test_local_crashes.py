@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from controller.adapters import local_files, local_proc
+from controller.adapters import local_files, local_folders, local_proc
 from controller.adapters.local_processes import LocalProcesses
 from controller.ports import CreateResult, NewJob, Unavailable
 from tests.adapters.local_world import LocalWorld
@@ -110,6 +111,7 @@ async def test_a_killed_supervisor_takes_its_job_along(world: LocalWorld) -> Non
     local_proc.send(world.supervisor(job), signal.SIGKILL)
     shown = await world.once(job, lambda found: found.finished)
     assert (shown.succeeded, shown.exit_code, shown.pod_reason) == (False, None, "NodeLost")
+    assert shown.events == (), "nothing was wrong with its start"
     assert world.processes(job) == []
     assert world.kinds(job) == ["create", "start", "end"]
 
@@ -217,6 +219,30 @@ async def test_a_folder_removed_by_hand_ends_its_job(world: LocalWorld) -> None:
     assert world.kinds(job) == ["create", "start", "end", "delete"]
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_lock_removed_by_hand_strands_nobody(world: LocalWorld, deleted: bool) -> None:
+    """Whoever removes a lock file ends the job that runs; it is seen to be over, and can be deleted."""
+    job = world.job("sweep-1", "sleep", "300")
+    created = await world.running(job)
+    (world.folder("sweep-1") / "lock").unlink()
+    if deleted:
+        await world.cluster.delete(job.namespace, job.name, created.uid)
+        await _gone(world, "sweep-1")
+    else:
+        shown = await world.once(job, lambda found: found.finished)
+        assert (shown.succeeded, shown.pod_reason) == (False, "NodeLost")
+    assert world.processes(job) == []
+
+
+async def _gone(world: LocalWorld, name: str) -> None:
+    for _ in range(200):
+        await world.cluster.observe([world.namespace])
+        if not world.folder(name).exists():
+            return
+        await asyncio.sleep(0.03)
+    raise AssertionError(f"{name} is still there")
+
+
 async def test_a_deletion_outlives_the_daemon(world: LocalWorld) -> None:
     """An order to delete is carried out by the supervisor, whether or not a daemon is there."""
     job = world.job("sweep-1", "sleep", "300")
@@ -227,6 +253,31 @@ async def test_a_deletion_outlives_the_daemon(world: LocalWorld) -> None:
             break
         await asyncio.sleep(0.03)
     assert world.kinds(job) == ["create", "start", "end", "delete"]
+
+
+async def test_nobody_waits_for_a_large_folder_to_be_removed(
+    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a job left may take minutes to go: its name is free at once, and looks are answered meanwhile."""
+    removed, may_go = [], threading.Event()
+
+    def slowly(path: str) -> None:
+        may_go.wait()
+        removed.append(path)
+
+    jobs = [world.job(f"sweep-{number}", "true") for number in range(5)]
+    for job in jobs:
+        await world.run(job)
+    monkeypatch.setattr(local_folders, "remove_tree", slowly)
+    try:
+        for job in jobs:
+            shown = await world.shown(job)
+            assert shown
+            await world.cluster.delete(job.namespace, job.name, shown.uid)
+        assert (await world.cluster.observe([world.namespace])).jobs == {}
+        assert removed == []
+    finally:
+        may_go.set()
 
 
 async def test_a_full_disk_refuses_a_create_for_now(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from controller.adapters import labels, local_files, local_proc
-from controller.adapters.local_folders import FINISHED, QUEUED, Folders
+from controller.adapters.local_folders import FINISHED, QUEUED, Folders, process
 from controller.adapters.local_listing import Listing
 
 
@@ -62,6 +65,52 @@ def test_what_somebody_put_there_stays(tmp_path: Path, kind: str) -> None:
     assert (record.uid, record.labels) == (f"folder-{before}", {})
 
 
+def test_a_file_for_a_namespace_is_said(tmp_path: Path) -> None:
+    """No name below it is taken: a create that is told so asks who has it, and tries for ever."""
+    (tmp_path / "default").write_text("theirs")
+    with pytest.raises(NotADirectoryError):
+        Folders(str(tmp_path)).create(document("uid-1"))
+    assert list((tmp_path / ".drafts").iterdir()) == []
+
+
+def test_what_a_job_made_read_only_goes_too(tmp_path: Path) -> None:
+    """A package cache without write permission is removed with the folder; what a link in it points to is
+    not touched. As a user who is not root, for whom permissions count."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(0o500)
+    state = tmp_path / "state"
+    state.mkdir()
+    program = f"""
+    import os
+    from controller.adapters.local_folders import Folders
+    from tests.adapters.test_local_folders import document
+
+    os.chdir({str(state)!r})
+    if os.getuid() == 0:
+        os.chown(".", 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+    folders = Folders(".")
+    folders.create(document("uid-1"))
+    os.makedirs("default/sweep-1/work/cache/inner")
+    os.symlink({str(theirs)!r}, "default/sweep-1/work/cache/link")
+    open("default/sweep-1/work/cache/inner/file", "w").close()
+    for path, mode in (("cache/inner", 0o500), ("cache", 0o500), ("", 0)):
+        os.chmod(os.path.join("default/sweep-1/work", path), mode)
+    folders.remove(folders.read("default", "sweep-1"))
+    print(os.listdir("default"), os.listdir(".drafts"))
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True
+    )
+    assert (ended.stdout, ended.stderr) == ("[] []\n", "")
+    assert theirs.stat().st_mode & 0o777 == 0o500
+
+
+def test_a_process_that_was_not_seen_is_none() -> None:
+    """A child that died before it was noted down: its supervisor may have died then, too."""
+    assert process({"boot": local_proc.boot_id(), "job": None}, "job") is None
+
+
 def test_removing_spares_another_object(tmp_path: Path) -> None:
     """A removal of an object that is gone leaves the next one of its name, and keeps the log of its own."""
     folders = Folders(str(tmp_path))
@@ -101,11 +150,12 @@ def test_only_the_drafts_of_the_dead_are_tidied(tmp_path: Path) -> None:
     assert me
     mine = drafts / f"{me.pid}.{me.start}.uid"
     reused = drafts / f"{me.pid}.{me.start - 1}.uid"
-    for folder in (mine, reused):
+    theirs = [drafts / name for name in (".DS_Store", "notes", "1.x.uid")]
+    for folder in (mine, reused, *theirs):
         folder.mkdir()
         (folder / "job.json").touch()
     Folders(str(tmp_path)).tidy()
-    assert list(drafts.iterdir()) == [mine]
+    assert set(drafts.iterdir()) == {mine, *theirs}, "what is no draft of ours stays, and stops nobody"
 
 
 def test_a_list_reads_settled_folders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import errno
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller.adapters import local_files, local_history
-from controller.adapters.local_history import Entry, History, read_history
+from controller.adapters.local_history import KEPT, LARGEST, Entry, History, read_history
 
 
 class Book:
     """A history whose effects are files in a folder: a line's effect is there when its file is."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, largest: int = LARGEST, step: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.root = root
-        self.history = History(str(root), lambda entry: (root / entry.uid).exists(), 1.0)
+        self.history = History(str(root), lambda entry: (root / entry.uid).exists(), 1.0, step, largest)
 
     def commit(self, uid: str) -> None:
         """Let the effect happen and record it."""
@@ -72,6 +79,20 @@ def test_a_torn_announcement_is_dropped(tmp_path: Path) -> None:
     book.commit("a")
     assert book.lines() == [(1, "a")]
     assert not (tmp_path / "history.pending").exists()
+
+
+@pytest.mark.parametrize("spoiled", [b"\0\0\0\n", b"{}\n", b"7\n", b'{"revision": "x"}\n'])
+def test_a_spoiled_line_stops_nobody(tmp_path: Path, spoiled: bytes) -> None:
+    """What a power cut or a hand left at the end is passed over: creates go on, numbered as before."""
+    book = Book(tmp_path)
+    book.commit("a")
+    for name in ("history.jsonl", "history.pending"):
+        with (tmp_path / name).open("ab") as file:
+            file.write(spoiled)
+    book.commit("b")
+    lines = (tmp_path / "history.jsonl").read_bytes().splitlines(keepends=True)
+    assert lines[1] == spoiled
+    assert (json.loads(lines[2])["revision"], json.loads(lines[2])["uid"]) == (2, "b")
 
 
 def test_an_effect_that_did_not_happen_is_not_recorded(tmp_path: Path) -> None:
@@ -129,6 +150,81 @@ def test_a_long_history_is_continued_from_its_end(tmp_path: Path, monkeypatch: p
     book.commit("b")
     assert book.lines()[-1] == (5000, "b")
     assert sum(read) <= 64 * 1024
+
+
+FEW = 500
+"""Bytes of four lines or five."""
+
+
+def test_a_history_is_bounded(tmp_path: Path) -> None:
+    """A large file is put aside, and a few of those are kept; a reader sees one history."""
+    for number in range(60):
+        Book(tmp_path, FEW).commit(f"{number}")
+    names = {path.name for path in tmp_path.glob("history.jsonl*")}
+    assert names == {"history.jsonl", *(f"history.jsonl.{number + 1}" for number in range(KEPT))}
+    lines = Book(tmp_path, FEW).lines()
+    assert lines == [(number + 1, f"{number}") for number in range(60)][-len(lines) :]
+    assert max(path.stat().st_size for path in tmp_path.glob("history.jsonl*")) < 2 * FEW
+    assert 3 * KEPT < len(lines) < 30
+
+
+class Crash(Exception):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_crash_while_a_file_is_put_aside_loses_nothing(tmp_path: Path, after: int) -> None:
+    """Whichever rename it comes after, the next one goes on; each time no more than the oldest file goes."""
+    steps: list[str] = []
+
+    def die(step: str) -> None:
+        steps.append(step)
+        if steps.count("put aside") == after:
+            raise Crash
+
+    for written in range(1, 41):
+        crashed = steps.count("put aside") == after
+        steps.clear()
+        with contextlib.suppress(Crash):
+            Book(tmp_path, FEW, (lambda _: None) if crashed else die).commit(f"{written}")
+        book = Book(tmp_path)
+        book.history.settle()
+        lines = book.lines()
+        assert lines == [(number, f"{number}") for number in range(1, written + 1)][-len(lines) :]
+        assert len(lines) >= min(written, 4 * KEPT)
+
+
+def test_a_reader_misses_nothing_that_is_put_aside_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two of the files that it opens all of them get other names: each line is read once."""
+    for number in range(11):
+        Book(tmp_path, FEW).commit(f"{number}")
+    whole, opened = Book(tmp_path).lines(), builtins.open
+    assert [(tmp_path / f"history.jsonl.{number}").exists() for number in (2, 3)] == [True, False]
+
+    def opening(path: str, *more: Any, **options: Any) -> Any:
+        file = opened(path, *more, **options)
+        if path.endswith(".jsonl"):
+            for newer, older in ((".2", ".3"), (".1", ".2"), ("", ".1")):
+                os.rename(path + newer, path + older)
+        return file
+
+    monkeypatch.setattr(builtins, "open", opening)
+    assert [(entry.revision, entry.uid) for entry in read_history(str(tmp_path / "history.jsonl"))] == whole
+
+
+def test_what_can_not_be_put_aside_grows_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history that can't be bounded must not stop every create."""
+
+    def refuse(*paths: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "replace", refuse)
+    for number in range(9):
+        Book(tmp_path, FEW).commit(f"{number}")
+    assert len(Book(tmp_path).lines()) == 9
+    assert [path.name for path in tmp_path.glob("history.jsonl*")] == ["history.jsonl"]
 
 
 def test_a_history_that_stays_locked_is_given_up(tmp_path: Path) -> None:
