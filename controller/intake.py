@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from controller.core.adoption import LOOKING
+from controller.core.batches import RECORDING
 from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, BatchStatus, Gate, Origin, Setting, Status
 from controller.core.naming import job_name
@@ -95,7 +96,7 @@ def _new(store: Store, spec: BatchSpec, source: str, now: datetime, epoch: int =
         tasks=len(spec.tasks),
         inserted=now,
         updated=now,
-        reason="its tasks are being recorded",
+        reason=RECORDING,
     )
     return batch, _gate(batch, epoch)
 
@@ -109,22 +110,25 @@ def _gate(batch: Batch, epoch: int) -> Gate:
     return Gate(batch.id, int(most), paused=bool(paused), hold=LOOKING, epoch=epoch)
 
 
-async def expand(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
+async def expand(store: Store, batch: Batch, spec: BatchSpec, begun: int = 0) -> tuple[str, ...]:
     """Record every task once; repeatable: the unique key (batch, task, attempt) lets each in once.
+
+    ``begun``: so many tasks, from the first, are there already, it seems; what is missing of them is recorded
+    after the others. Whoever has to stop each time after a while comes to the end all the same.
 
     ``child_jobs`` gets the ids as read back from the store, so a repeat after a crash lists what is
     there and not what this process meant to write. Returns why it can't be completed, or nothing: a
     job's name may be taken by another batch whose name this one's continues (``a-b`` and ``a-b-r1``).
     """
     await store.ensure_gate(_gate(batch, await store.epoch()))
-    tasks, now = iter(spec.tasks), await store.now()
+    tasks, now = islice(spec.tasks, begun, None), await store.now()
     while chunk := list(islice(tasks, CHUNK)):
         if await _is_cancelled(store, batch.id):
             return (f"batch {batch.name} was cancelled while its tasks were being recorded",)
         await store.add_jobs(list(_roots(store, batch, spec, chunk, now)))
     roots = await store.roots(batch.id)
     if len(roots) < len(spec.tasks):
-        return await _not_recorded(store, batch, spec)
+        return await (expand(store, batch, spec) if begun else _not_recorded(store, batch, spec))
     await store.list_children(batch.id, roots)
     await store.recount(batch.id)
     fields = {"status": BatchStatus.RUNNING, "reason": f"{len(roots)} tasks recorded"}
@@ -133,9 +137,12 @@ async def expand(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]
 
 
 async def _is_cancelled(store: Store, batch_id: str) -> bool:
-    """Whether the batch is being cancelled: nothing more is recorded then, what is there is withdrawn."""
-    gate = (await store.gates([batch_id])).get(batch_id)
-    return gate is not None and gate.cancel is not None
+    """Whether the batch is being cancelled, or was: nothing more is recorded, what is there is withdrawn.
+
+    With its end the cancel is lifted: what would be recorded after that would open the batch again.
+    """
+    now = await store.standing(batch_id)
+    return bool((now.gate and now.gate.cancel) or (now.batch and now.batch.status.closed))
 
 
 async def _not_recorded(store: Store, batch: Batch, spec: BatchSpec) -> tuple[str, ...]:
@@ -187,7 +194,8 @@ async def _known(
     by: str,
 ) -> Taken:
     if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
-        if missing := await expand(store, batch, spec):
+        begun = len(await store.roots(batch.id)) // CHUNK * CHUNK
+        if missing := await expand(store, batch, spec, begun):
             return Taken(Outcome.REFUSED, batch, missing)
         return Taken(Outcome.ACCEPTED, batch, (f"went on recording its {batch.tasks} tasks",))
     if batch.spec_hash == spec.hash:

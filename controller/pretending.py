@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from controller.core.model import Attempt, Batch, BatchStatus, Counts, Gate, Setting
-from controller.ports import Store
+from controller.ports import Standing, Store
 
 
 class Pretence:
@@ -40,6 +40,10 @@ class Pretence:
     async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:
         """Read."""
         return await self._store.gates(batch_ids)
+
+    async def standing(self, batch_id: str, job_ids: Iterable[str] = ()) -> Standing:
+        """Read."""
+        return await self._store.standing(batch_id, job_ids)
 
     async def add_batch(self, batch: Batch, gate: Gate) -> Batch:
         """Pretended."""

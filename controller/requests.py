@@ -67,7 +67,7 @@ async def cancel_jobs(
 ) -> list[Answer]:
     """Cancel these attempts: what waits ends now, what is active is stopped, what ended is not retried."""
     found = {job.id: job for job in await people.store.jobs(job_ids)}
-    answers = []
+    answers, now = [], await people.store.now()
     for job_id in dict.fromkeys(job_ids):
         job = found.get(job_id)
         if job is None:
@@ -75,13 +75,13 @@ async def cancel_jobs(
         elif not caller.may(job.user):
             answers.append(not_theirs(caller, job))
         else:
-            answers.append(await _cancel(people, caller, job, why, dry_run))
+            code = TerminatedCode.ADMIN if caller.admin and caller.user != job.user else TerminatedCode.USER
+            stop = Stop(why=why, by=caller.user, at=now, code=code)
+            answers.append(await _cancel(people, job, stop, dry_run))
     return answers
 
 
-async def _cancel(people: People, caller: Caller, job: Attempt, why: str, dry_run: bool) -> Answer:
-    code = TerminatedCode.ADMIN if caller.admin and caller.user != job.user else TerminatedCode.USER
-    stop = Stop(why=why, by=caller.user, at=people.clock.now(), code=code)
+async def _cancel(people: People, job: Attempt, stop: Stop, dry_run: bool) -> Answer:
     for _ in range(4):  # a job may move on between the read and the write, at most along three statuses
         change, did = _cancelling(job, stop)
         if change is None:
@@ -125,14 +125,19 @@ def _cancelling(job: Attempt, stop: Stop) -> tuple[Change | None, str]:
 async def cancel_batch(
     people: People, caller: Caller, batch: Batch, why: str, *, dry_run: bool = False
 ) -> str:
-    """Order the whole batch to end; the leader withdraws, stops and finally writes ``cancelled``."""
+    """Order the whole batch to end; the leader withdraws, stops and finally writes ``cancelled``.
+
+    The order has the instant of the store's clock, by which the leader judges how old it is.
+    """
     _must_be_allowed(caller, batch)
     if batch.status.closed:
         raise Refused(f"batch {batch.name} has ended ({batch.status}): there is nothing to cancel")
-    stop = Stop(why=why, by=caller.user, at=people.clock.now(), code=TerminatedCode.BATCH_ABORT)
+    now = await people.store.now()
+    stop = Stop(why=why, by=caller.user, at=now, code=TerminatedCode.BATCH_ABORT)
     if not dry_run and not await people.store.set_gate(batch.id, {"cancel": stop}):
         raise Refused(
-            f"batch {batch.name} is still being taken in and has no gate yet: ask again in a moment"
+            f"batch {batch.name} is still being taken in and has no gate yet: ask again in a moment; was that"
+            " broken off, submit its spec again first"
         )
     return "is being cancelled: nothing more starts, active jobs are stopped"
 
@@ -202,7 +207,7 @@ async def halt(people: People, caller: Caller, what: str, why: str) -> str:
     Raises ``NotAllowed`` for anybody who does not act as an admin: it stops other people's jobs.
     """
     _must_be_operator(caller)
-    await people.store.set_halt(what, Halt(by=caller.user, why=why, at=people.clock.now()))
+    await people.store.set_halt(what, Halt(by=caller.user, why=why, at=await people.store.now()))
     return f"{what} are halted for every batch until 'batchkeeper unhalt {what} --as-admin'"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,7 +123,12 @@ async def _submit(config: Path | None, as_admin: bool, path: Path, dry_run: bool
     if not over_api():  # a spec that is none must not begin a new place
         await read_good(settings_for(config), path, tell=False)
     async with open_way(config, as_admin=as_admin, create=not dry_run) as way:
-        taken = await way.submit(path, dry_run=dry_run)
+        try:
+            taken = await way.submit(path, dry_run=dry_run)
+        except asyncio.CancelledError:
+            if not dry_run:
+                note("broken off: its batch may be recorded in part; the same command again goes on with it")
+            raise
     refused = taken["outcome"] == Outcome.REFUSED.value
     if refused and form is Format.TABLE:
         complain(*taken["sentences"])

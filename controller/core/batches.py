@@ -12,6 +12,9 @@ from enum import StrEnum
 from controller.core.copying import replace
 from controller.core.model import Batch, BatchStatus, Gate, Result
 
+RECORDING = "its tasks are being recorded"
+"""The reason of a batch that is expanding, until something is in the way."""
+
 
 class BatchReason(StrEnum):
     """Why a batch parent moves: log key and metric label."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controller.core.adoption import about_others
+from controller.core.batches import RECORDING
 from controller.core.copying import replace
 from controller.core.decide import Lifecycle, open_creates
 from controller.core.durations import format_duration
@@ -35,7 +36,7 @@ class Explanation:
 
 
 _LIFTS = {
-    Block.EXPANDING: "it starts when all are recorded",
+    Block.EXPANDING: "nothing starts before that is done; was it broken off, the same spec again goes on",
     Block.CANCELLING: "it is over when every active job is gone",
     Block.HALTED: "until 'batchkeeper unhalt submissions --as-admin'",
     Block.HELD: "until 'batchkeeper resume'",
@@ -45,6 +46,10 @@ _LIFTS = {
     Block.LIMITED: "the next one starts as soon as that allows",
 }
 """What will change each block; ``NONE`` and ``NOTHING_DUE`` have sentences of their own."""
+
+
+RECORDED_WITHIN = timedelta(minutes=1)
+"""So long after its beginning a recording that has not come to its end may have been broken off."""
 
 
 def _lifts(blocked: Block, view: View) -> str:
@@ -98,9 +103,21 @@ def _why_batch(view: View, next_due: datetime | None) -> Explanation:
         return Explanation("starting", f"{_active(view)}: {n} more may start, and do in the next pass")
     if blocked is Block.NOTHING_DUE:
         return _nothing_due(view, next_due)
+    if blocked is Block.EXPANDING and _half_recorded(view):
+        return Explanation(blocked.value, f"{_active(view)}: {_half_recorded(view)}")
     if blocked is Block.FULL:
         return Explanation(blocked.value, f"{sentence}: {_LIFTS[blocked]}")
     return Explanation(blocked.value, f"{_active(view)}: {sentence}; {_lifts(blocked, view)}")
+
+
+def _half_recorded(view: View) -> str:
+    """Of tasks that are long being recorded: nobody here knows whether whoever does it has gone."""
+    batch, since = view.batch, view.now - view.batch.inserted
+    if batch.reason != RECORDING or view.gate.cancel or since <= RECORDED_WITHIN:
+        return ""
+    begun = f"recording its {batch.tasks} tasks was begun {_span(since)} ago from {batch.source}"
+    again = f"'batchkeeper submit' of the same spec goes on, 'batchkeeper cancel {batch.name}' gives it up"
+    return f"{begun} and has not ended; was it broken off, {again}"
 
 
 def _active(view: View) -> str:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from controller.core.adoption import about_others
-from controller.core.batches import batch_move
+from controller.core.batches import RECORDING, batch_move
 from controller.core.change import Change
 from controller.core.copying import replace
 from controller.core.decide import BY_DAEMON, Act, Move, Reason, next_move
@@ -261,7 +261,8 @@ def block(view: View) -> tuple[Block, str]:
     """
     gate, halts = view.gate, view.halts
     if view.batch.status is BatchStatus.EXPANDING:
-        return Block.EXPANDING, f"{view.batch.tasks} tasks are being recorded"
+        in_the_way = view.batch.reason if view.batch.reason != RECORDING else ""
+        return Block.EXPANDING, in_the_way or f"{view.batch.tasks} tasks are being recorded"
     if gate.cancel:
         return Block.CANCELLING, f"cancelled by {gate.cancel.by}"
     if halts.submissions:

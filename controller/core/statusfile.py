@@ -123,6 +123,8 @@ def _next(batch: Batch, gate: Gate, refused: Sequence[str]) -> str:
         return _after_end(batch)
     if gate.cancel:
         return "Nothing to do: it is being cancelled, and what is active is being stopped."
+    if batch.status is BatchStatus.EXPANDING:
+        return "Nothing to do while its tasks are being recorded; was that broken off, submit its spec again."
     if gate.hold.startswith(Hold.ADOPTION_NEEDED.value):
         return f"'batchkeeper adopt {name}', or adopt: true in the spec, takes over what runs already."
     if about_others(gate):

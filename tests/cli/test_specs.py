@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
+from controller.core.model import Attempt
 from tests.cli.place import SPEC, Place, Shell
 
 BAD = SPEC.format(name="Bad_Name", at_most=0).replace("memory: 1Gi", "memroy: 1Gi")
@@ -96,6 +101,29 @@ def test_submit_makes_a_batch_once(place: Place, shell: Shell) -> None:
     assert shell("submit", write(text=SPEC.format(name="sweep", at_most=9))).code == 0
     assert place.gate().max == 9
     assert place.batch().source.endswith(": sweep.yaml")
+
+
+def test_a_submit_that_is_broken_off_says_what_to_do(place: Place, shell: Shell) -> None:
+    """Its batch is recorded in part: it says so, ``status`` does, and the next submit goes on."""
+    add = place.store.add_jobs
+
+    async def dies(jobs: Sequence[Attempt]) -> None:
+        await add(jobs[:2])
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(60)
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever started the tests may have it ignored
+    place.store.add_jobs = dies
+    answer = shell("submit", write())
+    assert (answer.code, answer.out) == (128 + signal.SIGTERM, "")
+    assert "recorded in part; the same command again goes on with it" in answer.err
+    place.store.add_jobs = add
+    place.clock.seconds += 600
+    shown = " ".join(shell("status", "sweep").out.split())
+    assert "recording its 5 tasks was begun 10m ago" in shown
+    assert "'batchkeeper submit' of the same spec goes on" in shown
+    assert "went on recording its 5 tasks" in shell("submit", "sweep.yaml").out
+    assert "has not ended" not in shell("status", "sweep").out
 
 
 def test_submit_does_not_change_what_is_somebody_elses(place: Place, shell: Shell) -> None:

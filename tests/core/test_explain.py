@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from controller.core.batches import RECORDING
 from controller.core.decide import Lifecycle, Sight
 from controller.core.explain import explain_batch, explain_job
 from controller.core.model import (
@@ -186,3 +187,34 @@ def test_a_task_whose_unrecorded_job_runs_says_so() -> None:
     for answer in (explain_job(seen, job, (job,)), explain_batch(seen)):
         assert answer.cause == "unrecorded"
         assert "sweep-7-r1 of that task runs, and no record knows of it" in answer.sentence
+
+
+def why(batch: Batch = BATCH, **fields: Any) -> tuple[str, str]:
+    """Cause and sentence for a batch that is seen like this."""
+    known: dict[str, Any] = {"gate": Gate("batch", max=8), "foreign": ()}
+    answer = explain_batch(View(batch=batch, now=NOW, life=Lifecycle(), **(known | fields)))
+    return answer.cause, answer.sentence
+
+
+def test_a_batch_whose_tasks_can_not_be_recorded_says_why() -> None:
+    """It was said to start when all are recorded, and never was: a job of another batch has a name."""
+    reason = "task 5: the job name sweep-5 is taken: cancel it and choose another name"
+    expanding = replace(BATCH, status=BatchStatus.EXPANDING)
+    assert reason in why(replace(expanding, reason=reason))[1]
+    assert "9 tasks are being recorded" in why(replace(expanding, reason="its tasks are being recorded"))[1]
+    assert "the same spec again goes on" in why(expanding)[1]
+
+
+def test_a_batch_that_was_left_half_recorded_says_so() -> None:
+    """Whoever recorded its tasks was ended in the middle: it said that they are being recorded, for ever."""
+    begun = NOW - timedelta(minutes=12)
+    left = replace(
+        BATCH, status=BatchStatus.EXPANDING, reason=RECORDING, inserted=begun, source="ada: s.yaml"
+    )
+    cause, sentence = why(left)
+    assert cause == "expanding"
+    assert "recording its 9 tasks was begun 12m ago from ada: s.yaml and has not ended" in sentence
+    assert "'batchkeeper submit' of the same spec goes on, 'batchkeeper cancel sweep' gives it up" in sentence
+    taken = "task 5: the job name sweep-5 is taken"
+    assert "begun" not in why(replace(left, reason=taken))[1]
+    assert "begun" not in why(replace(left, inserted=NOW - timedelta(seconds=30)))[1]

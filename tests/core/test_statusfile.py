@@ -24,6 +24,7 @@ from controller.core.model import (
     Setting,
     Status,
     Stop,
+    TerminatedCode,
     Verdict,
 )
 from controller.core.statusfile import (
@@ -201,6 +202,14 @@ def test_foreign_jobs_and_terminating_ones_show_when_there_are_any() -> None:
     assert found["tasks"]["terminating"] == 2
     assert "foreign" not in status()
     assert "terminating" not in status()["tasks"]
+
+
+def test_what_to_do_where_recording_was_broken_off() -> None:
+    """It said that there is nothing to do; a batch that is being cancelled needs no spec."""
+    batch = replace(BATCH, status=BatchStatus.EXPANDING)
+    assert "submit its spec again" in batch_status(batch, GATE, PROGRESS)["next"]
+    cancelled = replace(GATE, cancel=Stop("x", "ada", NOW, TerminatedCode.USER))
+    assert "is being cancelled" in batch_status(batch, cancelled, PROGRESS)["next"]
 
 
 def test_while_expanding_nothing_has_ended() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import pytest
 
 from controller import intake, lifecycle, requests
+from controller.adapters.system_clock import SystemClock
 from controller.core.change import Change
 from controller.core.model import (
     Batch,
@@ -224,6 +227,53 @@ def test_a_batch_that_is_cancelled_while_it_is_recorded_ends_whole() -> None:
         assert stage.batch.status is BatchStatus.CANCELLED
         assert {job.status for job in stage.world.records()} == {Status.TERMINATED}
         assert not stage.world.cluster.history
+
+    perform(trace)
+
+
+class Astray(SystemClock):
+    """A machine whose clock is wrong by so much."""
+
+    def __init__(self, stage: Stage, wrong: timedelta) -> None:
+        self._stage, self._wrong = stage, wrong
+
+    def now(self) -> datetime:
+        """As it says."""
+        return self._stage.world.clock.now() + self._wrong
+
+
+@pytest.mark.parametrize("wrong", [timedelta(minutes=-5), timedelta(hours=5)])
+def test_a_cancel_goes_by_no_clock_of_whoever_asks(wrong: timedelta) -> None:
+    """Behind: a batch that was being recorded was closed at once, and what came then ran; ahead: never."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await _half_recorded(stage)
+        people = replace(stage.people, clock=Astray(stage, wrong))
+        await requests.cancel_batch(people, ME, stage.batch, "a mistake")
+        await stage.passes(daemon, 30)
+        statuses = [stage.batch.status]
+        await stage.passes(daemon, 60)
+        assert [*statuses, stage.batch.status] == [BatchStatus.EXPANDING, BatchStatus.CANCELLED]
+
+    perform(trace)
+
+
+def test_nothing_is_recorded_in_a_batch_that_was_cancelled_meanwhile() -> None:
+    """Whoever recorded its tasks stood still for longer than a cancel waits, went on, and all of it ran."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await _half_recorded(stage)
+        batch, spec = stage.batch, spec_of(BatchPlan("scan", 3, 1), stage.world.scenario)
+        await requests.cancel_batch(stage.people, ME, batch, "a mistake")
+        await stage.passes(daemon, 120)
+        assert stage.gate.cancel is None
+        (why,) = await intake.expand(stage.world.store, batch, spec)
+        assert "was cancelled" in why
+        await stage.passes(daemon, 30)
+        assert stage.batch.status is BatchStatus.CANCELLED
+        assert [job.status for job in stage.world.records()] == [Status.TERMINATED] * 2
 
     perform(trace)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from controller import intake, requests
-from controller.core.model import BatchStatus, Status
+from controller.core.model import Attempt, BatchStatus, Status
 from controller.ending import end_all
 from controller.ports import Conflict, Store, Unavailable
 from controller.requests import Caller
@@ -81,5 +83,50 @@ def test_a_batch_starts_once_all_its_tasks_are_recorded() -> None:
         await asyncio.sleep(2)
         assert stage.job("scan-t0").status is Status.RUNNING
         await end_all([following])
+
+    perform(trace)
+
+
+def test_what_takes_longer_than_a_pass_may_is_recorded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass began with the first task again, and was given up: the batch was expanding for ever."""
+    monkeypatch.setattr(intake, "CHUNK", 2)
+
+    async def trace(stage: Stage) -> None:
+        daemon, store = await stage.leader(), stage.world.store
+        add, asked = store.add_jobs, [0]
+
+        async def slowly(jobs: Sequence[Attempt]) -> Sequence[bool]:
+            asked[0] += 1
+            await asyncio.sleep(25)
+            return await add(jobs)
+
+        store.add_jobs = slowly  # type: ignore[method-assign]
+        spec = spec_of(BatchPlan("scan", 9, 9), stage.world.scenario)
+        for _ in range(3):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(60):
+                    await intake.accept(store, spec, source="scan.yaml")
+        assert stage.batch.status is BatchStatus.RUNNING
+        assert asked[0] == 5 + 2, "what was given up is asked for again"
+        store.add_jobs = add  # type: ignore[method-assign]
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_gap_in_what_was_recorded_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only what comes after the last of them is missing."""
+    monkeypatch.setattr(intake, "CHUNK", 1)
+
+    async def trace(stage: Stage) -> None:
+        daemon, store = await stage.leader(), stage.world.store
+        spec = spec_of(BatchPlan("scan", 3, 3), stage.world.scenario)
+        batch, gate = intake._new(store, spec, "scan.yaml", stage.world.clock.now())
+        await store.add_batch(batch, gate)
+        await store.add_jobs(list(intake._roots(store, batch, spec, spec.tasks[1:], batch.inserted)))
+        await intake.accept(store, spec, source="scan.yaml")
+        assert sorted(stage.names()) == ["scan-t0", "scan-t1", "scan-t2"]
+        stage.world.recorder.catch_up()
+        await stage.until_over(daemon)
 
     perform(trace)
