@@ -170,9 +170,9 @@ def _assemble(parts: Parts, url: str) -> Running:
 
 
 async def _one_of_each(running: Running) -> int:
-    """``--once``: twice over the specs, since a file counts only when two looks found it the same.
+    """``--once``: the specs until they have settled, and twice over the batches: a first pass reaps nothing,
+    it finds out for how long nobody looked.
 
-    And twice over the batches: a first pass reaps nothing, it finds out for how long nobody looked.
     Raises ``BatchkeeperError`` while another process leads.
     """
     elector = running.parts.elector
@@ -193,8 +193,7 @@ async def _one_of_each(running: Running) -> int:
 
 
 async def _passes(running: Running) -> int:
-    for _ in range(2):
-        await running.specs.scan()
+    await running.specs.settle(running.parts.clock.sleep)
     for _ in range(2):
         await running.daemon.full_pass()
     await running.daemon.repair_pass()

@@ -25,6 +25,8 @@ from controller.intake import Outcome, Taken
 from controller.ports import SpecFile, SpecSource, Unavailable
 
 SHOWN_FAILURES = 10
+AWAITED = 2
+"""Scans within which a named file that has stopped changing is looked at twice: that goes without saying."""
 TOLD_AGAIN = 15.0
 """Seconds after which a status is written anew although nothing of its batch changed in the store."""
 
@@ -67,6 +69,10 @@ class SpecPass:
     _away: set[str] = field(default_factory=set)
     """Why the store can't be read: all that was told of it in this outage."""
     _kept: dict[str, SpecFile] = field(default_factory=dict)
+    _awaited: dict[str, tuple[int, Sequence[str]]] = field(default_factory=dict)
+    """Specs that wait for files: for how many more scans nothing is said of it, and for which files."""
+    _open: dict[str, Batch] | None = None
+    """By their sources: open batches, as they were read for this scan."""
     _refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _recalled: int = -1
     """The epoch for which it was read what is refused."""
@@ -81,7 +87,7 @@ class SpecPass:
 
     async def scan(self) -> int:
         """One look at the watched store; returns how many files were taken in or refused."""
-        engine, taken = self.engine, 0
+        engine, taken, self._open = self.engine, 0, None
         if not (await self._look() and await self._recall()):
             return 0
         for key, file in list(self._kept.items()):
@@ -98,13 +104,15 @@ class SpecPass:
                     taken += 1
             except Unavailable as error:
                 engine.journal.trouble("spec", error, spec=key)
+        await self._tell_awaited()
         try:
             await self._forget_deleted()
         except Unavailable as error:
             engine.journal.trouble("spec", error)
         self._forget_over()
         refused = len(self._refused) + sum(len(peer.refused) for peer in self.peers)
-        engine.journal.gauge("quarantined_specs", refused)
+        if engine.epoch:  # else it has stepped down meanwhile, and nobody here would tell of their mending
+            engine.journal.gauge("quarantined_specs", refused)
         return taken
 
     async def _look(self) -> bool:
@@ -173,11 +181,15 @@ class SpecPass:
     async def _take_in(self, file: SpecFile) -> None:
         reading = await self.read(file)
         names = reading.names_files
-        if names and not (await self.source.depends(file.key, names) and reading.settled):
-            await self.source.tell(file.key, awaiting_status(list(names)))
-            return
+        # One that can't be read names nothing, and may name its old files again once it is mended.
+        if names or reading.spec is not None:
+            whole = await self.source.depends(file.key, names) and reading.settled
+            if not whole:
+                self._awaited.setdefault(file.key, (AWAITED, names))
+                return
+        self._awaited.pop(file.key, None)
         if reading.spec is None:
-            await self._refuse(file.key, tuple(reading.problems), None)
+            await self._refuse(file.key, tuple(reading.problems), await self._batch_of(file.key))
             return
         taken = await intake.accept(
             self.engine.store,
@@ -191,12 +203,35 @@ class SpecPass:
         else:
             await self._accepted(file.key, taken)
 
+    async def _tell_awaited(self) -> None:
+        """Say of a file that is still being copied that it is waited for.
+
+        Not at once: after each start every named file is looked at anew, and what stands beside its spec
+        tells how the batch fares.
+        """
+        for key, (scans, names) in list(self._awaited.items()):
+            if key in (self._keys or ()) and scans:
+                self._awaited[key] = scans - 1, names
+                continue
+            del self._awaited[key]
+            if key in (self._keys or ()):
+                await self.source.tell(key, awaiting_status(list(names)))
+
+    async def _batch_of(self, key: str) -> Batch | None:
+        """The batch that the file defined before it became what it is; after a start, an open one."""
+        store = self.engine.store
+        if key in self._batches:
+            return await store.batch(self._batches[key])
+        if self._open is None:
+            self._open = {batch.source: batch for batch in await store.batches(closed=False)}
+        return self._open.get(key)
+
     async def _refuse(self, key: str, problems: tuple[str, ...], batch: Batch | None) -> None:
         self._refused[key] = problems
         await self._remember(key, problems, batch)
         self.engine.journal.passed("specs", Outcome.REFUSED.value, 0.0, 1)
         self.engine.journal.said("spec", spec=key, outcome=Outcome.REFUSED.value, problems=list(problems[:5]))
-        if batch is not None and batch.source == key:
+        if batch is not None and (batch.source == key or self._batches.get(key) == batch.id):
             self._batches[key] = batch.id
             self._told.discard(batch.id)
             await self._tell(key, batch.id)
@@ -296,6 +331,11 @@ class SpecPass:
 
     async def _due(self, view: View) -> datetime | None:
         return await self.engine.store.next_due(view.batch.id, view.now)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether specs wait for the files that they name."""
+        return bool(self._awaited)
 
     @property
     def refused(self) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ keeps no other one back. The rule for a name that is taken holds among all of th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,9 @@ from controller.parts import Parts
 from controller.ports import SpecSource
 from controller.reading import reader_of
 from controller.spec_pass import SpecPass
+
+LONGEST_PAUSE = 2.0
+"""Seconds between two looks of who looks once only: a Lease is not renewed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,20 @@ class SpecStores:
         """Look once at every store."""
         for one in self.each:
             await one.specs.scan()
+
+    async def settle(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Look at every store until what lies there was taken in, with time between two looks.
+
+        Twice, since a file counts only when two looks found it the same; and twice more where specs name
+        files, which are looked at from then on.
+        """
+        pause = min(LONGEST_PAUSE, *(one.interval.total_seconds() for one in self.each)) if self.each else 0.0
+        for look in range(4):
+            if look:
+                await sleep(pause)
+            await self.scan()
+            if look and not any(one.specs.awaits for one in self.each):
+                return
 
     async def tell_all(self) -> None:
         """Bring the statuses in every store up to date."""
@@ -78,7 +96,8 @@ def _sources(parts: Parts) -> Iterator[tuple[str, timedelta, SpecSource, str]]:
 
 
 def _folder(folder: Path, parts: Parts) -> SpecSource:
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # its looks tell why, and it pauses nothing else
+        folder.mkdir(parents=True, exist_ok=True)
     return SpecDirectory(folder, parts.clock.monotonic)
 
 

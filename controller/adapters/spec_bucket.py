@@ -102,8 +102,8 @@ class SpecBucket:
     # --------------------------------------------------------------------------------------- in threads
 
     def _look(self, wanted: Mapping[str, tuple[str, ...]]) -> Round:
-        end = self._monotonic() + FETCHING
         listing = self._bucket.list()
+        end = self._monotonic() + FETCHING
         for path, (_, tag) in list(self._told.items()):
             shown = listing.get(status_path(path))
             if shown is None or shown.tag != tag:  # somebody removed or replaced it

@@ -81,6 +81,8 @@ def event_of(
     if told is None or told == _told(before):
         return None
     reason, note = told
+    if reason is SpecReason.ACCEPTED and "batch" in before and before["batch"] == now.get("batch"):
+        return None  # it was accepted long ago: a retry opens it again, or a refused change was taken back
     mark = hashlib.sha256("\0".join((subject.uid, key, reason.value, note)).encode()).hexdigest()[:16]
     return ClusterEvent(
         name=f"{subject.name[:LONGEST_NAME].rstrip('.-')}.{mark}",

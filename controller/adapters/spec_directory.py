@@ -49,6 +49,8 @@ class SpecDirectory:
         self._beside: dict[str, frozenset[str]] = {}
         self._keys: frozenset[str] = frozenset()
         self._untold: dict[str, Mapping[str, Any]] = {}
+        self._unwritten: dict[str, Mapping[str, Any]] = {}
+        """Statuses that could not be written: the last one of a batch is told once only."""
         self._complained: set[tuple[str, str]] = set()
 
     async def scan(self) -> Sequence[SpecFile]:
@@ -70,7 +72,8 @@ class SpecDirectory:
             self._wanted = {key: paths for key, paths in self._wanted.items() if key in found.keys}
             self._beside = {key: paths for key, paths in self._beside.items() if key in found.keys}
             self._beside |= {file.key: frozenset(file.beside) for file in found.files}
-            return found.files
+        await self._tell_rest()
+        return found.files
 
     async def depends(self, key: str, paths: Iterable[str]) -> bool:
         """Watch the files that a spec names; whether it was handed out with all of them already."""
@@ -85,9 +88,29 @@ class SpecDirectory:
         """Write the status beside the spec, if it says something new.
 
         What can't be written (read-only, full, slow) is logged once, and never raises; the newest
-        status of each spec is kept until a later call gets it through a slow folder.
+        status of each spec is kept until a later call, or a good scan, gets it through.
         """
         self._untold[key] = status
+        await self._write_untold()
+
+    async def _tell_rest(self) -> None:
+        """Try one of those that could not be written, and once that is done the others.
+
+        So a folder that nobody may write to costs one try a scan, however many specs lie in it.
+        """
+        if self._untold:  # a slow folder was left to it
+            await self._write_untold()
+        if not self._unwritten or self._untold:
+            return
+        key = next(iter(self._unwritten))
+        self._untold[key] = self._unwritten.pop(key)  # if it fails again, the others have their turn first
+        await self._write_untold()
+        if self._unwritten and key not in self._unwritten:
+            for other, status in list(self._unwritten.items()):
+                self._untold.setdefault(other, status)
+            await self._write_untold()
+
+    async def _write_untold(self) -> None:
         async with self._one_tell:
             try:
                 while self._untold:
@@ -99,19 +122,24 @@ class SpecDirectory:
         while self._untold:
             key, status = self._untold.popitem()
             path = path_of(key)
-            if path is not None:
-                self._write(path, render(status))
+            if path is None or self._write(path, render(status)):
+                self._unwritten.pop(key, None)
+            else:
+                self._unwritten[key] = status
 
-    def _write(self, path: str, content: bytes) -> None:
+    def _write(self, path: str, content: bytes) -> bool:
+        """Whether nothing is left to be done about it."""
         place = key_of(posixpath.dirname(path)) or "."
         try:
             written = write_status(self._folder, path, content)
         except OSError as error:
-            if error.errno not in (ENOENT, ENOTDIR):
-                self._complain(place, why(error))
-            return
+            if error.errno in (ENOENT, ENOTDIR):
+                return True
+            self._complain(place, why(error))
+            return False
         if written:
             self._complained = {said for said in self._complained if said[0] not in (place, self._folder)}
+        return True
 
     def _complain(self, folder: str, error: str) -> None:
         """Log a reason once, until something can be written there again."""

@@ -67,7 +67,7 @@ def refused_status(problems: Sequence[str]) -> dict[str, Any]:
     """The status of a file that became no batch: all that is wrong with it, one line each."""
     return {
         "state": "refused",
-        "next": "Correct what is listed here and save the file; nothing was started.",
+        "next": "Correct what is listed here and save the file; nothing is started from it as it is.",
         "refused": _lines(problems),
     }
 

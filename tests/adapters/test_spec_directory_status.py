@@ -220,6 +220,38 @@ class TestTrouble:
         assert world.status("a.yaml") == RUNNING
         assert names(world) == ["a.yaml", "a.yaml.status.yaml"]
 
+    async def test_what_could_not_be_written_is_written_once_it_can(
+        self, world: FolderWorld, opens: Opens
+    ) -> None:
+        """The last word about a batch is told once only: a full disk lost it, and 'running' stood there."""
+        keys = ["a.yaml", "b.yaml", "c.yaml"]
+        for key in keys[1:]:
+            world.put(key, SPEC)
+        await world.source.tell("a.yaml", RUNNING)
+        opens.faults["creating"] = errno.ENOSPC
+        with logged() as logs:
+            for key in keys:
+                await world.source.tell(key, DONE)
+            for _ in range(3):
+                await world.source.scan()
+        assert len(logs) == 1
+        assert world.status("a.yaml") == RUNNING
+        world.remove("c.yaml")
+        opens.faults.clear()
+        await world.source.scan()
+        assert [world.status(key) for key in keys] == [DONE, DONE, None]
+
+    async def test_an_old_status_that_could_not_be_written_comes_after_no_newer_one(
+        self, world: FolderWorld, opens: Opens
+    ) -> None:
+        """What was told since stays."""
+        opens.faults["creating"] = errno.EIO
+        await world.source.tell("a.yaml", RUNNING)
+        opens.faults.clear()
+        await world.source.tell("a.yaml", DONE)
+        await world.source.scan()
+        assert world.status("a.yaml") == DONE
+
     async def test_a_folder_in_its_place(self, world: FolderWorld) -> None:
         """It can't be replaced: logged, nothing left behind."""
         beside(world).mkdir()

@@ -301,12 +301,12 @@ def test_times_are_utc() -> None:
 
 
 def test_a_refused_file_lists_its_problems() -> None:
-    """All problems up to a bound, then how many more there are; and that nothing was started."""
+    """All problems up to a bound, then how many more there are; and that nothing comes of it."""
     assert refused_status(["a: wrong", "b: wrong"])["refused"] == ["a: wrong", "b: wrong"]
     many = refused_status([f"line {n}" for n in range(MAX_LINES + 7)])
     assert len(many["refused"]) == MAX_LINES + 1
     assert many["refused"][-1] == "and 7 more"
-    assert (many["state"], "nothing was started" in many["next"]) == ("refused", True)
+    assert (many["state"], "nothing is started from it" in many["next"]) == ("refused", True)
 
 
 def test_a_spec_that_waits_for_its_csv_says_for_which() -> None:

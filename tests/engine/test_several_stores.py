@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from controller.core.model import Batch, Gate
 from controller.core.view import View
 from controller.ports import SpecFile
 from controller.spec_pass import Reading, SpecPass
+from controller.spec_stores import SpecStores, Watched
 from tests.fakes.memory_source import MemorySource
 from tests.simulation.faults import Fault
 from tests.simulation.people import spec_of
@@ -20,10 +23,15 @@ BUCKET = "s3://lab/"
 
 
 class Stores:
-    """A folder and a bucket, in memory. A spec's content is the maxConcurrent of the batch ``scan``."""
+    """A folder and a bucket, in memory. A spec's content is the maxConcurrent of the batch ``scan``; one that
+    is ``csv`` names a file."""
 
     def __init__(self, stage: Stage, engine: Any) -> None:
         async def read(file: SpecFile) -> Reading:
+            if file.content == b"csv":
+                return Reading(
+                    spec_of(BatchPlan("scan", 1, 1), stage.world.scenario), names_files=["traits.csv"]
+                )
             if not file.content.isdigit():
                 return Reading(None, ("no",))
             plan = BatchPlan("scan", 1, 1)
@@ -151,6 +159,31 @@ def test_the_gauge_counts_what_is_refused_anywhere(monkeypatch: pytest.MonkeyPat
     perform(trace)
 
 
+def test_who_steps_down_during_a_scan_tells_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stood still on a replica that stands by, and the alert with it, when the spec had been mended."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores, seen = Stores(stage, daemon.engine), list[tuple[str, float]]()
+        monkeypatch.setattr(
+            daemon.engine.journal, "gauge", lambda name, value, batch="": seen.append((name, value))
+        )
+        stores.folder.drop("a.yaml", b"x")
+        tell = stores.folder.tell
+
+        async def tell_and_lose(*told: Any) -> None:
+            await tell(*told)
+            daemon.step_down("the Lease was lost")
+
+        stores.folder.tell = tell_and_lose  # type: ignore[assignment, method-assign]
+        await stores.over_folder.scan()
+        await stores.over_folder.scan()
+        assert "refused" in stores.told("a.yaml")[0]
+        assert ("quarantined_specs", 1) not in seen
+
+    perform(trace)
+
+
 @pytest.mark.parametrize("fault", [Fault.FAILED, Fault.REPLY_LOST])
 def test_a_refused_spec_goes_while_the_records_are_away(fault: Fault) -> None:
     """That it is refused no more is written by a later scan; what is to be taken in is not held up by it."""
@@ -166,5 +199,33 @@ def test_a_refused_spec_goes_while_the_records_are_away(fault: Fault) -> None:
         await stores.over_folder.scan()
         await stores.scan()
         assert not await stage.world.store.quarantine()
+
+    perform(trace)
+
+
+def test_who_looks_once_takes_in_what_names_a_csv_and_nothing_that_is_being_copied() -> None:
+    """Two looks in one millisecond tell nothing of a file, and a spec with a csv wants four: it was never
+    taken in, however often somebody looked."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        once = SpecStores((Watched("", timedelta(seconds=60), stores.over_folder),))
+        stores.folder.drop("a.yaml", b"csv")
+        stores.folder.drop("traits.csv", b"id")
+        stores.folder.drop("half.yaml", b"")
+        slept = list[float]()
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            stores.folder.drop("half.yaml", b"#" * len(slept))
+            await asyncio.sleep(seconds)
+
+        await once.settle(sleep)
+        stage.world.recorder.catch_up()
+        assert [batch.source for batch in await stage.world.store.batches()] == ["a.yaml"]
+        assert stores.told("half.yaml") == ["None"]
+        assert slept == [2.0] * 3
+        await stage.until_over(daemon)
 
     perform(trace)

@@ -20,12 +20,16 @@ from tests.simulation.stage import Stage, perform
 
 
 def _specs(stage: Stage, engine: Any, source: MemorySource) -> SpecPass:
-    """A spec pass whose reader knows one good spec, ``scan.yaml``; every other is refused."""
+    """A spec pass whose reader knows one good spec, ``scan.yaml``; every other is refused.
+
+    Where its content is ``csv`` it names a file.
+    """
 
     async def read(file: SpecFile) -> Reading:
-        if file.key != "scan.yaml":
+        if file.key != "scan.yaml" or file.content == b"broken":
             return Reading(None, ("no",))
-        return Reading(spec_of(BatchPlan("scan", 1, 1), stage.world.scenario))
+        names = ("traits.csv",) if file.content == b"csv" else ()
+        return Reading(spec_of(BatchPlan("scan", 1, 1), stage.world.scenario), names_files=names)
 
     async def view_of(batch: Batch, gate: Gate) -> View:
         life = engine.settings.life
@@ -149,5 +153,96 @@ def test_a_pass_that_fails_is_said_to_have_failed() -> None:
             assert "bent" in daemon.trouble
         else:
             raise AssertionError("it must not be swallowed")
+
+    perform(trace)
+
+
+def test_a_running_batch_whose_file_breaks_is_told_with_what_is_wrong() -> None:
+    """A slip of the keyboard: the file said that nothing was started, after a restart for ever."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"spec")
+        for _ in range(2):
+            await specs.scan()
+        stage.world.recorder.catch_up()
+        source.drop("scan.yaml", b"broken")
+        for restarted in (False, True):
+            if restarted:
+                source.restart()
+                specs = _specs(stage, daemon.engine, source)
+            for _ in range(2):
+                await specs.scan()
+            status = source.status("scan.yaml")
+            assert status is not None
+            assert (status["refused"], status["tasks"]["total"]) == (["no"], 1)
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_after_a_restart_a_batch_with_a_csv_is_not_told_as_one_that_is_read() -> None:
+    """Each start overwrote what stood beside its spec, as if it were not taken in; Events were repeated."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        source.drop("scan.yaml", b"csv")
+        source.drop("traits.csv", b"id")
+        for _ in range(2):
+            specs = _specs(stage, daemon.engine, source)
+            source.restart()
+            for _ in range(4):
+                await specs.scan()
+            stage.world.recorder.catch_up()
+        assert len(await stage.world.store.batches()) == 1
+        assert {status["state"] for _, status in source.told} <= {"expanding", "running"}
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_csv_that_is_still_being_copied_is_said_to_be_waited_for() -> None:
+    """Once it takes longer than two looks."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"csv")
+        for size in range(5):
+            source.drop("traits.csv", b"x" * size)
+            await specs.scan()
+        status = source.status("scan.yaml")
+        assert status is not None
+        assert (status["state"], status["waits"]) == ("reading", ["traits.csv"])
+        for _ in range(2):
+            await specs.scan()
+        stage.world.recorder.catch_up()
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_spec_that_names_no_file_any_more_waits_for_none() -> None:
+    """The file that it named before went on changing, and every later change of the spec waited for it."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"csv")
+        source.drop("traits.csv", b"id")
+        for _ in range(4):
+            await specs.scan()
+        stage.world.recorder.catch_up()
+        source.drop("scan.yaml", b"spec")
+        for _ in range(2):
+            await specs.scan()
+        source.drop("scan.yaml", b"broken")
+        for size in range(3):
+            source.drop("traits.csv", b"x" * size)
+            await specs.scan()
+        assert "no" in str(source.status("scan.yaml"))
+        assert specs.refused
+        await stage.until_over(daemon)
 
     perform(trace)

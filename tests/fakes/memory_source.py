@@ -52,6 +52,10 @@ class MemorySource:
         """Delete a file."""
         del self._files[key]
 
+    def restart(self) -> None:
+        """Forget everything but the files and what was told: as a new process would."""
+        self._wanted, self._seen, self._given = {}, {}, {}
+
     def status(self, key: str) -> Mapping[str, Any] | None:
         """What a spec was told last."""
         return next((status for told, status in reversed(self.told) if told == key), None)

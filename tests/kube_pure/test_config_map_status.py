@@ -78,6 +78,13 @@ def test_what_is_gone_is_told_no_more() -> None:
         ({}, RUNNING, SpecReason.ACCEPTED),
         (RUNNING, {**RUNNING, "state": "paused"}, None),
         (RUNNING, {**RUNNING, "state": "held", "reason": "x"}, None),
+        ({**RUNNING, "state": "finished", "result": "partial"}, RUNNING, None),
+        ({**RUNNING, "refused": ["image may not change"]}, RUNNING, None),
+        (
+            {**RUNNING, "state": "finished", "result": "partial"},
+            {**RUNNING, "batch": "lab/other"},
+            SpecReason.ACCEPTED,
+        ),
         ({"state": "refused", "refused": ["no"]}, RUNNING, SpecReason.ACCEPTED),
         ({}, {"state": "refused", "refused": ["no"]}, SpecReason.REFUSED),
         ({"state": "refused", "refused": ["no"]}, {"state": "refused", "refused": ["no"]}, None),

@@ -114,6 +114,18 @@ async def until(world: BucketWorld, enough: Callable[[list[SpecFile]], bool]) ->
     return found
 
 
+async def test_a_listing_that_takes_long_leaves_time_to_fetch(world: BucketWorld) -> None:
+    """Many objects, or a slow store: every look was over with its listing, and nothing was ever taken in."""
+
+    def takes_long(asked: Asked) -> None:
+        if asked.is_list:
+            world.time += spec_bucket.FETCHING + 1
+
+    world.put("a.yaml", SPEC)
+    world.way.before = takes_long
+    assert contents(await world.settle()) == {"a.yaml": SPEC}
+
+
 async def test_an_object_that_may_not_be_read(world: BucketWorld) -> None:
     """It is that object's problem, told once; the right to it heals it, without another upload."""
     world.put("bad.yaml", SPEC)
