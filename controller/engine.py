@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,7 +20,7 @@ from controller.core.decide import Lifecycle
 from controller.core.machine import TABLE, Writer
 from controller.core.model import Attempt, Batch, Counts, Status, Verdict
 from controller.core.notices import Channel
-from controller.core.sharing import Limits
+from controller.core.sharing import Demand, Limits
 from controller.core.sight import ClusterJob, Observation
 from controller.expiries import Expiries
 from controller.grouping import Writes
@@ -175,6 +175,8 @@ class Engine:
     """Why the cluster could not be listed when it was last asked to; empty: it could. For people."""
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By namespace: names of unfinished batches as of that list; they tell its foreign objects apart."""
+    demands: Sequence[Demand] | None = None
+    """What every batch held and asked for at the last full pass; None: no operator's limit binds them."""
     pacer: Pacer = field(init=False)
     sick: Sickbed = field(default_factory=Sickbed)
     known: dict[str, dict[str, Attempt]] = field(default_factory=dict)

@@ -20,18 +20,22 @@ from controller.looking import in_time, look
 from controller.ports import Unavailable
 
 
-async def view_of(engine: Engine, batch: Batch, gate: Gate | None = None, *, fresh: bool = True) -> View:
+async def view_of(
+    engine: Engine, batch: Batch, gate: Gate | None = None, *, fresh: bool = True, over: bool = False
+) -> View:
     """A view of one batch for ``explain`` and dry runs; reads only.
 
     The records are read before the list is asked for, as in a pass (R11). ``fresh=False``: a list that this
-    process asked for within the last pass will do. Raises ``Unavailable``.
+    process asked for within the last pass will do. ``over``: for what is over, so nothing is looked at.
+    Raises ``Unavailable``.
     """
     gate = gate or (await engine.store.gates([batch.id])).get(batch.id) or Gate(batch.id, 0)
     read_at = engine.clock.monotonic()
     records = (read_at, await engine.store.jobs([holder.job for holder in gate.holders]))
-    known = None if fresh else _recent(engine, batch)
+    known = Observation(read_at) if over else None if fresh else _recent(engine, batch)
     observation = known or await sorted_out(engine, await engine.cluster.observe([batch.namespace]))
-    engine.seen = engine.seen if engine.epoch else observation
+    if not engine.epoch and not over:
+        engine.seen = observation
     scene = await reconcile.scene_of(engine, await reconcile.open_batches(engine))
     allowance = await allowance_of(engine, batch, gate)
     return await look(engine, batch, gate, replace(scene, observation=observation), allowance, records)
@@ -44,7 +48,7 @@ def _recent(engine: Engine, batch: Batch) -> Observation | None:
 async def explanation_of_batch(engine: Engine, batch: Batch, *, fresh: bool = True) -> Explanation:
     """Why the batch stands where it stands."""
     try:
-        view = await view_of(engine, batch, fresh=fresh)
+        view = await view_of(engine, batch, fresh=fresh, over=batch.status.closed)
     except Unavailable as error:
         return Explanation(
             "blind", f"{batch.name}: nothing is decided while the cluster can't be seen: {error}"
@@ -58,8 +62,9 @@ async def explanation_of_job(engine: Engine, job: Attempt, *, fresh: bool = True
     if batch is None:
         return Explanation("no-batch", f"{job.name} is {job.status.value}; the record of its batch is gone")
     chain = await engine.store.chain(job.batch_id, job.task_id)
+    over = batch.status.closed and job.status.terminal
     try:
-        view = await view_of(engine, batch, fresh=fresh)
+        view = await view_of(engine, batch, fresh=fresh, over=over)
     except Unavailable as error:
         return Explanation("blind", f"{job.name} is {job.status.value}; the cluster can't be seen: {error}")
     return explain_job(view, job, chain)
@@ -72,7 +77,8 @@ async def log_of(engine: Engine, job: Attempt, most: int) -> tuple[str, str]:
         live = await engine.cluster.get(job.namespace, job.name, job.id)
         if live.job:
             tail = await engine.cluster.log_tail(live.job, most)
-            return tail, f"from the cluster, as it is now: {job.name}"
+            if tail or not job.evidence.log_tail:  # a Job may outlive its pod, and with it its log
+                return tail, f"from the cluster, as it is now: {job.name}"
     except Unavailable as error:
         away = f"the cluster can't be asked ({error})"
     kept = job.evidence.log_tail.encode()[-most:].decode(errors="replace")

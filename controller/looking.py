@@ -137,7 +137,8 @@ def _still_there(gate: Gate, holders: Sequence[Attempt]) -> list[Attempt]:
 async def _records(engine: Engine, batch: Batch, ids: Sequence[str]) -> list[Attempt]:
     known = engine.known.get(batch.id, {})
     unknown = [job_id for job_id in ids if job_id not in known]
-    known |= {job.id: job for job in (await engine.store.jobs(unknown) if unknown else ())}
+    for job in await engine.store.jobs(unknown) if unknown else ():
+        known.setdefault(job.id, job)  # a pass may have written it meanwhile
     return [known[job_id] for job_id in ids if job_id in known]
 
 

@@ -15,10 +15,12 @@ from controller import reconcile
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongod import database_uri
 from controller.adapters.system_clock import SystemClock
+from controller.allowance import allowance_of
 from controller.clusters import Ground, open_ground
 from controller.config import Settings
 from controller.core.decide import Lifecycle
 from controller.core.model import Batch, Gate
+from controller.core.plan import Block, block
 from controller.core.reaping import Reaper
 from controller.core.sharing import Limits
 from controller.core.view import UNLIMITED, View
@@ -172,10 +174,15 @@ def _parts(
 async def cheap_view(parts: Parts, batch: Batch, gate: Gate) -> View:
     """The view as the leader's last list shows it: for the status files, without another list.
 
-    In an outage it shows that, for the last list tells what was so before.
+    In an outage it shows that, for the last list tells what was so before. An operator's limits are asked
+    only where nothing else forbids a start, with what the other batches held at the last full pass.
     """
     engine = parts.engine
     scene = await reconcile.scene_of(engine, [batch])
-    scene = replace(scene, observation=engine.seen)
+    scene = replace(scene, observation=engine.seen, prefixes=engine.names)
     view = await look(engine, batch, gate, scene, UNLIMITED)
-    return replace(view, foreign=None, blind=engine.blind) if engine.blind else view
+    if engine.blind:
+        return replace(view, foreign=None, blind=engine.blind)
+    if block(view)[0] is not Block.NONE:
+        return view
+    return replace(view, allowance=await allowance_of(engine, batch, gate, engine.demands))

@@ -61,7 +61,7 @@ async def all_batches(engine: Engine) -> int:
         judged=judged,
         demands=await all_demands(engine),
     )
-    engine.names = scene.prefixes
+    engine.names, engine.demands = scene.prefixes, scene.demands
     steps = 0
     for batch in batches:
         if batch.id not in gates:

@@ -91,6 +91,8 @@ def time_left(tally: Tally, *, waiting: int, active: int, most: int) -> float | 
     if done < ENOUGH or most < 1 or not (waiting or active):
         return None
     mean = tally.seconds / done
+    if waiting + active <= most:  # all of them side by side, however many places there are
+        return round(mean if waiting else mean / 2, 1)
     return round(mean * (waiting + active / 2) / most + (mean / 2 if waiting else 0), 1)
 
 

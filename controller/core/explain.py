@@ -19,7 +19,7 @@ from controller.core.durations import format_duration
 from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When
 from controller.core.moves import Reason
 from controller.core.naming import root_name
-from controller.core.plan import Block, block, forbidden_retry, room
+from controller.core.plan import Block, block, candidates, forbidden_retry, room
 from controller.core.reaping import blind_time, entered, waits_on_node_since
 from controller.core.retry import decide_retry
 from controller.core.sight import ClusterJob
@@ -42,17 +42,21 @@ _LIFTS = {
     Block.HELD: "until 'batchkeeper resume'",
     Block.PAUSED: "until 'batchkeeper resume'",
     Block.BLIND: "nothing starts until a complete list succeeds; the next pass tries again",
-    Block.FULL: "the next one starts when an active job ends",
     Block.LIMITED: "the next one starts as soon as that allows",
 }
-"""What will change each block; ``NONE`` and ``NOTHING_DUE`` have sentences of their own."""
+"""What will change each block; ``FULL`` counts, ``NONE`` and ``NOTHING_DUE`` have sentences of their own."""
 
 
 RECORDED_WITHIN = timedelta(minutes=1)
 """So long after its beginning a recording that has not come to its end may have been broken off."""
+_ALL_STARTED = "nothing waits; it ends when they have ended"
 
 
 def _lifts(blocked: Block, view: View) -> str:
+    if blocked is Block.FULL:
+        missing = 1 - room(view.gate, view)
+        ends = "an active job ends" if missing == 1 else f"{missing} of them have ended"
+        return f"the next one starts when {ends}"
     if blocked is not Block.HELD or not about_others(view.gate):
         return _LIFTS[blocked]
     if view.gate.held_for(Hold.ADOPTION_NEEDED):
@@ -99,14 +103,17 @@ def _why_batch(view: View, next_due: datetime | None) -> Explanation:
         return Explanation("cancelled", f"{batch.name} was {batch.reason}; a retry of a job reopens it")
     blocked, sentence = block(view)
     if blocked is Block.NONE:
-        n = max(0, room(gate, view))
+        n = min(room(gate, view), view.allowance.places, len(candidates(view)))
         return Explanation("starting", f"{_active(view)}: {n} more may start, and do in the next pass")
     if blocked is Block.NOTHING_DUE:
         return _nothing_due(view, next_due)
     if blocked is Block.EXPANDING and _half_recorded(view):
         return Explanation(blocked.value, f"{_active(view)}: {_half_recorded(view)}")
+    counts = batch.counts.status
+    if blocked is Block.FULL and gate.holders and counts and not counts.get(Status.WAITING):
+        return Explanation("all-started", f"{sentence}: {_ALL_STARTED}")
     if blocked is Block.FULL:
-        return Explanation(blocked.value, f"{sentence}: {_LIFTS[blocked]}")
+        return Explanation(blocked.value, f"{sentence}: {_lifts(blocked, view)}")
     return Explanation(blocked.value, f"{_active(view)}: {sentence}; {_lifts(blocked, view)}")
 
 
@@ -136,7 +143,7 @@ def _nothing_due(view: View, next_due: datetime | None) -> Explanation:
         why = f"automatic retries are halted by {halt.by}: {halt.why}; {until}"
         return Explanation("retries-halted", f"{_active(view)}: {why}")
     if view.gate.holders:
-        return Explanation("all-started", f"{_active(view)}: nothing waits; it ends when they have ended")
+        return Explanation("all-started", f"{_active(view)}: {_ALL_STARTED}")
     return Explanation("ending", f"{_active(view)}: nothing waits or runs; the next pass writes its end")
 
 
@@ -163,6 +170,9 @@ def _waiting(view: View, job: Attempt) -> Explanation:
     if view.gate.cancel:
         return Explanation("cancelling", f"{job.name} is withdrawn in the next pass: the batch is cancelled")
     if job.id in {holder.job for holder in view.gate.holders}:
+        blocked, sentence = block(view)
+        if blocked in (Block.HALTED, Block.HELD, Block.PAUSED):
+            return Explanation(blocked.value, f"{job.name} has a place: {sentence}; {_lifts(blocked, view)}")
         return Explanation("has-place", f"{job.name} has a place and is submitted in the next pass")
     if job.not_before and job.not_before > now:
         why = f"{job.name} waits for its back-off ({job.rule or 'asked for'}): due {_in(job.not_before, now)}"
@@ -346,6 +356,10 @@ def _ended(view: View, job: Attempt, chain: Sequence[Attempt]) -> Explanation:
     decision = decide_retry(chain, view.rules, view.max_auto_retries, 0.0)
     if view.gate.cancel:
         return Explanation(verdict, f"{how}; no automatic retry: the batch is being cancelled")
+    if decision.child and job.id not in {holder.job for holder in view.gate.holders}:
+        why = f"none came of its end, though by today's rules one would ({decision.sentence})"
+        ask = f"'batchkeeper retry {job.name}' makes one"
+        return Explanation(verdict, f"{how}; no automatic retry: {why}; {ask}")
     if decision.child:
         return Explanation("retry-due", f"{how}; {decision.sentence} is recorded in the next pass")
     return Explanation(verdict, f"{how}; no automatic retry: {decision.sentence}")

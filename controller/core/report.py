@@ -8,14 +8,14 @@ decisions, asked again: there is no second logic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from controller.core.batches import result_of
 from controller.core.lineage import ordered
 from controller.core.model import Attempt, Origin, Result, Status, Verdict
-from controller.core.retry import RetryReason, decide_retry
+from controller.core.retry import RetryDecision, RetryReason, decide_retry
 from controller.core.spec import RetryRule
 
 
@@ -72,11 +72,18 @@ class Reporter:
     """Takes a batch's attempts, grouped by task, tasks in spec order; then makes the report.
 
     Keeps one row per task and the attempts of one task at a time. ``rules`` and ``max_auto``: the
-    batch's own, as ``decide_retry`` takes them.
+    batch's own, as ``decide_retry`` takes them. ``places``: who holds one, since only their ends may still
+    be followed up; None: not known.
     """
 
-    def __init__(self, batch: str, rules: Sequence[RetryRule], max_auto: int) -> None:
-        self._batch, self._rules, self._max_auto = batch, rules, max_auto
+    def __init__(
+        self,
+        batch: str,
+        rules: Sequence[RetryRule],
+        max_auto: int,
+        places: Collection[str] | None = None,
+    ) -> None:
+        self._batch, self._rules, self._max_auto, self._places = batch, rules, max_auto, places
         self._chain: list[Attempt] = []
         self._rows: dict[str, TaskRow] = {}
 
@@ -97,7 +104,7 @@ class Reporter:
     def _end_task(self) -> None:
         chain = ordered(self._chain)
         self._chain = []
-        self._rows[chain[-1].task_id] = _row(chain, self._rules, self._max_auto)
+        self._rows[chain[-1].task_id] = _row(chain, self._rules, self._max_auto, self._places)
 
 
 def compare(report: Report, expected: Mapping[str, Any]) -> list[str]:
@@ -120,9 +127,17 @@ def compare(report: Report, expected: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _row(chain: Sequence[Attempt], rules: Sequence[RetryRule], max_auto: int) -> TaskRow:
+def _row(
+    chain: Sequence[Attempt],
+    rules: Sequence[RetryRule],
+    max_auto: int,
+    places: Collection[str] | None,
+) -> TaskRow:
     newest = chain[-1]
     decision = decide_retry(chain, rules, max_auto, jitter=0.0)
+    if decision.child and places is not None and newest.id not in places:
+        late = f"no rule of its time retried it; today's would ({decision.sentence})"
+        decision = RetryDecision(False, RetryReason.NO_RULE, late)
     failed = newest.status is Status.ERROR
     return TaskRow(
         task_id=newest.task_id,

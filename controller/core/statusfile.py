@@ -43,7 +43,7 @@ def batch_status(batch: Batch, gate: Gate, progress: Progress, refused: Sequence
         "batch": f"{batch.namespace}/{batch.name}",
         "state": _state(batch, gate).value,
         "result": batch.result.value if batch.result and batch.status.closed else None,
-        "reason": _line(gate.hold or batch.reason),
+        "reason": _line(batch.reason if batch.status.closed else gate.hold or batch.reason),
         "next": _next(batch, gate, refused),
         "refused": _lines(refused),
         "activeJobsInBatch": f"{progress.active} of {gate.max}",
@@ -116,7 +116,8 @@ def _next(batch: Batch, gate: Gate, refused: Sequence[str]) -> str:
     """What the reader can do now, in one sentence."""
     name = batch.name
     if refused:
-        return "Correct what is listed under refused and save the file; the batch goes on as it was."
+        then = "stays as it ended" if batch.status.closed else "goes on as it was"
+        return f"Correct what is listed under refused and save the file; the batch {then}."
     if batch.status is BatchStatus.CANCELLED:
         return f"Nothing to do. 'batchkeeper retry --batch {name}' would open it again."
     if batch.status is BatchStatus.FINISHED:

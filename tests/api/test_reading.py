@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.api.place import Place
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from bson import ObjectId
+
+from controller.ports import Unavailable
+from tests.api.place import Place, place
 
 
 async def test_batches_and_jobs(here: Place) -> None:
@@ -56,3 +64,48 @@ async def test_pages_of_a_batch_in_order(here: Place) -> None:
             found += [one["name"] for one in page.items]
             cursor = page.body["next"]
         assert found == (wanted if descending == "false" else wanted[::-1])
+
+
+class Podless:
+    """A cluster that has every Job, none of their pods, and can't be listed."""
+
+    async def get(self, *args: Any) -> Any:
+        """The Job is there."""
+        return SimpleNamespace(job=SimpleNamespace())
+
+    async def log_tail(self, *args: Any) -> str:
+        """Its pod, and so its log, is not."""
+        return ""
+
+    async def observe(self, namespaces: Any) -> Any:
+        """It does not answer."""
+        raise Unavailable("the API server is away")
+
+
+async def test_a_log_that_was_kept_outlives_its_pod(
+    tmp_path: Path, mongo_uri: str, mongo_database: str
+) -> None:
+    """A Job whose node is gone has no log any more: that was shown, and not what the record has of it."""
+    cluster: Any = Podless()
+    async with place(tmp_path, mongo_uri, mongo_database, cluster=cluster) as here:
+        _, jobs = await here.failed()
+        log = (await here.ada.get(f"/api/v1/jobs/{jobs[0].id}/log")).body
+        assert (log["text"], "kept with its record" in log["from"]) == ("a secret line\n", True)
+
+
+async def test_what_is_over_needs_no_cluster(tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:
+    """Of a batch that had finished it was said that nothing is decided while the cluster can't be seen; what
+    is drawn of it kept that for ever."""
+    cluster: Any = Podless()
+    async with place(tmp_path, mongo_uri, mongo_database, cluster=cluster) as here:
+        batch, jobs = await here.failed()
+        ended = {"batch_status": "finished", "status": "error", "result": "failed", "reason": "all failed"}
+        over = {"$set": {**ended, "finished": datetime.now(UTC)}}
+        await here.store._jobs.update_one({"_id": ObjectId(batch.id)}, over)
+        path = f"/api/v1/batches/{batch.id}"
+        assert (await here.ada.get(f"{path}/explain")).body["cause"] == "finished"
+        shown, drawn = (await here.ada.get(path)).body, (await here.ada.get(f"{path}/charts")).body
+        assert shown["waits"] == [drawn["why"]]
+        assert drawn["why"].startswith("sweep is finished (failed)")
+        why = (await here.ada.get(f"/api/v1/jobs/{jobs[0].id}/explain")).body
+        assert why["sentence"].startswith("sweep-1 ended as error (mount-failure)")

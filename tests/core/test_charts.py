@@ -68,6 +68,8 @@ def test_the_end_is_foretold_from_what_completed() -> None:
     tally = Tally({}, {}, {17: 10}, 200.0, {})
     assert time_left(tally, waiting=100, active=0, most=10) == 210.0
     assert time_left(tally, waiting=0, active=10, most=10) == 10.0
+    assert time_left(tally, waiting=0, active=2, most=10) == 10.0, "places that nobody takes speed up nothing"
+    assert time_left(tally, waiting=2, active=0, most=10) == 20.0
     assert time_left(tally, waiting=0, active=0, most=10) is None, "it is done"
     few = Tally({}, {}, {17: ENOUGH - 1}, 40.0, {Verdict.LOST: 3})
     assert time_left(few, waiting=100, active=0, most=10) is None

@@ -19,21 +19,24 @@ from controller.core.model import (
     Attempt,
     Batch,
     BatchStatus,
+    Counts,
     Evidence,
     Foreign,
     ForeignKind,
     Gate,
+    Halt,
     Halts,
     Holder,
     OpenCreate,
     Status,
     Stop,
     TerminatedCode,
+    Verdict,
 )
 from controller.core.moves import Reason
 from controller.core.sight import ClusterJob
-from controller.core.view import View
-from tests.core.chains import NOW, root
+from controller.core.view import Allowance, View
+from tests.core.chains import NOW, failures, root, rule
 
 BATCH = Batch(
     "batch", "lab", "sweep", "ada", BatchStatus.RUNNING, {}, "", "", settings={}, tasks=9, inserted=NOW,
@@ -189,11 +192,36 @@ def test_a_task_whose_unrecorded_job_runs_says_so() -> None:
         assert "sweep-7-r1 of that task runs, and no record knows of it" in answer.sentence
 
 
+PLACES = tuple(Holder(f"j{n}", n) for n in range(8))
+
+
 def why(batch: Batch = BATCH, **fields: Any) -> tuple[str, str]:
     """Cause and sentence for a batch that is seen like this."""
     known: dict[str, Any] = {"gate": Gate("batch", max=8), "foreign": ()}
     answer = explain_batch(View(batch=batch, now=NOW, life=Lifecycle(), **(known | fields)))
     return answer.cause, answer.sentence
+
+
+@pytest.mark.parametrize(
+    ("most", "waiting", "cause", "says"),
+    [
+        (8, 3, "full", "8 of 8 active jobs in batch sweep: the next one starts when an active job ends"),
+        (4, 3, "full", "8 of 4 active jobs in batch sweep: the next one starts when 5 of them have ended"),
+        (8, 0, "all-started", "8 of 8 active jobs in batch sweep: nothing waits; it ends when they have"),
+    ],
+)
+def test_a_full_batch_says_what_must_end(most: int, waiting: int, cause: str, says: str) -> None:
+    """Above a lowered maximum one end starts nothing, and where nothing waits no next one starts."""
+    counted = replace(BATCH, counts=Counts({Status.RUNNING: 8, Status.WAITING: waiting}))
+    found, sentence = why(counted, gate=Gate("batch", max=most, holders=PLACES))
+    assert (found, says in sentence) == (cause, True)
+
+
+@pytest.mark.parametrize(("places", "says"), [(100, "2 more may start"), (1, "1 more may start")])
+def test_what_may_start_is_what_waits_and_is_allowed(places: int, says: str) -> None:
+    """Eight places are free: two wait, and the rate or a limit may allow less."""
+    _, sentence = why(due=(root("1"), root("2")), allowance=Allowance(places))
+    assert says in sentence
 
 
 def test_a_batch_whose_tasks_can_not_be_recorded_says_why() -> None:
@@ -218,3 +246,26 @@ def test_a_batch_that_was_left_half_recorded_says_so() -> None:
     taken = "task 5: the job name sweep-5 is taken"
     assert "begun" not in why(replace(left, reason=taken))[1]
     assert "begun" not in why(replace(left, inserted=NOW - timedelta(seconds=30)))[1]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_rule_that_came_after_the_end_retries_nothing(held: bool) -> None:
+    """A retry was promised for the next pass, of a failure whose place had been given to the next job."""
+    chain = failures(Verdict.DEADLINE)
+    job, rules = chain[-1], (rule(Verdict.DEADLINE),)
+    gate = Gate("batch", max=8, holders=(Holder(job.id, 0),) if held else ())
+    view = View(batch=BATCH, gate=gate, now=NOW, life=Lifecycle(), rules=rules, foreign=())
+    answer = explain_job(view, job, chain)
+    assert ("is recorded in the next pass" in answer.sentence) is held
+    assert (f"'batchkeeper retry {job.name}' makes one" in answer.sentence) is not held
+
+
+def test_a_place_lets_nothing_start_while_that_is_forbidden() -> None:
+    """A crash left an attempt with its place and no record of it, and then somebody halted submissions."""
+    job = root("7")
+    gate = Gate("batch", max=8, holders=(Holder(job.id, 0),))
+    seen = View(batch=BATCH, gate=gate, now=NOW, life=Lifecycle(), foreign=())
+    assert explain_job(seen, job, (job,)).cause == "has-place"
+    halted = replace(seen, halts=Halts(submissions=Halt("ada", "the file server is down", NOW)))
+    answer = explain_job(halted, job, (job,))
+    assert (answer.cause, "the file server is down" in answer.sentence) == ("halted", True)

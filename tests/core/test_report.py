@@ -115,6 +115,18 @@ def test_a_failure_whose_retry_is_due_is_not_skipped() -> None:
     assert report.rows[0].retry is RetryReason.DUE
 
 
+def test_a_rule_that_came_after_the_end_leaves_it_skipped() -> None:
+    """Of a batch that had ended it was reported that a retry is due, and that no failure was skipped."""
+    chain = failures(MOUNT)
+    for places, reason in ((frozenset[str](), RetryReason.NO_RULE), ({chain[-1].id}, RetryReason.DUE)):
+        reporter = Reporter("sweep", (), 6, places)
+        for attempt in chain:
+            reporter.add(attempt)
+        report = reporter.report()
+        assert report.rows[0].retry is reason
+        assert report.skipped == (reason is RetryReason.NO_RULE)
+
+
 def test_terminated_is_not_failed() -> None:
     """What somebody stopped counts by itself, with what was said."""
     report = of(failures(Verdict.CANCELLED), [ended(root(), Verdict.REAPED, error="reaped after 1 h")])

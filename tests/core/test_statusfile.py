@@ -190,6 +190,14 @@ def test_a_refused_change_stands_beside_the_batch_that_goes_on() -> None:
     assert found["state"] == "running"
 
 
+def test_of_a_batch_that_has_ended_nothing_is_told_of_what_could_go_on() -> None:
+    """Neither of a change that came after the end, nor of the hold under which it ended."""
+    over = replace(BATCH, status=BatchStatus.FINISHED, result=Result.FAILED, reason="0 of 186 completed")
+    found = status(over, replace(GATE, hold="systemic-failure: all fail"), refused=("it has ended",))
+    assert "stays as it ended" in found["next"]
+    assert found["reason"] == "0 of 186 completed"
+
+
 def test_why_it_waits_is_the_plans_own_sentence() -> None:
     """The sentences are handed through."""
     assert status(why_waits=("no place: 8 of 8 are taken",))["waits"] == ["no place: 8 of 8 are taken"]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 from controller import requests
-from controller.core.model import Batch, Gate
-from controller.core.view import View
+from controller.core.explain import explain_batch
+from controller.core.model import Attempt, Batch, Gate
+from controller.core.sharing import Limits
+from controller.core.view import UNLIMITED, View
 from controller.daemon import Daemon
+from controller.looking import look
+from controller.parts import Parts, cheap_view
 from controller.ports import SpecFile
 from controller.requests import Caller
 from controller.spec_pass import Reading, SpecPass
+from controller.surroundings import scene_of
+from tests.engine.acting import batch_named, drop, gate_of
+from tests.engine.leftovers import NEVER_ENDS, leave
 from tests.fakes.memory_objects import End
 from tests.fakes.memory_source import MemorySource
 from tests.simulation.faults import Fault
@@ -246,3 +256,70 @@ def test_a_spec_that_names_no_file_any_more_waits_for_none() -> None:
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+async def _beside(stage: Stage, daemon: Daemon, name: str) -> str:
+    """Why the batch waits, as a status file says it."""
+    parts, batch = cast(Parts, SimpleNamespace(engine=daemon.engine)), batch_named(stage, name)
+    return explain_batch(await cheap_view(parts, batch, gate_of(stage, batch))).sentence
+
+
+def test_an_operators_limit_is_told_beside_the_spec() -> None:
+    """The file said for days that jobs start in the next pass, while a limit over all batches let none."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        daemon.engine.settings = replace(daemon.engine.settings, limits=Limits(total=1))
+        await drop(stage, "scan", 1, 1)
+        await daemon.full_pass()
+        await drop(stage, "leaf", 3, 2)
+        await daemon.full_pass()
+        await daemon.full_pass()
+        said = await _beside(stage, daemon, "leaf")
+        assert "1 of at most 1 active jobs in all batches" in said
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_what_is_under_a_longer_prefix_takes_no_place_beside_the_spec() -> None:
+    """Others' jobs under the names of ``scan-leaf`` made the file of ``scan`` say that it is full."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 2, 1)
+        await drop(stage, "scan-leaf", 1, 2)
+        leave(stage, "scan-leaf-old", NEVER_ENDS)
+        await daemon.full_pass()
+        stage.set_gate(max=2)
+        assert "more may start" in await _beside(stage, daemon, "scan")
+        stage.world.cluster.remove_foreign("lab", "scan-leaf-old")
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_a_view_beside_a_pass_brings_it_nothing_older_than_its_own_writes() -> None:
+    """What both read is remembered in the pass; a read that was late took the place of what was written."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        engine, read = daemon.engine, stage.world.store.jobs
+        batch = await drop(stage, "scan", 1, 1)
+        await daemon.full_pass()
+        job = stage.job("scan-t0")
+        written = replace(job, node="written-meanwhile")
+        engine.known[batch.id] = {}
+
+        async def late(ids: Iterable[str]) -> Sequence[Attempt]:
+            found = await read(ids)
+            engine.known[batch.id][job.id] = written
+            return found
+
+        engine.store.jobs = late  # type: ignore[assignment,method-assign]
+        scene = await scene_of(engine, [batch])
+        view = await look(engine, batch, gate_of(stage, batch), scene, UNLIMITED)
+        assert view.holders == (written,)
+        assert engine.known[batch.id] == {job.id: written}
+
+    perform(trace, ends={"scan-t0": NEVER_ENDS})
