@@ -33,10 +33,15 @@ from controller.ports import (
 EVENT_AGE = timedelta(minutes=30)
 """After which an Event is given up: half of what an API server keeps one for by default, so that one whose
 answer was lost is still there when it is made again."""
+LONGEST_KEPT = timedelta(days=7)
+"""After which everything is given up, also what nobody could try because nobody led."""
 LONGEST_REST = 60.0
 """Seconds between two tries, at most, unless the other side asks for more."""
 LONGEST_ASKED = 600.0
 """Seconds for which the other side may ask."""
+LONGEST_ROUND = 20.0
+"""Seconds of one round after which it begins no more deliveries: a pass has a time limit, and a delivery that
+is cut off by it would be made again."""
 API = "batchkeeper/v1"
 BATCH_LABEL = "batchkeeper.io/batch"
 LONGEST_LABEL = 63
@@ -65,6 +70,8 @@ class Teller:
     manner: Manner = field(default_factory=Manner)
     _rests: dict[Channel, tuple[float, int]] = field(default_factory=dict)
     """By way: until which monotonic instant it is left alone, after how many failures in a row."""
+    _led: tuple[int, datetime | None] = (0, None)
+    """The epoch, and since when this process tells in it."""
     _done: set[tuple[str, Notice]] = field(default_factory=set)
     """What was delivered while the store could not be told so: it is not delivered again."""
     _forbidden: set[str] = field(default_factory=set)
@@ -85,10 +92,14 @@ class Teller:
         until, _ = self._rests.get(channel, (0.0, 0))
         if not self.engine.epoch or self.engine.clock.monotonic() < until:
             return 0
-        delivered = 0
+        if self._led[0] != self.engine.epoch:
+            self._led = self.engine.epoch, self.engine.now()
+        delivered, last = 0, self.engine.clock.monotonic() + LONGEST_ROUND
         for one in await self.engine.store.untold():
             if one.notice.channel is not channel or not self.engine.epoch:
                 continue
+            if self.engine.clock.monotonic() > last:
+                break
             outcome = await self._one(one, self.engine.now())
             delivered += outcome == "delivered"
             if outcome == "failed":
@@ -105,18 +116,24 @@ class Teller:
             return ""
         if (notice.due or now) > now or self.engine.sick.rests(item, self.engine.clock.monotonic()):
             return ""
-        if now - (notice.at or now) > self._age(notice):
+        if self._too_old(notice, now):
             await self.engine.store.move_notice(one, None)
             return self._ended(one, "given-up", why=f"not delivered in {notice.tries} tries")
-        lease = self.manner.timeout + timedelta(seconds=min(LONGEST_REST, 2.0**notice.tries))
+        lease = self.manner.timeout + timedelta(seconds=_rest_after(notice.tries))
         if not await self.engine.store.move_notice(one, now + lease):
             return ""
         with self.engine.guarded(item, topic=notice.topic.value):
             return await self._deliver(one, this)
         return ""
 
-    def _age(self, notice: Notice) -> timedelta:
-        return EVENT_AGE if notice.channel is Channel.EVENT else self.manner.give_up_after
+    def _too_old(self, notice: Notice, now: datetime) -> bool:
+        """Whether it is given up. Time before this lead does not count: who was to tell it may have been
+        away. It does for an Event that was begun, which the API server keeps for an hour only: it could be
+        there twice.
+        """
+        event, at = notice.channel is Channel.EVENT, notice.at or now
+        since = at if event and notice.tries else max(at, self._led[1] or at)
+        return now - since > (EVENT_AGE if event else self.manner.give_up_after) or now - at > LONGEST_KEPT
 
     async def _deliver(self, one: Untold, this: tuple[str, Notice]) -> str:
         channel = one.notice.channel
@@ -172,7 +189,7 @@ class Teller:
     def _rest(self, channel: Channel, error: Unavailable) -> None:
         """Leave this way alone for a while."""
         failures = self._rests.get(channel, (0.0, 0))[1] + 1
-        seconds = min(LONGEST_REST, 2.0 ** min(failures, 10))
+        seconds = _rest_after(failures)
         if isinstance(error, Throttled):
             seconds = min(LONGEST_ASKED, max(seconds, error.after))
         self._rests[channel] = (self.engine.clock.monotonic() + seconds, failures)
@@ -190,6 +207,11 @@ class Teller:
         about = {"batch": one.batch.name} if one.batch else {"spec": one.spec}
         self.engine.journal.told(one.notice.channel.value, one.notice.topic.value, outcome, **about, **facts)
         return outcome
+
+
+def _rest_after(failures: int) -> float:
+    """Seconds: ever more, up to ``LONGEST_REST``. There may be more failures than a float has powers of 2."""
+    return min(LONGEST_REST, 2.0 ** min(failures, 10))
 
 
 LEADS: Mapping[Topic, str] = {

@@ -15,7 +15,7 @@ from controller.adapters.webhook import Webhook, address_in
 from controller.core.notices import Channel
 from controller.parts import Parts
 from controller.ports import Unavailable
-from controller.teller import Manner, Teller
+from controller.teller import LONGEST_ROUND, Manner, Teller
 from controller.timetable import Pass
 
 TELL_EVERY = timedelta(seconds=2)
@@ -37,9 +37,10 @@ def teller_of(parts: Parts) -> Teller:
 
 
 def telling_passes(teller: Teller, patience: timedelta) -> list[Pass]:
-    """One pass for each way, so that a dead one holds up nothing else."""
+    """One pass for each way, so that a dead one holds up nothing else. ``patience``: for the store's part."""
+    limit = patience + teller.manner.timeout + timedelta(seconds=LONGEST_ROUND)
     return [
-        Pass(f"tell by {channel.value}", TELL_EVERY, _telling(teller, channel), patience)
+        Pass(f"tell by {channel.value}", TELL_EVERY, _telling(teller, channel), limit)
         for channel in sorted(teller.channels)
     ]
 
