@@ -18,6 +18,8 @@ from controller.ports import Rejected, Unavailable
 
 NOTE_BYTES = 1000
 """How much of what it printed is kept: the end."""
+FAREWELL_SECONDS = 5.0
+"""How long one that was killed may take to be gone. A claim on the job outlasts this by far."""
 OUR_SECRETS = ("MONGODB_URI", "BATCHKEEPER_STORE__URI")
 
 
@@ -65,7 +67,12 @@ async def _tail(stream: asyncio.StreamReader | None) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it and what it started, and wait for it; nothing happens when all of it has ended."""
-    with contextlib.suppress(ProcessLookupError):
+    """Kill it and what it started, and wait for it; nothing happens when all of it has ended.
+
+    One that has become another user (sudo) is not ours to kill: it is left to its own end.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await process.wait()

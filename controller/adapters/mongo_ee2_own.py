@@ -45,13 +45,14 @@ class MongoEe2Own(MongoMeta):
         until = {"$ifNull": ["$cancel.until", _LONG_AGO]}
         by = {"$ifNull": ["$cancel.epoch", 0]}
         free = {"$and": [{"$lte": [until, "$$NOW"]}, {"$lte": [by, epoch]}]}
-        same = {
-            "$and": [{"$eq": ["$cancel.status", job.status.value]}, {"$eq": ["$cancel.since", job.since]}]
-        }
-        claimed = {
+        judged: Document = {
             "status": job.status.value,
             "since": job.since,
             "scheduler_id": {"$literal": job.scheduler_id},
+        }
+        same = {"$and": [{"$eq": [f"$cancel.{name}", value]} for name, value in judged.items()]}
+        claimed = {
+            **judged,
             "epoch": epoch,
             "until": {"$add": ["$$NOW", term // timedelta(milliseconds=1)]},
             "failures": {"$cond": [same, {"$ifNull": ["$cancel.failures", 0]}, 0]},

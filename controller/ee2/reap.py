@@ -25,7 +25,7 @@ REAP = "reap"
 """The name under which this pass quarantines."""
 REAPABLE = (Status.CREATED, *ENTERED)
 MOST_REFUSALS = 3
-"""Refusals in a row after which a pass asks no more: the scheduler, not a job, is sick."""
+"""Refusals without a yes between them after which a pass asks no more: the scheduler, not a job, is sick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,10 @@ async def reap(desk: Ee2Desk, epoch: int, *, trusted: bool) -> Counter[Outcome]:
             continue
         outcome = await _Case(desk, desk.canceller, epoch, found).outcome()
         outcomes[outcome] += 1
-        refusals = refusals + 1 if outcome is Outcome.REFUSED else 0
+        if outcome is Outcome.REFUSED:
+            refusals += 1
+        elif outcome is Outcome.REAPED:
+            refusals = 0
         if refusals >= MOST_REFUSALS or desk.clock.monotonic() > until:
             desk.journal.said("ee2-reaping-goes-on-later", refusals=refusals)
             return outcomes

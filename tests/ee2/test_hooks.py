@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -74,6 +76,21 @@ async def test_a_program_that_hangs_is_killed_with_all_it_started(
     if pids.exists():
         for pid in map(int, pids.read_text().split()):
             await _gone(pid)
+
+
+async def test_a_program_that_is_not_ours_to_kill_is_a_no(
+    script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook that has become somebody else (sudo) hangs: its time is over all the same, and that is said."""
+    real = os.killpg
+
+    def denied(group: int, number: int) -> None:
+        asyncio.get_running_loop().call_soon(real, group, number)  # its own end, a moment later
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "killpg", denied)
+    with pytest.raises(Unavailable, match=r"within 0\.3 s"):
+        await CancelCommand([script("exec sleep 600")], SHORT).cancel(JOB)
 
 
 async def _gone(pid: int) -> None:

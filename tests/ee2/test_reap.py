@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -178,6 +179,21 @@ async def test_a_sick_scheduler_is_not_asked_for_every_job(
     assert set(scheduler.asked) == jobs
 
 
+async def test_who_rests_does_not_hide_a_sick_scheduler(
+    ee2: Ee2, desk: Ee2Desk, scheduler: Scheduler
+) -> None:
+    """Jobs that are not asked for lie between those that are: three refusals end the pass all the same."""
+    jobs = sorted(queued(ee2) for _ in range(9))
+    scheduler.refuses = True
+    for _ in range(3):
+        await reaped(desk)
+    for job in jobs[::2]:
+        _rested(ee2, job)
+    scheduler.asked.clear()
+    assert await reaped(desk) == {Outcome.REFUSED: 3, Outcome.WAITS: 2}
+    assert scheduler.asked == jobs[:5:2]
+
+
 async def test_without_a_hook_nothing_is_reaped_and_it_is_said(
     ee2: Ee2, desk: Ee2Desk, oracle: Oracle
 ) -> None:
@@ -206,6 +222,27 @@ async def test_a_yes_that_was_written_down_is_not_asked_for_again(
         assert await reaped(desk) == {Outcome.REAPED: 1}
     assert scheduler.asked == [job]
     assert _evidence(ee2, job)["cancel"]["note"] == "removed"
+
+
+async def test_a_yes_for_another_scheduler_id_is_none(
+    ee2: Ee2, desk: Ee2Desk, scheduler: Scheduler, oracle: Oracle
+) -> None:
+    """EE2 wrote the id of the scheduler's job only while it was asked for one without: that job goes on."""
+    job = ee2.run_job(LONG)
+    ee2.spoil(job, status="queued", queued=time.time() - LONG.total_seconds())
+    given: list[str] = []
+
+    def meanwhile(stuck: Stuck) -> None:
+        given.append(stuck.scheduler_id)
+        if not stuck.scheduler_id:
+            ee2.spoil(job, scheduler_id="4712")
+
+    scheduler.meanwhile = meanwhile
+    with oracle.watching():
+        assert await reaped(desk) == {Outcome.MOVED_ON: 1}
+        _rested(ee2, job)
+        assert await reaped(desk) == {Outcome.REAPED: 1}
+    assert given == ["", "4712"]
 
 
 # ------------------------------------------------------------------------------------- two daemons
