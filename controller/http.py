@@ -16,6 +16,7 @@ from datetime import timedelta
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from controller import __version__
 from controller.health import Check, Health
@@ -66,7 +67,7 @@ class ServerLimits:
     head: int = 32 * 1024
     """Bytes of a request's head."""
     keep_alive: timedelta = timedelta(seconds=30)
-    """How long an idle connection is kept."""
+    """How long a connection is kept on which no whole head of a request comes."""
     grace: timedelta = timedelta(seconds=5)
     """How long requests under way may take once it is told to stop."""
 
@@ -85,7 +86,7 @@ class HttpServer:
                 lifespan="off",
                 server_header=False,
                 proxy_headers=False,
-                http="h11",
+                http=_Protocol,
                 h11_max_incomplete_event_size=limits.head,
                 limit_concurrency=limits.connections,
                 timeout_keep_alive=round(limits.keep_alive.total_seconds()),
@@ -119,6 +120,45 @@ class HttpServer:
             self._server.should_exit = True
             await self._serving
             self._serving = None
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, except that a connection is not kept while no whole head of a request comes on it: all that
+    are kept count against the number of connections, and beyond it nobody is answered, no probe either."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first head is waited for from now on."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """More of a head, or of a body."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """The next head is waited for from now on."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for."""
+        super().connection_lost(exc)
+        self._forget()
+
+    def _watch(self) -> None:
+        over = getattr(self.cycle, "response_complete", True)  # there is none before the first request
+        if self.transport.is_closing() or not over:
+            self._forget()
+        elif self._late is None:
+            self._late = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):

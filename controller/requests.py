@@ -157,6 +157,11 @@ async def resume(people: People, caller: Caller, batch: Batch, *, dry_run: bool 
     """Lift pause and hold; the tally of like failures starts anew (S7b)."""
     _must_be_open(caller, batch)
     gate = (await people.store.gates([batch.id])).get(batch.id)
+    if gate and gate.cancel:
+        raise Refused(
+            f"batch {batch.name} is being cancelled by {gate.cancel.by} and can't go on: once it has ended, "
+            "a retry of its jobs opens it again"
+        )
     if gate and gate.held_for(Hold.ADOPTION_NEEDED):
         raise Refused(
             f"batch {batch.name} is held for jobs under its names that are not ours: "

@@ -139,10 +139,17 @@ def _decision(
 ) -> ManualDecision:
     gate, batch = scene.gates.get(job.batch_id), scene.batches.get(job.batch_id)
     cancelling = bool(gate and gate.cancel and batch and not batch.status.closed)
-    wanted = resources(chain[-1].job_input.resources) if callable(resources) else resources
     return decide_manual(
-        chain, asked=job, resources=wanted, max_retries=people.max_retries, cancelling=cancelling
+        chain,
+        asked=job,
+        resources=_wanted(resources, chain[-1]),
+        max_retries=people.max_retries,
+        cancelling=cancelling,
     )
+
+
+def _wanted(resources: Override | None, before: Attempt) -> Resources | None:
+    return resources(before.job_input.resources) if callable(resources) else resources
 
 
 def _same_request(chain: Sequence[Attempt], request_id: str | None) -> Attempt | None:
@@ -213,9 +220,17 @@ async def _winner(people: People, child: Attempt, request_id: str | None) -> Att
 
 
 async def hurry(
-    people: People, caller: Caller, job_ids: Sequence[str], *, dry_run: bool = False
+    people: People,
+    caller: Caller,
+    job_ids: Sequence[str],
+    *,
+    resources: Override | None = None,
+    dry_run: bool = False,
 ) -> list[Answer]:
-    """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``)."""
+    """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``).
+
+    Refused for one that was recorded with other ``resources`` than these.
+    """
     answers = []
     for job in await people.store.jobs(job_ids):
         chain = await people.store.chain(job.batch_id, job.task_id)
@@ -224,6 +239,12 @@ async def hurry(
             answers.append(not_theirs(caller, job))
         elif newest.status is not Status.WAITING or newest.not_before is None:
             error = f"{newest.name} is {newest.status} and waits for no time: there is nothing to hurry"
+            answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
+        elif _wanted(resources, newest) not in (None, newest.job_input.resources):
+            error = (
+                f"{newest.name} ({newest.id}) is in line with the resources that it was recorded with: "
+                "cancel it, then retry it with others"
+            )
             answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
         else:
             change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
@@ -246,14 +267,17 @@ async def retry_or_hurry(
     request_id: str | None = None,
     dry_run: bool = False,
 ) -> list[Answer]:
-    """As ``retry``; but where a retry of the task waits out its back-off, ``hurry`` that one."""
+    """As ``retry``; but where a retry of the task waits out its back-off, ``hurry`` that one.
+
+    Raises ``Refused`` as ``retry`` does.
+    """
     _must_be_named_once(job_ids)
     jobs = await people.store.jobs(job_ids)
     chains = await people.store.chains(sorted({job.root_id for job in jobs})) if jobs else {}
     waiting = [job.id for job in jobs if waits_out_back_off((chains.get(job.root_id) or (job,))[-1])]
     rest = [job_id for job_id in job_ids if job_id not in set(waiting)]
     answers = await retry(people, caller, rest, resources=resources, request_id=request_id, dry_run=dry_run)
-    answers += await hurry(people, caller, waiting, dry_run=dry_run)
+    answers += await hurry(people, caller, waiting, resources=resources, dry_run=dry_run)
     by_id = {answer.job_id: answer for answer in answers}
     return [by_id[job_id] for job_id in job_ids if job_id in by_id]
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from controller.health import Health
-from controller.http import CannotListen, HttpServer, make_http_app
+from controller.http import CannotListen, HttpServer, ServerLimits, make_http_app
 from controller.telemetry import Metrics
 
 
@@ -135,6 +135,22 @@ async def test_requests_under_way_are_answered_before_the_stop() -> None:
     await came.wait()
     await server.stop()
     assert (await asked).body == '"done"'
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HT", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+async def test_who_sends_no_whole_request_is_not_kept(sent: bytes) -> None:
+    """Such connections were kept for ever; once there were so many, probes were answered 503, too."""
+    limits = ServerLimits(keep_alive=timedelta(seconds=1))
+    app = make_http_app(Health(), Metrics(), lambda: 100.0)
+    server = HttpServer(app, "127.0.0.1", 0, limits=limits)
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(sent)
+    async with asyncio.timeout(60):
+        told = await reader.read()
+    assert told.startswith(b"HTTP/1.1 200") if b"\r\n\r\n" in sent else told == b""
+    writer.close()
+    await server.stop()
 
 
 async def test_signals_stay_the_daemons_business() -> None:

@@ -34,6 +34,11 @@ class Entry:
         """Remember this for the line."""
         self._facts.update(facts)
 
+    @property
+    def sender(self) -> dict[str, Any]:
+        """Who sent it, as far as that is known, and by which id the logs have it."""
+        return {name: self._facts[name] for name in ("who", "how", "request")}
+
     def refused(self, outcome: str) -> None:
         """It came to nothing: the kind of the problem."""
         self._outcome = outcome

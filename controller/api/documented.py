@@ -26,6 +26,7 @@ _DETAILS = {
     403: "batch sweep belongs to ada, and you are bob: ask its owner, or an admin with --as-admin",
     404: "there is no batch sweep, or it is not yours to see: list what there is",
     405: "DELETE is not for /api/v1/jobs: use GET",
+    408: "the body did not come within 60 s: send it at once; nothing was done",
     409: "sweep-7-r1 is under way already (waiting): wait for its end",
     413: "12,000 ids: send at most 10,000 in one request; nothing was done",
     415: "the body is text/plain: send application/json",

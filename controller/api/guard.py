@@ -5,6 +5,7 @@ Pure ASGI, so that a stream stays a stream. Put on the application by ``applicat
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from typing import Any
@@ -29,6 +30,10 @@ HEADERS = {
 """Set where the route has not set its own. There is no CORS: no other origin reads anything."""
 OWN_WORDS = frozenset({"/rpc"})
 """Paths whose routes answer too long a body as their own protocol has it, when they read it."""
+
+
+PATIENCE = 60.0
+"""Seconds within which a whole body must come: who sends it keeps a connection from others."""
 
 
 class Guard:
@@ -57,12 +62,17 @@ class Guard:
             raise
 
     def _bounded(self, receive: Receive) -> Receive:
-        """The body as it comes; more of it than is allowed is an error where it is read."""
-        read = 0
+        """The body as it comes; more of it than is allowed, or too slow, is an error where it is read."""
+        read, whole, until = 0, False, asyncio.get_running_loop().time() + PATIENCE
 
         async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            try:
+                async with asyncio.timeout_at(None if whole else until):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow() from None
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self._max:
                 raise self._too_large()
@@ -77,6 +87,15 @@ class Guard:
             f"the body has more than {self._max:,} bytes: send less at once; nothing was done",
             headers={"Connection": "close"},
         )
+
+
+def _too_slow() -> Problem:
+    return Problem(
+        408,
+        "too-slow",
+        f"the body did not come within {PATIENCE:g} s: send it at once; nothing was done",
+        headers={"Connection": "close"},
+    )
 
 
 class _Answer:

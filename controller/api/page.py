@@ -6,7 +6,7 @@ Anybody may load it: it holds nothing but the way to ask. Put on the application
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated
 
@@ -49,7 +49,7 @@ def _answer(request: Request, name: str) -> Response:
     return Response(body, headers={**headers, "content-type": TYPES[name.rpartition(".")[2]]})
 
 
-@cache
+@lru_cache(64)  # names that anybody makes up are asked for, too
 def content(name: str) -> tuple[bytes, str] | None:
     """A file and its tag; None: there is none of that name."""
     file = files("controller.api") / "web" / name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ PAGE = 100
 MOST_ON_A_PAGE = 1_000
 MOST_COUNTED = 100_000
 """The total is counted no further; ``total_is_exact`` says whether that was all."""
+_ID = re.compile("[0-9a-f]{24}")
 
 Cursor = Annotated[
     str,
@@ -50,11 +52,10 @@ def place_of(cursor: str, order: str, keys: Sequence[str]) -> Place | None:
         found_order, record_id, packed = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if found_order != order or len(packed) != len(keys):
             raise ValueError("of another list")
-        if not (isinstance(record_id, str) and len(record_id) == 24 and record_id.isalnum()):
+        if not (isinstance(record_id, str) and _ID.fullmatch(record_id)):
             raise ValueError("no id")
-        int(record_id, 16)
         return Place(tuple(_unpacked(one, kind) for one, kind in zip(packed, keys, strict=True)), record_id)
-    except (ValueError, TypeError, binascii.Error, RecursionError, OverflowError):
+    except (ValueError, TypeError, LookupError, binascii.Error, RecursionError, OverflowError):
         raise Problem(
             422, "invalid", "cursor: is not one of this list and order: begin with the first page"
         ) from None
@@ -74,10 +75,11 @@ def _unpacked(packed: Any, kind: str) -> Any:
             raise ValueError("no instant")
         return instant
     if kind == "i":
-        if not isinstance(packed, str) or len(packed) != 24:
+        if not isinstance(packed, str) or not _ID.fullmatch(packed):
             raise ValueError("no id")
-        return f"{int(packed, 16):024x}"
+        return packed
     if kind == "s" and isinstance(packed, str):
+        packed.encode()  # half a surrogate is no text that the store could compare with
         return packed
     if kind == "n" and isinstance(packed, int) and not isinstance(packed, bool) and abs(packed) < 2**53:
         return packed

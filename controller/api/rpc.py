@@ -1,7 +1,7 @@
 """`POST /rpc`: JSON-RPC 1.1 over HTTP, as KBase's execution_engine2 answers its generated clients.
 
 `application` adds the router. A result is answered 200, every fault 500 with an error block and the content
-type exactly ``application/json``: nothing else is read by those clients. Too much is answered 413.
+type exactly ``application/json``: nothing else is read by those clients. Too much is 413, too slow 408.
 It is in no OpenAPI document: six methods on one path are not what that describes (docs/rpc.md does).
 """
 
@@ -13,12 +13,14 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 
+from controller.api.audit import entry_of
 from controller.api.context import Asker, context_of
 from controller.api.problems import Problem
 from controller.api.rpc_call import (
     INVALID_REQUEST,
     PARSE_ERROR,
     SERVER_ERROR,
+    Call,
     Fault,
     Id,
     call_of,
@@ -27,11 +29,12 @@ from controller.api.rpc_call import (
     read_document,
     result_text,
 )
-from controller.api.rpc_methods import method_of, run
+from controller.api.rpc_methods import Method, method_of, not_begun, run
 from controller.ports import BatchkeeperError, Unavailable
 from controller.telemetry import get_logger
 
-NOT_ALLOWED, TOO_LARGE, UNKNOWN, AWAY = 405, 413, 401, 503
+NOT_ALLOWED, UNKNOWN, AWAY = 405, 401, 503
+AWAY_KIND = "unavailable"
 OTHERS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 NO_TOKEN = "Authentication required for execution_engine2 but no authentication header was passed"
 NOT_VALID = "Token validation failed: it is not valid, or no longer"
@@ -82,42 +85,42 @@ def refuse(app: FastAPI, why: str) -> None:
 async def _results(request: Request, document: Any) -> list[Any]:
     asked = call_of(document)
     method = method_of(asked)
-    asker = await _known(request)
+    asker = await _known(request, method, asked)
     world = context_of(request).world
     if world is None:
+        not_begun(method, asked, entry_of(request), AWAY_KIND)
         raise Unavailable("the store has not been reached since this process started")
     return await run(method, world.people, asker, asked)
 
 
-async def _known(request: Request) -> Asker:
+async def _known(request: Request, method: Method, asked: Call) -> Asker:
     """Whoever sent this. A cookie is nobody's: other origins could make a browser send it."""
     token = token_of(request.headers.get("authorization"))
     try:
         return await context_of(request).ask(request, token)
     except Problem as problem:
-        told = {UNKNOWN: NOT_VALID, AWAY: NOT_TOLD}.get(problem.status, problem.detail)
+        not_begun(method, asked, entry_of(request), problem.kind)
+        unknown = NOT_VALID if token else NO_TOKEN
+        told = {UNKNOWN: unknown, AWAY: NOT_TOLD}.get(problem.status, problem.detail)
         again = {name: value for name, value in problem.headers.items() if name == "Retry-After"}
         raise Fault(SERVER_ERROR, told, headers=again) from problem
 
 
 def token_of(header: str | None) -> str:
-    """The bare token, as EE2's clients send it, or one after the word Bearer. Raises ``Fault``."""
+    """The bare token, as EE2's clients send it, or one after the word Bearer; empty: there is none."""
     whole = (header or "").strip()
     scheme, _, token = whole.partition(" ")
-    found = token.strip() if scheme.lower() == "bearer" else whole
-    if not found:
-        raise Fault(SERVER_ERROR, NO_TOKEN)
-    return found
+    return token.strip() if scheme.lower() == "bearer" else whole
 
 
 async def _body(request: Request) -> bytes:
-    """The body. Raises ``Fault`` when it is longer than the guard lets through, and when its sender left."""
+    """The body. Raises ``Fault`` when it is longer or slower than the guard allows, or its sender left."""
     try:
         return await request.body()
     except ClientDisconnect:
         raise Fault(PARSE_ERROR, "the connection ended before the body did") from None
     except Problem as problem:
-        raise Fault(INVALID_REQUEST, problem.detail, TOO_LARGE, problem.headers) from problem
+        raise Fault(INVALID_REQUEST, problem.detail, problem.status, problem.headers) from problem
 
 
 def _response(status: int, content: bytes, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,6 +12,7 @@ from typing import Any
 
 from controller import requests
 from controller.api import rpc_params as read
+from controller.api.audit import UNTOLD, Entry
 from controller.api.context import Asker
 from controller.api.rpc_call import METHOD_NOT_FOUND, SERVER_ERROR, Call, Fault
 from controller.api.rpc_shapes import State, batch_state, job_state, unreadable
@@ -68,6 +69,12 @@ async def run(method: Method, people: People, asker: Asker, call: Call) -> list[
     refused = sum("error" in each for each in results[0]) if method is retry_jobs else 0
     audit.info("order", outcome="done", refused=refused)
     return results
+
+
+def not_begun(method: Method, call: Call, entry: Entry, outcome: str) -> None:
+    """Tell the audit log of an order that came to nothing before anything was asked of it."""
+    if method in WRITING and outcome not in UNTOLD:
+        _audit.info("order", **entry.sender, what=call.method, ids=len(_named(call.params)), outcome=outcome)
 
 
 def _acting(asker: Asker, params: Mapping[str, Any]) -> Caller:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import string
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 
+from controller.api.page import content
 from controller.core.charts import STEPS, Tally, timeline
 from controller.core.model import Status, Verdict
 from tests.api.place import Place
@@ -83,6 +85,14 @@ async def test_the_page_is_served_and_kept_by_browsers(here: Place) -> None:
     assert (again.status, again.body) == (304, "")
     for path in ("/web/none.js", "/web/..%2fpage.py", "/web/page.py"):
         assert (await here.as_("").get(path)).status in (404, 422), path
+
+
+def test_names_of_files_that_are_none_are_not_kept() -> None:
+    """Anybody may ask for one more: each was remembered for ever."""
+    for n in range(1, 31):
+        for letter in string.ascii_lowercase:
+            assert content(f"{letter * n}.js") is None
+    assert content.cache_info().currsize < 100
 
 
 async def test_who_am_i(here: Place) -> None:

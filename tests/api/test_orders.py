@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from controller import lifecycle
+from controller.api import guard
 from controller.ports import BatchkeeperError, Unavailable
 from tests.api.place import Place, place
 
@@ -90,22 +93,32 @@ class Crash(BatchkeeperError):
     """The process died here."""
 
 
-@pytest.mark.parametrize("step", ["list_children", "list_retries", "listed", "toggle", "add_counts"])
-async def test_a_crash_between_two_steps_is_repaired_once(
-    here: Place, monkeypatch: pytest.MonkeyPatch, step: str
+WRITES = (
+    *("begin_request", "add_jobs", "add_counts", "list_children", "list_retries", "listed", "toggle"),
+    "end_request",
+)
+"""Every call of a bulk retry at which its process may die, in their order."""
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before", "applied"])
+@pytest.mark.parametrize("step", WRITES)
+async def test_a_crash_at_any_step_is_made_good_once(
+    here: Place, monkeypatch: pytest.MonkeyPatch, step: str, *, applied: bool
 ) -> None:
-    """The request dies before that step; its repetition under the same key, or repair, completes it, once."""
+    """The request dies before that step or before its answer; its repetition under the same key and repair
+    complete it, once, and every repetition after that names the very same children."""
     batch, jobs = await here.failed()
     body, key = {"job_ids": [job.id for job in jobs]}, {"Idempotency-Key": "k1"}
+    original = getattr(here.store, step)
 
     async def die(*args: Any, **kwargs: Any) -> Any:
+        if applied:
+            await original(*args, **kwargs)
         raise Crash("died")
 
     with monkeypatch.context() as patch:
         patch.setattr(here.store, step, die)
         assert (await here.ada.post("/api/v1/jobs/retry", body, headers=key)).status == 500
-    world = here.api.context.world
-    assert world
     children = [job for job in await here.jobs(batch) if job.attempt]
     await lifecycle.complete(here.store, children)
     again = await here.ada.post("/api/v1/jobs/retry", body, headers=key)
@@ -114,23 +127,30 @@ async def test_a_crash_between_two_steps_is_repaired_once(
     assert [job.attempt for job in records] == [0, 1] * len(jobs)
     assert all(job.retry_toggle for job in records if job.attempt)
     assert all(len(job.retry_ids) == 1 for job in records if not job.attempt)
+    named = {one["retry_id"] for one in again.body["answers"]}
+    assert named == {job.id for job in records if job.attempt}
+    assert (await here.ada.post("/api/v1/jobs/retry", body, headers=key)).body == again.body
 
 
-async def test_a_crash_between_record_and_answer(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All was recorded, no answer was kept: the repetition names the very same children."""
+async def test_other_resources_for_what_is_in_line(here: Place) -> None:
+    """A retry in its back-off was hurried with the resources that it had; of those asked nothing was said."""
     batch, jobs = await here.failed()
-    body, key = {"job_ids": [job.id for job in jobs]}, {"Idempotency-Key": "k1"}
+    path, due = f"/api/v1/jobs/{jobs[0].id}/retry", datetime(2100, 1, 1, tzinfo=UTC)
+    child = (await here.ada.post(path)).body["retry_id"]
+    await here.store._jobs.update_one({"_id": ObjectId(child)}, {"$set": {"not_before": due}})
+    other = await here.ada.post(path, {"now": True, "resources": {"memory": "64Gi"}})
+    assert (other.status, "cancel it" in other.body["detail"]) == (409, True)
+    assert next(job for job in await here.jobs(batch) if job.id == child).not_before == due
+    assert (await here.ada.post(path, {"now": True, "resources": {"memory": "1Gi"}})).status == 200
+    assert next(job for job in await here.jobs(batch) if job.id == child).not_before is None
 
-    async def die(*args: Any, **kwargs: Any) -> Any:
-        raise Crash("died")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(here.store, "end_request", die)
-        assert (await here.ada.post("/api/v1/jobs/retry", body, headers=key)).status == 500
-    again = await here.ada.post("/api/v1/jobs/retry", body, headers=key)
-    children = {job.id for job in await here.jobs(batch) if job.attempt}
-    assert {one["retry_id"] for one in again.body["answers"]} == children
-    assert len(children) == len(jobs)
+async def test_what_is_being_cancelled_does_not_go_on(here: Place) -> None:
+    """A resume was answered with "goes on", and the batch ended all the same."""
+    batch = await here.submit()
+    assert (await here.ada.post(f"/api/v1/batches/{batch.id}/cancel")).status == 200
+    told = await here.ada.post(f"/api/v1/batches/{batch.id}/resume")
+    assert (told.status, "being cancelled by ada" in told.body["detail"]) == (409, True)
 
 
 async def test_a_dry_run_changes_nothing(here: Place) -> None:
@@ -186,6 +206,20 @@ async def test_a_large_body_is_refused(here: Place) -> None:
             "POST", "/api/v1/jobs/retry", data=data, headers={"Content-Type": "application/json"}
         )
         assert (told.status, told.body["type"]) == (413, "urn:batchkeeper:problem:too-large")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/retry", "/rpc"])
+async def test_a_body_that_does_not_come(here: Place, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """It was waited for as long as its sender kept the connection; at /rpc anybody could."""
+    monkeypatch.setattr(guard, "PATIENCE", 0.1)
+    never = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    told = await here.ada.ask("POST", path, data=slowly(), headers={"Content-Type": "application/json"})
+    assert (told.status, "send it at once" in str(told.body)) == (408, True)
 
 
 @pytest.mark.parametrize(

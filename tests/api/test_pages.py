@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -79,3 +81,24 @@ async def test_every_sort_page_by_page(here: Place, sort: JobSort, descending: b
             after = At(page.next.keys, page.next.id)
         assert [job.id for job in shown] == [job.id for job in wanted]
         assert await here.store.count_jobs(query, 1000) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("path", "cursor"),
+    [
+        ("batches", ["batches", "0" * 24, [[]]]),
+        ("batches", ["batches", "0" * 24, [{"0": ""}]]),
+        ("batches", ["batches", "0x" + "0" * 22, [["2026-05-01T00:00:00+00:00"]]]),
+        ("batches", {"batches": 1, "0" * 24: 2, "x": 3}),
+        ("jobs?sort=name", ["jobs name 0", "0" * 24, ["\ud800"]]),
+        ("jobs?sort=name", ["jobs name 0", "0" * 24, [7]]),
+        ("jobs?sort=name", ["jobs node 0", "0" * 24, ["a"]]),
+        ("batches", ["batches", "\u0660" * 24, [["2026-05-01T00:00:00+00:00"]]]),
+        ("jobs", 7),
+    ],
+)
+async def test_a_cursor_that_was_made_up(here: Place, path: str, cursor: Any) -> None:
+    """Whatever it holds, it is refused, and no bug of ours."""
+    text = base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode()
+    told = await here.ada.get(f"/api/v1/{path}", params={"cursor": text})
+    assert (told.status, "begin with the first page" in told.body["detail"]) == (422, True)

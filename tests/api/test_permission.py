@@ -9,7 +9,7 @@ import pytest
 
 from controller.api.auth import Identity
 from controller.ports import Unavailable
-from tests.api.place import BOB, Place, place
+from tests.api.place import BOB, SPEC, Place, place
 
 SECRETS = ("never-shown-to-others", "a secret line")
 
@@ -78,6 +78,14 @@ async def test_others_change_nothing(here: Place) -> None:
             refused = got.status in (403, 404) or got.body.get("refused") == 1
             assert refused, (path, more, got.status, got.body)
     assert await _everything(here) == before
+
+
+async def test_the_spec_of_somebody_elses_batch(here: Place) -> None:
+    """Sent word for word it was taken for one's own: the answer named a batch that its sender may not see."""
+    spec = {"data": SPEC.format(name="sweep", tasks=2), "headers": {"Content-Type": "application/yaml"}}
+    assert [(await here.ada.ask("POST", "/api/v1/batches", **spec)).status for _ in range(2)] == [201, 200]
+    told = await here.bob.ask("POST", "/api/v1/batches", **spec)
+    assert (told.status, "choose another name" in told.body["detail"]) == (403, True)
 
 
 async def test_nobody_sees_or_changes_anything(here: Place) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from playwright.async_api import expect
 
@@ -31,6 +33,16 @@ async def test_evidence_log_and_attempts(here: Place, ada: Visitor) -> None:
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
     await page.get_by_text("What it runs").click()
     await expect(page.get_by_text("PHRASE=never-shown-to-others")).to_be_visible()
+
+
+async def test_the_log_of_a_job_that_ends_while_it_is_looked_at(here: Place, ada: Visitor) -> None:
+    """The log that was read before its end was kept, without the lines that say why it ended."""
+    _, jobs = await under_way(here)
+    page = await ada.open(f"#/jobs/{jobs[11].id}", "sweep-12")
+    await expect(page.get_by_text("It wrote nothing that was kept.")).to_be_visible()
+    ended = {"status": "error", "verdict": "lost", "finished": datetime.now(UTC)}
+    await put(here, jobs[11], **ended, evidence={"log_tail": "its last words\n"})
+    await expect(page.get_by_label("Log", exact=True)).to_have_text("its last words")
 
 
 async def test_text_of_others_stays_text(here: Place, ada: Visitor) -> None:

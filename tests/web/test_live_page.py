@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from controller.api.auth_session import Sessions
 from tests.api.place import ADA, BOB, Place, place
-from tests.web.browser import Visitor, visitor
+from tests.web.browser import PATIENCE, Visitor, visitor
 from tests.web.conftest import Comes
 from tests.web.world import put, under_way
 
@@ -63,6 +63,62 @@ async def test_a_server_that_restarts(
         await expect(page.locator(".notice")).to_have_count(0)
         await page.context.close()
     assert ada.complaints == []
+
+
+async def test_a_silence_is_not_called_live(here: Place, ada: Visitor) -> None:
+    """A stream whose other end had gone without a word was live for as long as the browser had it."""
+    await under_way(here)
+    await ada.page.clock.install()
+    page = await ada.open(heading="Batches")
+    await expect(page.locator("#live")).to_have_text("live")
+    async with page.expect_request("**/events", timeout=PATIENCE):
+        await page.clock.fast_forward(60_000)
+    await expect(page.locator("#live")).to_have_text("live")
+
+
+async def test_a_question_without_an_answer_ends(here: Place, ada: Visitor) -> None:
+    """It was waited for as long as the browser did, and meanwhile the page asked for nothing else."""
+    await under_way(here)
+    page = ada.page
+
+    async def silence(route: Route) -> None:
+        """Neither goes on nor is refused."""
+
+    await page.clock.install()
+    await page.route("**/api/v1/batches?*", silence)
+    async with page.expect_request("**/api/v1/batches?*", timeout=PATIENCE):
+        await ada.open()
+    await page.clock.fast_forward(60_000)
+    await expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    await page.unroute("**/api/v1/batches?*")
+    await page.clock.fast_forward(60_000)
+    await expect(page.get_by_role("link", name="sweep")).to_be_visible()
+
+
+HIDE = """hidden => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+async def test_a_tab_that_nobody_sees_keeps_no_stream(here: Place, ada: Visitor) -> None:
+    """Browsers open six connections to one server: with six tabs that nobody saw a seventh never came."""
+    await under_way(here)
+    page = await ada.open(heading="Batches")
+    await expect(page.locator("#live")).to_have_text("live")
+    for hidden in (True, False):
+        await page.evaluate(HIDE, hidden)
+        await _listeners(here, 0 if hidden else 1)
+    await expect(page.locator("#live")).to_have_text("live")
+
+
+async def _listeners(here: Place, wanted: int) -> None:
+    live = here.api.context.live
+    for _ in range(600):
+        if live and live.listeners == wanted:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"never {wanted} listeners")
 
 
 async def test_signing_in(here: Place, come: Comes) -> None:

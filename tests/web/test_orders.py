@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from controller.core.model import Status
 from tests.api.place import ROOT, Place
@@ -63,6 +63,27 @@ async def test_other_resources_stay_as_typed(here: Place, ada: Visitor) -> None:
     (child,) = [job for job in await here.jobs(batch) if job.attempt]
     asked = child.job_input.resources
     assert (asked.memory, asked.cpu) == (3 * 2**30, 3000)
+
+
+async def test_another_order_after_a_lost_answer(here: Place, ada: Visitor) -> None:
+    """With other resources than the one whose answer was lost: it was refused for a key that nobody sees."""
+    batch, _ = await here.failed()
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+
+    async def lost(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/jobs/retry", lost, times=1)
+    await page.get_by_label("Choose sweep-1", exact=True).check()
+    await ada.button("Retry", page.locator(".chosen-bar")).click()
+    await ada.button("Retry", ada.dialog).click()
+    await expect(ada.dialog.locator(".notice")).to_contain_text("does not answer")
+    await page.get_by_label("Memory instead").fill("3Gi")
+    await page.keyboard.press("Tab")
+    await expect(ada.dialog).to_contain_text("Refused, 1 job")
+    await ada.button("Retry", ada.dialog).click()
+    await expect(page.get_by_text("0 retries recorded, 1 refused")).to_be_visible()
 
 
 async def test_cancel_jobs_and_a_batch(here: Place, ada: Visitor) -> None:

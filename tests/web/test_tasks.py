@@ -122,3 +122,14 @@ async def test_one_a_range_and_a_page(here: Place, ada: Visitor) -> None:
     await expect(page.get_by_text("7 jobs chosen")).to_be_visible()
     await page.get_by_label("Choose this page").uncheck()
     await expect(page.get_by_text("5 jobs chosen")).to_be_visible()
+
+
+async def test_a_range_begins_at_a_job_that_is_shown(here: Place, ada: Visitor) -> None:
+    """What was chosen under another filter is no end of a range: its number in the table was taken so."""
+    batch, _ = await under_way(here)
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+    await page.get_by_label("Choose sweep-1", exact=True).check()
+    await page.get_by_label("Verdict").select_option("out-of-memory")
+    await expect(page.locator("tbody tr")).to_have_count(2)
+    await page.get_by_label("Choose sweep-7", exact=True).click(modifiers=["Shift"])
+    await expect(page.get_by_text("2 jobs chosen")).to_be_visible()

@@ -1,6 +1,8 @@
 // The API: one function for questions, one for orders, and the stream of what changes.
 
 const BASE = new URL("api/v1/", document.baseURI);
+/** Milliseconds after which a silence is none any more: the stream says something every 15 s. */
+const PATIENCE = 40000;
 
 /** What the API refused, or that it could not be reached; `message` is one line for people. */
 export class Trouble extends Error {
@@ -16,13 +18,14 @@ export const superseded = (error) => error.name === "AbortError";
 
 async function exchange(path, options) {
   let response;
+  let text;
   try {
     response = await fetch(new URL(path, BASE), { credentials: "same-origin", cache: "no-store", ...options });
+    text = await response.text();
   } catch (error) {
     if (superseded(error)) throw error;
     throw new Trouble("Batchkeeper does not answer: is the daemon up, and the network?");
   }
-  const text = await response.text();
   let body = null;
   try {
     body = text ? JSON.parse(text) : null;
@@ -48,7 +51,24 @@ export function ask(path, query = {}, signal = undefined) {
     for (const one of [].concat(value)) if (one !== "" && one !== null && one !== undefined) parameters.append(name, one);
   }
   const tail = parameters.size ? `?${parameters}` : "";
-  return exchange(`${path}${tail}`, { headers: authorised(), signal });
+  const silence = patience(signal);
+  return exchange(`${path}${tail}`, { headers: authorised(), signal: silence.signal }).finally(silence.end);
+}
+
+/** A signal for a while: it gives up when nothing was `heard` for that long, or with another one. */
+function patience(other = undefined) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const give = () => controller.abort(other?.reason);
+  let timer = null;
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => controller.abort(new Error("silence")), PATIENCE);
+  };
+  other?.addEventListener("abort", give);
+  if (other?.aborted) give();
+  heard();
+  return { signal, heard, give, end: () => { clearTimeout(timer); other?.removeEventListener("abort", give); } };
 }
 
 /** Order. `key` makes a repeated request harmless; a dry run says what it would do and does nothing. */
@@ -70,25 +90,36 @@ const LONGEST = 15000;
 
 /**
  * Call `changed(batchId)` for what changes (empty: anything may have), `up(bool)` as the stream comes and goes.
- * Nothing is asked for before `may()`. What it gives back asks again at once.
+ * Nothing is asked for before `may()`. It gives back `again`, which asks at once, and `rest`, which lets go.
  */
 export function follow(changed, up, may) {
   let pause = SHORTEST;
   let wake = () => {};
+  let rest = () => {};
   const once = async () => {
-    const response = await fetch(new URL("events", BASE), { headers: authorised(), cache: "no-store" });
+    const silence = patience();
+    rest = silence.give;
+    try {
+      await listen(silence);
+    } finally {
+      silence.end();
+    }
+  };
+  const listen = async (silence) => {
+    const response = await fetch(new URL("events", BASE), { headers: authorised(), cache: "no-store", signal: silence.signal });
     if (!response.ok || !response.body) throw new Trouble("no stream", response.status);
     up(true);
     pause = SHORTEST;
     changed("");
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
+    let left = "";
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      rest += value;
-      const events = rest.split(/\r?\n\r?\n/);
-      rest = events.pop();
+      silence.heard();
+      left += value;
+      const events = left.split(/\r?\n\r?\n/);
+      left = events.pop();
       for (const event of events) heard(event, changed);
     }
   };
@@ -107,10 +138,7 @@ export function follow(changed, up, may) {
     }
   };
   forever();
-  return () => {
-    pause = SHORTEST;
-    wake();
-  };
+  return { rest: () => rest(), again: () => { pause = SHORTEST; wake(); } };
 }
 
 function heard(event, changed) {

@@ -8,7 +8,7 @@ import { ago, local, took } from "./words.js";
 const FAILED = ["error", "terminated"];
 
 export function jobView(id) {
-  const state = { job: null, why: null, log: null };
+  const state = { job: null, why: null, log: null, whole: false };
   const view = {
     title: "Job",
     ready: false,
@@ -18,7 +18,9 @@ export function jobView(id) {
       Object.assign(state, { job, why });
       view.title = job.name;
       view.ready = true;
-      if (!state.log || !job.finished) state.log = await logOf(id);
+      if (state.whole) return;
+      state.log = await logOf(id);
+      state.whole = Boolean(job.finished) && !state.log.trouble; // what was read before its end lacks the end
     },
     draw: () => drawn(state, view),
   };

@@ -17,7 +17,7 @@ let soon = null;
 let loading = false;
 let missed = false;
 let signing = false;
-let again = () => {};
+let stream = { again: () => {}, rest: () => {} };
 
 const ROUTES = [
   [/^#?\/?$/, () => overviewView()],
@@ -79,7 +79,7 @@ function ask() {
     signing = false;
     await load();
     if (signing) return;
-    again();
+    stream.again();
     (main.querySelector("h1") ?? main).focus({ preventScroll: true });
   });
 }
@@ -120,8 +120,13 @@ function live(up) {
 
 document.querySelector(".skip").onclick = (event) => { event.preventDefault(); main.focus(); };
 window.addEventListener("hashchange", go);
-document.addEventListener("visibilitychange", () => changed(""));
+// A browser opens few connections to one server, for all of its tabs: one that nobody sees keeps none.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return stream.rest();
+  stream.again();
+  changed("");
+});
 setInterval(() => changed(""), EVERY);
 setInterval(() => view && !document.hidden && view.ready !== false && drawn && draw(), 1000);
 await go();
-again = follow(changed, live, () => !signing);
+stream = follow(changed, live, () => !signing && !document.hidden);

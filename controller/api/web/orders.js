@@ -115,7 +115,13 @@ async function ofMany(what, jobs, body, options) {
 const after = (view) => view?.ordered?.();
 
 export function retryJobs(jobs, view) {
-  const key = crypto.randomUUID?.() ?? String(Math.random());
+  const keys = new Map();
+  /** The same order has the same key, however often it is sent; with other resources it is another one. */
+  const keyOf = (body) => {
+    const told = JSON.stringify(body);
+    if (!keys.has(told)) keys.set(told, crypto.randomUUID?.() ?? String(Math.random()));
+    return keys.get(told);
+  };
   const resources = (form) => {
     const memory = form?.elements.memory?.value.trim();
     const cpu = form?.elements.cpu?.value.trim();
@@ -131,7 +137,7 @@ export function retryJobs(jobs, view) {
     body: resources,
     rehearse: async (body) => told(await ofMany("retry", jobs, body, { dryRun: true }), "Stand in line as their next attempt"),
     async act(body) {
-      const answers = await ofMany("retry", jobs, body, { key });
+      const answers = await ofMany("retry", jobs, body, { key: keyOf(body) });
       after(view);
       const done = answers.filter((one) => one.done).length;
       return `${plural(done, "retry", "retries")} recorded${done < answers.length ? `, ${number(answers.length - done)} refused` : ""}`;

@@ -88,10 +88,11 @@ const filters = (table) => h("div", { class: "filters", role: "search" },
 
 /** Every job that the filters show, on all pages: up to what one request may name. */
 async function chooseAll(table) {
+  const asked = table.query({ limit: 1000 });
   let cursor = "";
   try {
     do {
-      const page = await ask("jobs", table.query({ cursor, limit: 1000 }));
+      const page = await ask("jobs", { ...asked, cursor });
       for (const job of page.items) table.chosen.set(job.id, job);
       cursor = page.next;
     } while (cursor && table.chosen.size < MOST);
@@ -115,7 +116,7 @@ function rows(table) {
   return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Jobs of this batch" }, h("table", {},
     h("caption", { class: "sr" }, "Jobs of this batch; the headings sort"),
     h("thead", {}, h("tr", {}, h("th", {}, h("span", { class: "pick" }, box)), COLUMNS.map((column) => heading(table, column)))),
-    h("tbody", {}, items.map((job, at) => row(table, job, at)))));
+    h("tbody", {}, items.map((job) => row(table, job)))));
 }
 
 function heading(table, [label, sort, kind]) {
@@ -132,8 +133,8 @@ function heading(table, [label, sort, kind]) {
   }, label, h("span", { "aria-hidden": "true" }, now ? (table.descending ? " ↓" : " ↑") : "")));
 }
 
-function row(table, job, at) {
-  const box = h("input", { type: "checkbox", id: `pick-${job.id}`, "aria-label": `Choose ${job.name}`, onclick: (event) => choose(table, at, event) });
+function row(table, job) {
+  const box = h("input", { type: "checkbox", id: `pick-${job.id}`, "aria-label": `Choose ${job.name}`, onclick: (event) => choose(table, job, event) });
   box.checked = table.chosen.has(job.id);
   return h("tr", { "data-key": job.id, class: box.checked ? "chosen" : null },
     h("td", {}, h("span", { class: "pick" }, box)),
@@ -145,14 +146,13 @@ function row(table, job, at) {
 }
 
 /** One row, or with Shift all from the last one that was chosen to this. */
-function choose(table, at, event) {
-  const { items } = table.page;
+function choose(table, job, event) {
   const on = event.target.checked;
-  const from = event.shiftKey && table.last !== null ? table.last : at;
-  for (const job of items.slice(Math.min(from, at), Math.max(from, at) + 1)) {
-    on ? table.chosen.set(job.id, job) : table.chosen.delete(job.id);
-  }
-  table.last = at;
+  // By their ids: rows come, go and move between two clicks.
+  const [from, to] = [table.last, job.id].map((id) => table.page.items.findIndex((one) => one.id === id)).sort((a, b) => a - b);
+  const between = event.shiftKey && from >= 0 ? table.page.items.slice(from, to + 1) : [job];
+  for (const one of between) on ? table.chosen.set(one.id, one) : table.chosen.delete(one.id);
+  table.last = job.id;
   table.redraw();
 }
 

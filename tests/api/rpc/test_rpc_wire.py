@@ -1,6 +1,7 @@
 """What goes over the wire at /rpc: statuses, headers, tokens, limits, and what is told when all is down."""
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -72,6 +73,27 @@ async def test_a_token_is_needed(rpc: RpcWorld) -> None:
         assert answer.document["id"] == "7"
     for token in (ADA, f"Bearer {ADA}", f"bearer  {ADA}"):
         assert (await rpc.send(asked, token)).status == 200
+
+
+async def test_an_order_of_nobody_is_a_line_of_the_audit_log(
+    rpc: RpcWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever guesses tokens here was in no log; what only reads is in none."""
+    caplog.set_level(logging.INFO)
+    job, told = await rpc.failed(), []
+    for method, token in (("retry_job", "nobody"), ("cancel_job", None), ("check_job", "nobody")):
+        await rpc.send(call(f"execution_engine2.{method}", {"job_id": job.id}), token)
+    rpc.here.api.context.world = None
+    await rpc.send(call("execution_engine2.retry_job", {"job_id": job.id}))
+    for one in caplog.records:
+        if one.name == "audit" and isinstance(one.msg, dict):
+            what = one.msg["what"].partition(".")[2]
+            told.append((one.msg["who"], what, one.msg["ids"], one.msg["outcome"]))
+    assert told == [
+        ("unknown, from 127.0.0.1", "retry_job", 1, "unknown-caller"),
+        ("unknown, from 127.0.0.1", "cancel_job", 1, "unknown-caller"),
+        ("ada", "retry_job", 1, "unavailable"),
+    ]
 
 
 async def test_too_long_a_body(rpc: RpcWorld) -> None:
