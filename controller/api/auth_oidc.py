@@ -1,8 +1,10 @@
 """Tokens of an OpenID Connect provider: signed by one of its keys, for us, and not over.
 
 Keys come by discovery and are kept; a token with an unknown key makes them be asked for anew, at most once
-in a while. Only RS256 and ES256 are believed, each with a key of its own kind: never ``none``, and never a
-secret that both sides know, for which the provider's public key could be passed off.
+in a while. They are renewed beside requests, before they are old: a provider that is slow or away costs
+nobody a wait whose token names a known key. Only RS256 and ES256 are believed, each with a key of its own
+kind: never ``none``, and never a secret that both sides know, for which the provider's public key could be
+passed off.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ import jwt
 
 from controller.api.auth import Identity
 from controller.ports import KeySource, Unavailable
+from controller.telemetry import get_logger
 
 ALGORITHMS: Mapping[str, tuple[str, str | None]] = {"RS256": ("RSA", None), "ES256": ("EC", "P-256")}
 """By algorithm: the type and the curve that its key must have."""
 FRESH = 3600.0
-"""Seconds after which keys are asked for again; while the provider is away, the old ones hold on."""
+"""Seconds after which nobody is believed before keys were asked for again; while the provider is away, the
+old ones hold on."""
+DUE = FRESH / 2
+"""Seconds after which keys are asked for again, which no token of a known key waits for."""
 NOT_AGAIN = 30.0
 """Seconds for which an unknown key does not make them be asked for again."""
 LEEWAY = 30
@@ -30,6 +36,7 @@ LONGEST = 16 * 1024
 LONGEST_NAME = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """A name with one of these could pass for several lines of a log."""
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,11 @@ class OidcTokens:
         self._keys: dict[str, Mapping[str, Any]] = {}
         self._read_at: float | None = None
         self._tried_at: float | None = None
-        self._reading = asyncio.Lock()
+        self._answered_at: float | None = None
+        """When the last attempt was begun that came to its end, well or not."""
+        self._trouble = f"the keys of {expected.issuer} could not be read just now"
+        """Why the last attempt failed."""
+        self._reading: asyncio.Task[None] | None = None
 
     async def identify(self, token: str) -> Identity | None:
         """Whose it is; None: not of this issuer, or not valid. Raises ``Unavailable`` without its keys."""
@@ -90,7 +101,8 @@ class OidcTokens:
         user = claims.get(expected.user_claim)
         if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or _CONTROL.search(user):
             return None
-        if expected.user_claim == "email" and claims.get("email_verified") is False:
+        # Some providers write it as a text.
+        if expected.user_claim == "email" and str(claims.get("email_verified", True)).lower() != "true":
             return None
         groups = claims.get(expected.groups_claim, ())
         named = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
@@ -105,9 +117,10 @@ class OidcTokens:
     async def _key(self, kid: str, algorithm: str) -> Any:
         """The key that a token names, of the kind that its algorithm needs; None: there is none."""
         now = self._monotonic()
-        stale = self._read_at is None or now - self._read_at > FRESH
-        if stale or kid not in self._keys:
-            await self._read(now)
+        if kid not in self._keys or self._answered_at is None or now - self._answered_at > FRESH:
+            await self._read()
+        elif self._read_at is None or now - self._read_at > DUE:
+            self._begin()
         data = self._keys.get(kid)
         kind, curve = ALGORITHMS[algorithm]
         if data is None or data.get("kty") != kind or (curve and data.get("crv") != curve):
@@ -119,22 +132,33 @@ class OidcTokens:
         except (jwt.PyJWTError, ValueError, TypeError):
             return None
 
-    async def _read(self, now: float) -> None:
-        """Ask for the keys, unless that was done just now. Raises ``Unavailable`` when there are none yet."""
-        async with self._reading:
-            if self._tried_at is not None and now - self._tried_at < NOT_AGAIN:
-                if self._read_at is None:
-                    raise Unavailable(f"the keys of {self._expected.issuer} could not be read just now")
-                return
+    async def _read(self) -> None:
+        """Have the keys asked for, unless that was done just now. Raises ``Unavailable`` without any."""
+        if reading := self._begin():
+            await asyncio.shield(reading)  # one who goes away does not end it for the others
+        if self._read_at is None:
+            raise Unavailable(self._trouble)
+
+    def _begin(self) -> asyncio.Task[None] | None:
+        """The attempt that is under way, a new one where it is time for it; None: neither."""
+        now = self._monotonic()
+        if self._reading is None and (self._tried_at is None or now - self._tried_at >= NOT_AGAIN):
             self._tried_at = now
-            try:
-                found = await self._source.keys()
-            except Unavailable:
-                if self._read_at is None:
-                    raise
-                return
+            self._reading = asyncio.create_task(self._ask(now), name="issuer's keys")
+        return self._reading
+
+    async def _ask(self, now: float) -> None:
+        try:
+            found = await self._source.keys()
+        except Unavailable as error:
+            self._trouble = str(error)
+            _log.warning("keys not read", error=self._trouble)
+        else:
             self._keys = {str(key.get("kid", "")): key for key in found}
             self._read_at = now
+        finally:
+            self._reading = None
+        self._answered_at = now
 
 
 def _header(token: str) -> Mapping[str, Any] | None:

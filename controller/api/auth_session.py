@@ -89,13 +89,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _told_host(request: Request) -> tuple[str, int]:
+    """Name and port in the URL, as the browser has it; empty: no such can be read."""
+    try:
+        told = urlsplit(f"//{request.headers.get('host', '')}")
+        return told.hostname or "", told.port or 80
+    except ValueError:
+        return "", 0
+
+
+def cookie_of(request: Request) -> str:
+    """The name of the cookie of a session: browsers tell no ports apart, and two daemons would share one."""
+    return f"{COOKIE}-{_told_host(request)[1]}"
+
+
 def must_be_this_machine(request: Request) -> None:
     """Raises ``Problem`` 403 unless the URL names this machine: others may give our address a name."""
-    try:
-        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    except ValueError:
-        name = ""
-    if not is_loopback(name):
+    if not is_loopback(_told_host(request)[0]):
         raise Problem(
             403, "other-host", "a session is for localhost and 127.0.0.1 only: send a token instead"
         )
@@ -117,7 +127,12 @@ def router_of(sessions: Sessions) -> APIRouter:
         _log.info("open the page", url=sessions.page(str(request.base_url).rstrip("/")))
         response = RedirectResponse("/", 303)
         response.set_cookie(
-            COOKIE, cookie, max_age=round(SECONDS), httponly=True, samesite="strict", path="/"
+            cookie_of(request),
+            cookie,
+            max_age=round(SECONDS),
+            httponly=True,
+            samesite="strict",
+            path="/",
         )
         return response
 

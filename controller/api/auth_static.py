@@ -73,10 +73,6 @@ class StaticTokens:
             self._known, self._seen, self._trouble = {}, None, trouble
 
 
-def _access(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_mode, found.st_uid, found.st_gid
-
-
 def _must_be_private(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise BadTokenFile("it is no file")

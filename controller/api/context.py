@@ -16,7 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from controller.api.audit import entry_of
 from controller.api.auth import Chain, Identity
-from controller.api.auth_session import COOKIE, Sessions, must_be_same_origin, must_be_this_machine
+from controller.api.auth_session import Sessions, cookie_of, must_be_same_origin, must_be_this_machine
 from controller.api.charting import Charting
 from controller.api.live import Live
 from controller.api.pace import Pace
@@ -169,7 +169,7 @@ async def who(
     request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Asker:
     """Whoever sent this request; a token goes before a cookie. Raises ``Problem``."""
-    context, cookie = context_of(request), request.cookies.get(COOKIE, "")
+    context, cookie = context_of(request), request.cookies.get(cookie_of(request), "")
     if cookie and not bearer and context.sessions:
         return context.ask_with_cookie(request, cookie)
     return await context.ask(request, bearer.credentials if bearer else "")

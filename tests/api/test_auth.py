@@ -281,7 +281,9 @@ async def test_claims_are_configurable() -> None:
     told = oidc(Provider(), user_claim="email", groups_claim="roles", prefix="oidc:")
     found = await told.identify(token(email="ada@example.org", roles=["a", 3, "b"]))
     assert found == Identity("oidc:ada@example.org", frozenset({"oidc:a", "oidc:b"}), "oidc")
-    assert await told.identify(token(email="ada@example.org", email_verified=False)) is None
+    for said, believed in ((False, False), ("false", False), (0, False), (True, True), ("true", True)):
+        known = await told.identify(token(email="ada@example.org", email_verified=said))
+        assert (known is not None) is believed, said
 
 
 async def test_a_new_key_is_found_and_a_flood_of_unknown_ones_asks_nothing() -> None:

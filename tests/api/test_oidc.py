@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from controller.adapters.oidc_keys import LARGEST, OidcKeys, safe_url
 from controller.api.auth import Identity
-from controller.api.auth_oidc import FRESH, NOT_AGAIN, Expected, OidcTokens
+from controller.api.auth_oidc import DUE, FRESH, NOT_AGAIN, Expected, OidcTokens
 from controller.config.api import Oidc
 from controller.ports import Unavailable
 from tests.api.issuer import AUDIENCE, DISCOVERY, KEYS, Issuer, issuing, jwk, signed
@@ -148,6 +149,117 @@ async def test_the_issuer_is_away(tmp_path: Path, mongo_uri: str, mongo_database
             clock.now += 2 * FRESH
             assert (await ada.post(f"/api/v1/batches/{batch.id}/pause")).status == 200
             assert (await here.store.gates([batch.id]))[batch.id].paused
+
+
+class Hanging:
+    """Keys of an issuer that answers nobody while ``free`` is not set, and nothing good while broken."""
+
+    def __init__(self) -> None:
+        self.free, self.broken, self.asked = asyncio.Event(), False, 0
+
+    async def keys(self) -> Sequence[Mapping[str, Any]]:
+        """As it is now; the answer is of the time at which it comes."""
+        self.asked += 1
+        await self.free.wait()
+        if self.broken:
+            raise Unavailable("the keys can't be read")
+        return [jwk("r1", RSA, "RS256")]
+
+
+ISSUER = Issuer({"r1": (RSA, "RS256"), "r9": (OTHER, "RS256")})
+"""Listens nowhere."""
+PATIENCE = 30
+"""Seconds after which one who waits for an issuer that hangs is said to wait for ever."""
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_an_issuer_that_hangs_keeps_nobody_waiting_whose_key_is_known() -> None:
+    """Known keys are renewed beside requests, one question at a time, and asked for again after a while."""
+    source, clock = Hanging(), Clock()
+    tokens = OidcTokens(Expected(ISSUER.url, AUDIENCE), source, clock)
+    source.free.set()
+    assert await tokens.identify(ISSUER.token("r1")) == ADA
+    source.free.clear()
+    for clock.now in (DUE + 1, FRESH / 2 + NOT_AGAIN + 2):
+        for _ in range(20):
+            assert await asyncio.wait_for(tokens.identify(ISSUER.token("r1")), PATIENCE) == ADA
+        await _turns()
+    assert source.asked == 2  # the second hangs all the while
+    source.broken = True
+    source.free.set()
+    await _turns()
+    source.free.clear()
+    for clock.now in (FRESH + 1, FRESH + 2):  # too old by now; but they were asked for, and can't be had
+        assert await asyncio.wait_for(tokens.identify(ISSUER.token("r1")), PATIENCE) == ADA
+        await _turns()
+    assert source.asked == 3
+    source.free.set()
+    await _turns()
+
+
+async def test_keys_that_nobody_asked_for_in_an_hour_are_asked_for_first() -> None:
+    """All who come meanwhile wait for one answer; it failing, the old keys hold on and nobody waits again."""
+    source, clock = Hanging(), Clock()
+    tokens = OidcTokens(Expected(ISSUER.url, AUDIENCE), source, clock)
+    source.free.set()
+    await tokens.identify(ISSUER.token("r1"))
+    source.free.clear()
+    source.broken = True
+    clock.now = FRESH + 1
+    asking = [asyncio.ensure_future(tokens.identify(ISSUER.token("r1"))) for _ in range(20)]
+    await _turns()
+    assert not any(one.done() for one in asking)
+    source.free.set()
+    assert await asyncio.gather(*asking) == [ADA] * 20
+    source.free.clear()
+    clock.now += NOT_AGAIN
+    assert await asyncio.wait_for(tokens.identify(ISSUER.token("r1")), PATIENCE) == ADA
+    await _turns()
+    assert source.asked == 3
+    source.free.set()
+    await _turns()
+
+
+async def test_an_issuer_that_hangs_costs_only_those_whose_key_is_unknown() -> None:
+    """They wait for one answer together; one who goes away does not end it, and nobody is let in for it."""
+    source, clock = Hanging(), Clock()
+    tokens = OidcTokens(Expected(ISSUER.url, AUDIENCE), source, clock)
+    first, *others = [asyncio.ensure_future(tokens.identify(ISSUER.token("r1"))) for _ in range(20)]
+    await _turns()
+    assert await tokens.identify(ISSUER.token("r1", iss="http://127.0.0.1:1")) is None
+    first.cancel()
+    await _turns()
+    assert not any(one.done() for one in others)
+    source.free.set()
+    assert await asyncio.gather(*others) == [ADA] * 19
+    assert source.asked == 1
+    source.free.clear()
+    clock.now = NOT_AGAIN
+    stranger = asyncio.ensure_future(tokens.identify(ISSUER.token("r9")))
+    await _turns()
+    assert await asyncio.wait_for(tokens.identify(ISSUER.token("r1")), PATIENCE) == ADA
+    assert not stranger.done()
+    source.free.set()
+    assert await stranger is None
+    assert source.asked == 2
+
+
+async def test_an_issuer_whose_keys_could_not_be_had_is_left_in_peace() -> None:
+    """For a while nobody of it can be told, at once and with the reason; then it is asked again."""
+    source, clock = Hanging(), Clock()
+    tokens = OidcTokens(Expected(ISSUER.url, AUDIENCE), source, clock)
+    source.broken = True
+    source.free.set()
+    for _ in range(20):
+        with pytest.raises(Unavailable, match="the keys can't be read"):
+            await tokens.identify(ISSUER.token("r1"))
+    assert source.asked == 1
+    source.broken, clock.now = False, NOT_AGAIN
+    assert await tokens.identify(ISSUER.token("r1")) == ADA
 
 
 def _large() -> web.Response:

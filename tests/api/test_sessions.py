@@ -39,6 +39,25 @@ async def test_the_url_lets_in_once(local: Place) -> None:
     assert local.api.page(local.url) != url
 
 
+async def test_two_daemons_on_one_machine(
+    local: Place, tmp_path: Path, mongo_uri: str, mongo_database: str
+) -> None:
+    """Browsers keep a cookie for all ports of a name: whoever entered at one was put out at the other."""
+    (tmp_path / "other").mkdir()
+    sessions = Sessions("local:ada", lambda: 0.0)
+    other = place(tmp_path / "other", mongo_uri, mongo_database, authenticators=[], sessions=sessions)
+    async with (
+        other as there,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
+    ):
+        for one in (local, there):
+            async with browser.get(one.api.page(one.url), allow_redirects=False) as got:
+                assert got.status == 303
+        for one in (local, there):
+            async with browser.get(f"{one.url}/api/v1/batches") as got:
+                assert got.status == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -61,7 +80,8 @@ async def test_a_cookie_writes_from_its_own_page_only(
     batch = await local.submit(user="local:ada")
     told = {name: local.url if value == "same" else value for name, value in headers.items()}
     answer = await local.as_("").post(
-        f"/api/v1/batches/{batch.id}/pause", headers={"Cookie": f"batchkeeper={cookie}", **told}
+        f"/api/v1/batches/{batch.id}/pause",
+        headers={"Cookie": f"batchkeeper-{local.url.rpartition(':')[2]}={cookie}", **told},
     )
     assert answer.status == status, answer.body
 

@@ -131,6 +131,9 @@ async def test_signing_in(here: Place, come: Comes) -> None:
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("That token was not accepted.")
     await expect(page.locator("#live")).to_have_text("")
+    await page.keyboard.insert_text("token-of-ada…")  # as a narrow terminal shows it
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_have_text("That token was not accepted.")
     await page.keyboard.type(ADA)
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Batches")).to_be_focused()
@@ -155,12 +158,15 @@ async def test_a_token_that_is_taken_away(here: Place, ada: Visitor) -> None:
 
 
 async def test_the_printed_url(browser: Browser, tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:
-    """On one machine the printed URL lets in, and what is ordered from the page is done."""
+    """On one machine the printed URL lets in, also where a token of old is in the tab, and what is ordered
+    from the page is done."""
     sessions = Sessions("local:ada", lambda: 0.0)
     async with place(tmp_path, mongo_uri, mongo_database, authenticators=[], sessions=sessions) as here:
         batch, _ = await here.failed(user="local:ada")
         someone = await visitor(browser, here.url)
         page = someone.page
+        await page.goto(here.url)
+        await page.evaluate("sessionStorage.setItem('token', 'of-nobody-any-more-0123456789')")
         await page.goto(here.api.page(here.url))
         await page.get_by_role("link", name="sweep").click()
         await page.get_by_label("Choose sweep-1", exact=True).check()

@@ -132,7 +132,8 @@ async def test_a_cookie_is_nobody(tmp_path: Path, mongo_uri: str, rpc_database: 
     sessions = Sessions("ada", lambda: 0.0)
     async with open_world(tmp_path, mongo_uri, rpc_database, sessions=sessions) as rpc:
         job = await rpc.failed()
-        cookie = {"Cookie": f"{COOKIE}={sessions.enter(sessions.token)}"}
+        port = rpc.here.url.rpartition(":")[2]
+        cookie = {"Cookie": f"{COOKIE}-{port}={sessions.enter(sessions.token)}"}
         asked = call("execution_engine2.check_job", {"job_id": job.id})
         assert "no authentication" in block(await rpc.send(asked, None, headers=cookie))["message"]
 
