@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from controller import arenas
+from controller.adapters.spec_directory_names import is_spec as is_spec
 from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
 from controller.api.application import Api
@@ -25,12 +26,12 @@ from controller.daemon import Daemon
 from controller.ending import END, end_all, on_signals
 from controller.health import Health
 from controller.http import HttpServer, ServerLimits, make_http_app
-from controller.leading import stand
+from controller.leading import LedByAnother, stand
 from controller.parts import Parts as Parts
 from controller.parts import cheap_view as cheap_view
 from controller.parts import engine_settings as engine_settings
 from controller.parts import open_parts as open_parts
-from controller.ports import BatchkeeperError, Clock, Unavailable
+from controller.ports import Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.seeing import Seeing
 from controller.serving import LaterReviewer, api_of, world_of
@@ -180,9 +181,7 @@ async def _one_of_each(running: Running) -> int:
     try:
         await asyncio.wait_for(elector.acquire(), patience)
     except TimeoutError:
-        raise BatchkeeperError(
-            "another daemon leads: leave the pass to it, or end it and ask again"
-        ) from None
+        raise LedByAnother("another daemon leads: leave the pass to it, or end it and ask again") from None
     try:
         await running.daemon.lead(elector.identity)
         return await _passes(running)
@@ -325,6 +324,11 @@ async def tell_gauges(running: Running, metrics: Metrics) -> None:
         metrics.batch_gauge("waiting_jobs", batch.id, waiting)
 
 
-def daemon_is_there(settings: Settings) -> bool:
-    """Whether a daemon holds this state folder now; for commands that leave something to it."""
+def daemon_is_there(settings: Settings) -> bool | None:
+    """Whether a daemon holds this state folder now; for commands that leave something to it.
+
+    None: nobody here can tell, for on a cluster whoever leads may be anywhere.
+    """
+    if settings.cluster.kind != LOCAL:
+        return None
     return StateLock(settings.state_dir).held()

@@ -28,8 +28,8 @@ from controller.ee2.keeper import Keeper
 from controller.ending import END, end_all, on_signals
 from controller.health import Health
 from controller.http import HttpServer, make_http_app
-from controller.leading import stand
-from controller.ports import BatchkeeperError, Elector, Unavailable
+from controller.leading import LedByAnother, stand
+from controller.ports import Elector, Unavailable
 from controller.ports.ee2 import Canceller
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
@@ -177,9 +177,7 @@ async def _one_of_each(running: Running) -> int:
     try:
         await asyncio.wait_for(elector.acquire(), patience)
     except TimeoutError:
-        raise BatchkeeperError(
-            "another daemon leads: leave the pass to it, or end it and ask again"
-        ) from None
+        raise LedByAnother("another daemon leads: leave the pass to it, or end it and ask again") from None
     try:
         await keeper.lead(elector.identity)
         await keeper.repair_pass()

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from controller.ending import end_all
-from controller.ports import Clock, Elector, StaleEpoch, Unavailable
+from controller.ports import BatchkeeperError, Clock, Elector, StaleEpoch, Unavailable
 
 AGAIN = 1.0
 """Seconds between stepping down and standing for election again."""
+
+
+class LedByAnother(BatchkeeperError):
+    """Another process leads, and makes the passes."""
 
 
 class Teller(Protocol):

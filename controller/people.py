@@ -71,6 +71,11 @@ class Refused(BatchkeeperError):
     """The request as a whole makes no sense as things stand."""
 
 
+LONGEST_WHY = 300
+WHY = r"^[^\x00-\x1f\x7f]+$"
+"""What a reason may be that is kept with a record: one line of it."""
+
+
 def not_yours(caller: Caller, name: str, owner: str) -> str:
     """Why this caller may not, and whom to ask (E9)."""
     return f"{name} belongs to {owner}, and you are {caller.user}: ask its owner, or an admin with --as-admin"

@@ -51,6 +51,7 @@ __all__ = [
     "cancel_jobs",
     "halt",
     "hurry",
+    "must_fit",
     "pause",
     "resume",
     "retry",
@@ -181,15 +182,20 @@ async def resume(people: People, caller: Caller, batch: Batch, *, dry_run: bool 
 async def scale(people: People, caller: Caller, batch: Batch, n: int, *, dry_run: bool = False) -> str:
     """Change maxConcurrent; lowering it stops nothing, but nothing starts until the count is below."""
     _must_be_open(caller, batch)
+    must_fit(n)
+    if not dry_run:
+        await change_setting(people.store, batch, "maxConcurrent", n, caller.user, await people.store.now())
+    return f"at most {n} active jobs from now on"
+
+
+def must_fit(n: int) -> None:
+    """Raises ``Refused`` for what no maxConcurrent can be."""
     if n < 1:
         raise Refused(
             f"maxConcurrent must be at least 1, not {n}: to stop submissions use 'batchkeeper pause'"
         )
     if n > MOST_CONCURRENT:
         raise Refused(f"maxConcurrent may be at most {MOST_CONCURRENT}, not {n}: write a smaller number")
-    if not dry_run:
-        await change_setting(people.store, batch, "maxConcurrent", n, caller.user, await people.store.now())
-    return f"at most {n} active jobs from now on"
 
 
 def _must_be_allowed(caller: Caller, batch: Batch) -> None:
@@ -206,12 +212,14 @@ def _must_be_open(caller: Caller, batch: Batch) -> None:
 # --------------------------------------------------------------------------------------------- halts
 
 
-async def halt(people: People, caller: Caller, what: str, why: str) -> str:
+async def halt(people: People, caller: Caller, what: str, why: str, *, dry_run: bool = False) -> str:
     """The operator's kill switch for ``submissions`` or automatic ``retries`` of every batch (S13).
 
     Raises ``NotAllowed`` for anybody who does not act as an admin: it stops other people's jobs.
     """
     _must_be_operator(caller)
+    if dry_run:
+        return await _would(people, what, "be halted")
     await people.store.set_halt(what, Halt(by=caller.user, why=why, at=await people.store.now()))
     return f"{what} are halted for every batch until 'batchkeeper unhalt {what} --as-admin'"
 
@@ -223,8 +231,15 @@ def _must_be_operator(caller: Caller) -> None:
         )
 
 
-async def unhalt(people: People, caller: Caller, what: str) -> str:
+async def unhalt(people: People, caller: Caller, what: str, *, dry_run: bool = False) -> str:
     """Lift a halt. Raises ``NotAllowed`` as ``halt`` does."""
     _must_be_operator(caller)
+    if dry_run:
+        return await _would(people, what, "go on")
     await people.store.set_halt(what, None)
     return f"{what} go on"
+
+
+async def _would(people: People, what: str, then: str) -> str:
+    halted = getattr(await people.store.halts(), what) is not None
+    return f"{what} of every batch are {'' if halted else 'not '}halted; they would {then}"

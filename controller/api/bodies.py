@@ -15,13 +15,14 @@ from controller.api.problems import Problem, of_validation
 from controller.core.model import Resources
 from controller.core.quantities import parse_cpu, parse_memory
 from controller.core.settings import MOST_CONCURRENT
+from controller.people import LONGEST_WHY, WHY
 
 MOST_IDS = 10_000
 JSON = "application/json"
 B = TypeVar("B", bound="Body")
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
-Why = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Why = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WHY, pattern=WHY)]
 
 
 class Body(BaseModel):
@@ -35,7 +36,7 @@ class Overrides(Body):
 
     cpu: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3}|m)?$")] | None = None
     """Cores: `4`, `500m`."""
-    memory: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}([KMGTP]i?)?$")] | None = None
+    memory: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}([kKMGTP]i?)?$")] | None = None
     """Memory: `64Gi`."""
     gpu: Annotated[int, Field(ge=0, le=1000)] | None = None
     """GPUs."""

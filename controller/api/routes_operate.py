@@ -85,8 +85,7 @@ async def halt(request: Request, world: Here, who: Who, order: Ordered) -> Respo
     caller = _operator(who, body.as_admin)
 
     async def act(_: str) -> Done:
-        would = f"{body.what} of every batch would be halted"
-        did = would if order.dry_run else await requests.halt(world.people, caller, body.what, body.why)
+        did = await requests.halt(world.people, caller, body.what, body.why, dry_run=order.dry_run)
         return Done({"did": did, "dry_run": order.dry_run})
 
     return await order.carry_out(world, who, f"halt {body.what}", act)
@@ -104,8 +103,7 @@ async def unhalt(request: Request, world: Here, who: Who, order: Ordered) -> Res
     caller = _operator(who, body.as_admin)
 
     async def act(_: str) -> Done:
-        would = f"{body.what} of every batch would go on"
-        did = would if order.dry_run else await requests.unhalt(world.people, caller, body.what)
+        did = await requests.unhalt(world.people, caller, body.what, dry_run=order.dry_run)
         return Done({"did": did, "dry_run": order.dry_run})
 
     return await order.carry_out(world, who, f"unhalt {body.what}", act)

@@ -20,7 +20,7 @@ import aiohttp
 
 from controller.cli.api_address import TOKEN, TOKEN_FILE, Address
 from controller.cli.ways import URL, BadSpec
-from controller.ports import BatchkeeperError
+from controller.ports import BatchkeeperError, Unavailable
 from controller.shapes import Document
 
 PATIENCE = 60.0
@@ -28,6 +28,8 @@ PATIENCE = 60.0
 MOST_BYTES = 64 * 2**20
 """Of one answer."""
 TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=10, sock_read=120)
+LATER = (429, 502, 503, 504)
+"""Statuses that may be another one in a while."""
 JSON = "application/json"
 Query = Sequence[tuple[str, str]]
 
@@ -39,6 +41,10 @@ class ApiError(BatchkeeperError):
         super().__init__(said)
         self.status = status
         self.kind = kind
+
+
+class Away(ApiError, Unavailable):
+    """The API can't answer now; it may do so later."""
 
 
 class Nonsense(BatchkeeperError):
@@ -113,7 +119,7 @@ class Client:
                 got = await self._once(method, path, query, content, headers)
             except _Lost as lost:
                 if not again:
-                    raise BatchkeeperError(str(lost)) from None
+                    raise Unavailable(str(lost)) from None
                 again = False
                 continue
             if got.status != 429 or not await self._waited(got):
@@ -145,7 +151,7 @@ class Client:
             raise BatchkeeperError(f"{where} does not speak TLS as it should: is {URL} right?") from None
         except aiohttp.ClientConnectorError as error:
             why = (error.os_error.strerror or type(error.os_error).__name__).lower()
-            raise BatchkeeperError(
+            raise Unavailable(
                 f"{where} can't be reached ({why}): is the controller up, and {URL} right?"
             ) from None
         except aiohttp.InvalidURL:
@@ -182,7 +188,8 @@ class Client:
         elif isinstance(document, dict) and isinstance(document.get("detail"), str):
             raise self._error(got.status, document)
         elif got.status in (401, 403, 404, 413, 429, 502, 503, 504):
-            raise ApiError(got.status, "", f"{self._address.url}: {_BARE[got.status]}")
+            refusal = Away if got.status in LATER else ApiError
+            raise refusal(got.status, "", f"{self._address.url}: {_BARE[got.status]}")
         kind = got.kind or "nothing"
         raise Nonsense(
             f"{self._address.url} answers {got.status} with {kind}, which is not Batchkeeper's API: "
@@ -199,7 +206,7 @@ class Client:
             said = f"{self._address.url} does not know you: {said} ({TOKEN} or {TOKEN_FILE})"
         if status == 422 and isinstance(listed, list) and all(_is_spec(one) for one in listed) and listed:
             return BadSpec([self._safe(one["problem"]) for one in listed])
-        return ApiError(status, kind, said)
+        return (Away if status in LATER else ApiError)(status, kind, said)
 
     def _safe(self, text: str) -> str:
         """A server that repeats our token must not get it onto a screen."""

@@ -171,4 +171,5 @@ async def _change(config: Path | None, as_admin: bool, name: str, change: Change
         answer = await way.change(name, change)
     if answer["error"] and form is Format.TABLE:
         raise BatchkeeperError(answer["error"])
-    return told([answer], form, change.dry_run)
+    told([answer], form, change.dry_run)
+    return 1 if answer["error"] else 0

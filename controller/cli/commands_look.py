@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -23,7 +24,7 @@ from controller.cli.ways import Way, only_here, open_way
 from controller.config import Settings
 from controller.core.model import Status, Verdict
 from controller.core.quantities import parse_memory
-from controller.ports import JobFilter
+from controller.ports import JobFilter, Unavailable
 from controller.shapes import Document
 
 WATCH_SECONDS = 1.0
@@ -103,29 +104,40 @@ async def _watch(config: Path | None, name: str) -> int:
     console = stdout()
     async with open_way(config) as way:
         batch = await way.batch(name)
-        if not console.is_terminal:
+        if not console.is_terminal or console.is_dumb_terminal:
             return await _follow(way, batch)
         with Live(draw(batch, way.now()), console=console, auto_refresh=False) as live:
-            while batch["state"] not in OVER:
-                await asyncio.sleep(WATCH_SECONDS)
-                batch = await way.batch(batch["batchId"])
-                live.update(draw(batch, way.now()), refresh=True)
+            async for newest, trouble in _looks(way, batch, WATCH_SECONDS):
+                told = [Text(f"\n{clean(trouble)}", style="yellow")] if trouble else []
+                live.update(Group(draw(newest, way.now()), *told), refresh=True)
     return 0
+
+
+async def _looks(way: Way, batch: Document, seconds: float) -> AsyncIterator[tuple[Document, str]]:
+    """The batch again and again until it is over. While it can't be read: what was read last, and why."""
+    trouble = ""
+    while True:
+        yield batch, trouble
+        if batch["state"] in OVER:
+            return
+        await asyncio.sleep(seconds)
+        try:
+            batch, trouble = await way.batch(batch["batchId"]), ""
+        except Unavailable as error:
+            trouble = f"nothing newer is known: {error}"
 
 
 async def _follow(way: Way, batch: Document) -> int:
     last = ""
-    while True:
-        tasks = batch["tasks"]
+    async for newest, trouble in _looks(way, batch, PLAIN_SECONDS):
+        tasks = newest["tasks"]
         done = tasks["completed"] + tasks["endedWithoutSuccess"]
-        line = f"{name_of(batch)} {state_of(batch)}: {done} of {tasks['total']} tasks done; {why_of(batch)}"
-        if line != last:
-            say(line)
-        if batch["state"] in OVER:
-            return 0
-        last = line
-        await asyncio.sleep(PLAIN_SECONDS)
-        batch = await way.batch(batch["batchId"])
+        line = (
+            f"{name_of(newest)} {state_of(newest)}: {done} of {tasks['total']} tasks done; {why_of(newest)}"
+        )
+        if last != (last := trouble or line):
+            say(last)
+    return 0
 
 
 # --------------------------------------------------------------------------------------------- jobs

@@ -14,6 +14,7 @@ from controller.cli import ee2
 from controller.cli.options import AsAdmin, Config, DryRun, Output, Why
 from controller.cli.output import Format, note, say, show
 from controller.cli.session import application, ee2_application, go, parts_of, settings_for
+from controller.cli.standing_in import BY_ITSELF, pass_for
 from controller.cli.tables import styled, table
 from controller.cli.ways import only_here, open_way, over_api
 from controller.config import Settings, load
@@ -119,13 +120,10 @@ async def _reap(config: Path | None, as_admin: bool, dry_run: bool, form: Format
     if dry_run:
         note("dry run: nothing was changed")
         return 0
-    if over_api() or application().daemon_is_there(settings_for(config)):
-        note("the daemon reaps by itself, in its next pass")
+    if over_api():
+        note(BY_ITSELF)
         return 0
-    if found:
-        note("no daemon is there: one complete pass is made now; time without passes does not count")
-        return int(await application().run_controller(settings_for(config), once=True))
-    return 0
+    return await pass_for(bool(found), settings_for(config), application())
 
 
 def _show_overdue(found: list[Document], form: Format) -> None:

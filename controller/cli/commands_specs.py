@@ -137,10 +137,11 @@ async def _submit(config: Path | None, as_admin: bool, path: Path, dry_run: bool
     show(form, taken, lambda: Text(f"{name}: {'; '.join(taken['sentences'])}"))
     if dry_run:
         note("dry run: nothing was changed")
-    elif form is Format.TABLE and not over_api() and not _somebody_is_there(config):
+    elif form is Format.TABLE and not over_api() and _somebody_is_there(config) is False:
         note("no daemon looks after this place now: 'batchkeeper controller' starts one")
     return 1 if refused else 0
 
 
-def _somebody_is_there(config: Path | None) -> bool:
-    return bool(application().daemon_is_there(settings_for(config)))
+def _somebody_is_there(config: Path | None) -> bool | None:
+    there: bool | None = application().daemon_is_there(settings_for(config))
+    return there

@@ -2,7 +2,8 @@
 
 Called by ``run``. What a spec says relative to its own place would change its meaning with the place: a
 csv is copied along, and ``local.workdir`` is made absolute in the copy, unless the configuration says
-where it starts.
+where it starts. The copy has the file's own name where the watcher reads such names and no other batch's
+spec has it there; else it is named for the batch.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import shutil
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from controller.cli.session import application
 from controller.config import Settings
 from controller.core.spec import BatchSpec
 from controller.ports import BatchkeeperError
@@ -43,13 +46,13 @@ def draft(source: Path, spec: BatchSpec, settings: Settings) -> Draft:
     if settings.specs.folder is None:
         raise BatchkeeperError("specs.folder is null: name a folder that the spec can be dropped into")
     source, folder = source.absolute(), settings.specs.folder.absolute()
-    target = folder / source.name
-    if target == source:
-        return Draft(source, source)
     try:
+        target = _target(source, spec, settings, folder)
+        if target == source:
+            return Draft(source, source)
         folder.mkdir(parents=True, exist_ok=True)
         _copy_csv(spec, source.parent, folder)
-        path = folder / f".{source.name}"
+        path = folder / f".{target.name}"
         text = source.read_text(encoding="utf-8-sig")
         path.write_text(text if settings.local.workdir else _placed(text, spec), encoding="utf-8")
     except OSError as error:
@@ -58,6 +61,29 @@ def draft(source: Path, spec: BatchSpec, settings: Settings) -> Draft:
             f"the watched folder {folder} can't be written ({reason}): give another one as specs.folder"
         ) from error
     return Draft(path, target)
+
+
+def _target(source: Path, spec: BatchSpec, settings: Settings, folder: Path) -> Path:
+    """Where the copy appears; never over a spec of another batch."""
+    named = folder / f"{spec.name}{'.json' if source.suffix.lower() == '.json' else '.yaml'}"
+    own = [folder / source.name] if application().is_spec(source.name) else []
+    for target in (*own, named):
+        if target == source or not target.exists() or _defines(target, spec, settings):
+            return target
+    raise BatchkeeperError(
+        f"{named} is not the spec of batch {spec.name}, and would be lost: move it out of the watched folder"
+    )
+
+
+def _defines(path: Path, spec: BatchSpec, settings: Settings) -> bool:
+    """Whether what lies there is a spec of this very batch, an older one say."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        name, namespace = (_written(text, key) for key in ("name", "namespace"))
+    except (UnicodeDecodeError, YAMLError):
+        return False
+    there = namespace.value if namespace and namespace.value else settings.namespace
+    return name is not None and (there, name.value) == (spec.namespace, spec.name)
 
 
 def _copy_csv(spec: BatchSpec, here: Path, there: Path) -> None:
@@ -74,17 +100,17 @@ def _copy_csv(spec: BatchSpec, here: Path, there: Path) -> None:
 
 def _placed(text: str, spec: BatchSpec) -> str:
     """The text of the copy: as written, but for a relative working directory."""
-    written = _written_workdir(text)
+    written = _written(text, "job", "local", "workdir")
     if written is None or not written.value or Path(written.value).is_absolute():
         return text
     start, end = written.start_mark.index, written.end_mark.index
     return text[:start] + json.dumps(spec.job.local.workdir, ensure_ascii=False) + text[end:]
 
 
-def _written_workdir(text: str) -> ScalarNode | None:
-    """Where ``job.local.workdir`` stands, in YAML or in JSON, which is YAML too."""
+def _written(text: str, *path: str) -> ScalarNode | None:
+    """Where such a value stands, in YAML or in JSON, which is YAML too."""
     node: Node | None = YAML(typ="safe", pure=True).compose(text)
-    for key in ("job", "local", "workdir"):
+    for key in path:
         fields = node.value if isinstance(node, MappingNode) else []
         node = next((value for name, value in fields if name.value == key), None)
     return node if isinstance(node, ScalarNode) else None

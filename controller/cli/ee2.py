@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from controller.cli.output import Format, note, show
-from controller.cli.session import application, ee2_application, ee2_desk
+from controller.cli.session import ee2_application, ee2_desk
+from controller.cli.standing_in import pass_for
 from controller.cli.tables import table
 from controller.config import Settings
 from controller.ee2.desk import Finding
@@ -56,13 +57,7 @@ async def reap(settings: Settings, dry_run: bool, form: Format) -> int:
     if dry_run:
         note("dry run: nothing was changed")
         return 0
-    if application().daemon_is_there(settings):
-        note("the daemon reaps by itself, in its next pass")
-        return 0
-    if findings:
-        note("no daemon is there: one complete pass is made now; time without passes does not count")
-        return int(await ee2_application().run_controller(settings, once=True))
-    return 0
+    return await pass_for(bool(findings), settings, ee2_application())
 
 
 async def quarantined(settings: Settings, form: Format) -> int:

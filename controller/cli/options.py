@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from controller.cli.output import Format
+from controller.people import LONGEST_WHY, WHY
 
 Config = Annotated[
     Path | None,
@@ -25,8 +27,19 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 AsAdmin = Annotated[
     bool, typer.Option("--as-admin", help="Act as an operator: on what belongs to others, too.")
 ]
+
+
+def _one_line(why: str) -> str:
+    if len(why) > LONGEST_WHY or not re.fullmatch(WHY, why):
+        raise typer.BadParameter(f"write one line of 1 to {LONGEST_WHY} characters")
+    return why
+
+
 Why = Annotated[
-    str, typer.Option("--why", metavar="TEXT", show_default=False, help="The reason; it is kept.")
+    str,
+    typer.Option(
+        "--why", metavar="TEXT", show_default=False, callback=_one_line, help="The reason; it is kept."
+    ),
 ]
 BatchName = Annotated[
     str, typer.Argument(metavar="BATCH", help="Name of a batch (namespace/name where needed), or its id.")

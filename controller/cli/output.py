@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from ruamel.yaml import YAML
 
-WIDE = 1000
+WIDE = 100_000
 """Columns when nobody sees them: a line of a pipe is one thing, never wrapped."""
 
 
@@ -41,9 +41,11 @@ def stderr() -> Console:
 
 
 def _console(stream: Any) -> Console:
-    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    terminal = stream.isatty()
+    piped = not terminal and "COLUMNS" not in os.environ
     return Console(
         file=stream,
+        force_terminal=terminal,  # else FORCE_COLOR, as CI sets it, would draw bars into a file
         markup=False,
         emoji=False,
         highlight=False,
@@ -70,7 +72,7 @@ def show(form: Format, document: Any, draw: Callable[[], RenderableType]) -> Non
 def _draw(console: Console, drawing: RenderableType) -> None:
     """A table's columns are padded for the eye; in a pipe the blanks at the end of a line are a nuisance."""
     if console.is_terminal:
-        console.print(drawing)
+        console.print(drawing, crop=False)
         return
     with console.capture() as captured:
         console.print(drawing)

@@ -7,6 +7,7 @@ read our output has gone, as shells have it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -28,7 +29,8 @@ from controller.telemetry.redaction import redacted
 
 FAILED, USAGE, REFUSED, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 DEBUG = "--debug"
-
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""How a file, or a terminal that is gone, refuses what is written to it."""
 
 _PLAINER = (
     ("Input should be a valid integer, .*", "a whole number is wanted, as 10"),
@@ -50,6 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _nobody_reads()
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        complain(
+            f"the output can't be written ({str(error.strerror).lower()}): make room, or send it elsewhere"
+        )
+        _nobody_reads()
+        return FAILED
     return code
 
 

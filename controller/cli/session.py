@@ -78,8 +78,8 @@ async def parts_of(settings: Settings, *, create: bool = False) -> AsyncIterator
     only_here("this command speaks to the store", "and give MONGODB_URI or --config")
     if not create and not _was_here(settings):
         raise BatchkeeperError(
-            f"nothing was ever run from here: there is no state folder {settings.state_dir}; name the "
-            "configuration of the batches with --config, or begin with 'batchkeeper run SPEC'"
+            f"nothing was ever run from here: there is no state folder {settings.state_dir.absolute()}; name "
+            "the configuration of the batches with --config, or begin with 'batchkeeper run SPEC'"
         )
     async with application().open_parts(settings) as parts:
         yield parts
@@ -87,7 +87,18 @@ async def parts_of(settings: Settings, *, create: bool = False) -> AsyncIterator
 
 def _was_here(settings: Settings) -> bool:
     """A command that only looks must not leave a database behind in a folder it was typed in by mistake."""
-    return bool(settings.store.uri.get_secret_value()) or settings.state_dir.is_dir()
+    return bool(settings.store.uri.get_secret_value()) or has_state(settings)
+
+
+def has_state(settings: Settings) -> bool:
+    """Whether the state folder is there. Raises ``BatchkeeperError`` when that can't be seen."""
+    try:
+        return settings.state_dir.is_dir()
+    except OSError as error:
+        raise BatchkeeperError(
+            f"the state folder {settings.state_dir} can't be used ({error.strerror}): give a folder you may "
+            "write as state_dir in the configuration"
+        ) from error
 
 
 @contextlib.asynccontextmanager

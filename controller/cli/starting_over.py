@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.cli.output import note
-from controller.cli.session import application, parts_of
+from controller.cli.session import application, has_state, parts_of
 from controller.config import Settings
 from controller.core.spec import BatchSpec
 from controller.finding import full_name
@@ -21,8 +21,11 @@ from controller.ports import BatchkeeperError
 if TYPE_CHECKING:
     from controller.app import Parts
 
-OURS = ("mongo", "mongod.log", "mongod.log.1", "mongod.users", "mongod.starting", "cluster")
-"""What the database and the local cluster leave in a state folder. Secrets and the lock are not among it."""
+DATABASE, LEAVING = "mongo", "mongo.leaving"
+OURS = ("cluster", LEAVING, "mongod.log", "mongod.log.1", "mongod.users", "mongod.starting")
+"""What the local cluster and the database leave in a state folder, in the order in which it goes: jobs
+without records would be taken for somebody else's, and half a database can't be opened to be forgotten.
+Secrets and the lock are not among it."""
 DATABASE_IN_USE = "mongod.json"
 """There while somebody uses the database."""
 
@@ -39,12 +42,18 @@ async def start_over(settings: Settings, spec: BatchSpec) -> None:
         raise BatchkeeperError(
             f"--fresh can't empty {settings.state_dir} under the daemon that uses it: end that daemon first"
         )
-    if not settings.state_dir.is_dir():
+    if not has_state(settings):
         return
     async with parts_of(settings) as parts:
         ended = await _has_ended(parts, spec)
     if ended:
-        _remove(settings.state_dir)
+        _only_ours(settings.state_dir / "cluster", spec.namespace)
+        try:
+            _remove(settings.state_dir)
+        except OSError as error:
+            raise BatchkeeperError(
+                f"--fresh can't remove {error.filename} ({error.strerror}): remove it yourself, and run again"
+            ) from error
         note(f"--fresh: what the earlier run of {spec.name} left in {settings.state_dir} is removed")
 
 
@@ -77,7 +86,28 @@ def _remove(state: Path) -> None:
         )
     for name in OURS:
         path = state / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        if name == LEAVING and (state / DATABASE).is_dir():
+            _remove_one(path)  # of a removal that was cut off
+            (state / DATABASE).rename(path)
+        _remove_one(path)
+
+
+def _remove_one(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _only_ours(cluster: Path, namespace: str) -> None:
+    """A state folder that is a project's own may hold a folder of this name that was there before us.
+
+    Raises ``BatchkeeperError``.
+    """
+    found = sorted(path.name for path in cluster.iterdir()) if cluster.is_dir() else []
+    known = (namespace, "logs")
+    if others := [name for name in found if name not in known and not name.startswith((".", "history."))]:
+        raise BatchkeeperError(
+            f"--fresh would also lose {cluster / others[0]}, which is not of this run: give this run a "
+            "state_dir of its own in its configuration"
+        )

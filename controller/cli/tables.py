@@ -10,13 +10,15 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from controller.cli.output import clean
+from controller.cli.output import WIDE, clean
 from controller.core.durations import span
 from controller.core.model import Status
 from controller.shapes import Document
 
 GAP = 2
 """Blanks between two columns."""
+LEAST = 20
+"""Columns that a sentence gets, however narrow the terminal."""
 
 STYLES = {
     "completed": "green",
@@ -47,8 +49,7 @@ def table(*columns: str, right: Iterable[str] = (), cut: bool = False) -> Table:
 
     ``cut``: one line per row, whatever its last column says; without it that column folds.
     """
-    kind = OneLineRows if cut else Table
-    made = kind(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    made = WholeColumns(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for name in columns:
         last = name == columns[-1]
         made.add_column(
@@ -60,19 +61,24 @@ def table(*columns: str, right: Iterable[str] = (), cut: bool = False) -> Table:
     return made
 
 
-class OneLineRows(Table):
-    """A table whose last column is cut where the terminal ends; the others keep their width."""
+class WholeColumns(Table):
+    """A table whose last column takes what the others leave; the others keep their width, and nothing of a
+    name or a number is lost: where they do not fit, the terminal breaks the lines."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Give the last column what the others leave."""
-        others = sum(self._widest(column, console, options) + GAP for column in self.columns[:-1])
-        self.columns[-1].max_width = max(1, options.max_width - others)
-        yield from super().__rich_console__(console, options)
+        """Give the last column what is left, or as much as is worth reading."""
+        *widths, last_width = [self._widest(column, console, options) for column in self.columns]
+        others, last = sum(widths) + GAP * len(widths), self.columns[-1]
+        left = max(min(last_width, LEAST), options.max_width - others)
+        if last.overflow == "ellipsis":
+            last.max_width = left
+        yield from super().__rich_console__(console, options.update(max_width=others + left))
 
     @staticmethod
     def _widest(column: Column, console: Console, options: ConsoleOptions) -> int:
+        unbounded = options.update(max_width=WIDE)
         cells = (column.header, *column.cells)
-        return max(Measurement.get(console, options, cell).maximum for cell in cells)
+        return max(Measurement.get(console, unbounded, cell).maximum for cell in cells)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:

@@ -17,11 +17,11 @@ from controller.cli.api_records import BATCH_KEYS, JOB_KEYS, ApiRecords, BatchFo
 from controller.cli.naming_jobs import failed_tasks, meant_jobs
 from controller.cli.output import note, warn
 from controller.cli.spec_files import no_file
-from controller.cli.ways import Change, Wish
+from controller.cli.ways import BadSpec, Change, Wish
 from controller.core.model import Status, Verdict
 from controller.finding import Ambiguous, find_batch, find_either, find_job
 from controller.intake import Outcome
-from controller.requests import Answer, NotFound
+from controller.requests import Answer, NotFound, Refused, must_fit
 from controller.shapes import Document, answer_document
 from controller.telemetry import set_up_logs
 
@@ -114,9 +114,12 @@ class ApiWay:
     async def plan(self, path: Path) -> Document:
         """What a spec would do there; its warnings are told. Raises ``BadSpec``."""
         content, kind = _read(path)
-        plan = await self._client.send("batches", content, kind, [("plan", "true")], keys=PLAN_KEYS)
+        try:
+            plan = await self._client.send("batches", content, kind, [("plan", "true")], keys=PLAN_KEYS)
+        except BadSpec as error:
+            raise BadSpec([_as_named_here(one, path) for one in error.problems]) from None
         for line in plan["warnings"]:
-            warn(str(line))
+            warn(_as_named_here(str(line), path))
         return {key: value for key, value in plan.items() if key != "warnings"}
 
     async def submit(self, path: Path, *, dry_run: bool) -> Document:
@@ -178,6 +181,11 @@ class ApiWay:
         """See ``Way``."""
         batch = await find_batch(self._records, name)
         body: Document = {"max_concurrent": change.n} if change.what == "scale" else {}
+        try:
+            if body:
+                must_fit(change.n)
+        except Refused as error:
+            return answer_document(Answer(batch.id, batch.name, error=str(error), stage="preflight"))
         return await self._order(batch, change.what, {**body, **self._admin}, change.dry_run)
 
     async def _order(self, batch: BatchFound, what: str, body: Document, dry_run: bool) -> Document:
@@ -214,6 +222,12 @@ class ApiWay:
     async def _halt(self, path: str, body: Document, dry_run: bool) -> str:
         told = await self._client.post(path, {**body, **self._admin}, dry_run=dry_run, keys=("did",))
         return str(told["did"])
+
+
+def _as_named_here(line: str, path: Path) -> str:
+    """A complaint about the spec that was sent, with the name of the file that it was here."""
+    sent, colon, rest = line.partition(":")
+    return f"{path}:{rest}" if colon and sent in ("spec.yaml", "spec.json") else line
 
 
 def _read(path: Path) -> tuple[bytes, str]:

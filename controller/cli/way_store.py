@@ -193,19 +193,11 @@ class StoreWay:
 
     async def halt(self, what: str, why: str, *, dry_run: bool) -> str:
         """See ``Way``."""
-        if dry_run:
-            return await self._would(what, "be halted")
-        return await requests.halt(self._parts.people, self._who, what, why)
+        return await requests.halt(self._parts.people, self._who, what, why, dry_run=dry_run)
 
     async def unhalt(self, what: str, *, dry_run: bool) -> str:
         """See ``Way``."""
-        if dry_run:
-            return await self._would(what, "go on")
-        return await requests.unhalt(self._parts.people, self._who, what)
-
-    async def _would(self, what: str, then: str) -> str:
-        halted = getattr(await self._store.halts(), what) is not None
-        return f"{what} of every batch are {'' if halted else 'not '}halted; they would {then}"
+        return await requests.unhalt(self._parts.people, self._who, what, dry_run=dry_run)
 
 
 async def _asked(batch: Batch, order: Awaitable[str]) -> Answer:

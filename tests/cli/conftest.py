@@ -12,6 +12,7 @@ import pytest
 from controller import app
 from controller.api.auth_static import StaticTokens
 from controller.config import Settings, load
+from controller.leading import LedByAnother
 from controller.this_machine import local_user
 from tests.api.place import place as served
 from tests.cli.place import Place, Shell, behind
@@ -31,6 +32,8 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Place:
     async def one_pass(settings: Settings, *, once: bool = False) -> int:
         assert once
         here.passes_asked += 1
+        if here.led_by_another:
+            raise LedByAnother("another daemon leads")
         return 0
 
     monkeypatch.setattr(app, "open_parts", behind(here))

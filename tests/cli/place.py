@@ -95,7 +95,8 @@ class Place:
         self.store: Any = MemoryStore(self.clock)
         self.cluster = MemoryCluster(self.clock, ends)
         self.settings = settings
-        self.daemon_there = False
+        self.daemon_there: bool | None = False
+        self.led_by_another = False
         self.passes_asked = 0
         self._daemon: Daemon | None = None
 

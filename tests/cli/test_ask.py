@@ -138,6 +138,7 @@ def test_pause_resume_and_scale_reach_the_gate(sweep: Place, shell: Shell) -> No
     assert sweep.batch().settings["maxConcurrent"].source.startswith("local:")
     for n, says in (("0", "use 'batchkeeper pause'"), ("1000001", "at most 1000000, not 1000001")):
         answer = shell("scale", "sweep", n)
+        assert says in shell.json("scale", "sweep", n, code=1)[0]["error"]
         assert answer.code == 1
         assert says in answer.err
     assert sweep.gate().max == 2

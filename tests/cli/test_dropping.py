@@ -10,6 +10,7 @@ import pytest
 from controller.cli.dropping import draft
 from controller.config import Settings
 from controller.core.spec import BatchSpec
+from controller.ports import BatchkeeperError
 from controller.specfile import SpecDefaults, read_spec
 
 SPEC = """# my sweep
@@ -110,3 +111,29 @@ def test_a_spec_that_lies_in_the_watched_folder_is_left_alone(tmp_path: Path, ho
     copy.drop()
     copy.discard()
     assert (home / "sweep.yaml").read_text() == SPEC
+
+
+@pytest.mark.parametrize("name", ["sweep.spec", "sweep", ".sweep.yaml", "SWEEP.YAML", "x.status.yaml"])
+def test_a_name_that_no_watcher_reads_is_not_the_copy_s(name: str, home: Path, tmp_path: Path) -> None:
+    """It is named for the batch then: under its own nobody would ever take it in."""
+    source = (home / "sweep.yaml").rename(home / name)
+    draft(source, read(source, home), settings(tmp_path)).drop()
+    assert [path.name for path in (tmp_path / "watched").iterdir() if path.is_file()] == ["sweep.yaml"]
+
+
+def test_another_batch_s_spec_is_not_overwritten(home: Path, tmp_path: Path) -> None:
+    """It may be the only copy; an older spec of the same batch is replaced, and what is no spec stays."""
+    watched, original = tmp_path / "watched", read(home / "sweep.yaml", home)
+    watched.mkdir()
+    other = SPEC.replace("name: sweep", "name: other")
+    (watched / "traits.yaml").write_text(other)
+    source = (home / "sweep.yaml").rename(home / "traits.yaml")
+    for _ in range(2):
+        draft(source, original, settings(tmp_path)).drop()
+    assert (watched / "traits.yaml").read_text() == other
+    assert read(watched / "sweep.yaml", watched).name == "sweep"
+    for precious in (other, "name: [", "{}"):
+        (watched / "sweep.yaml").write_text(precious)
+        with pytest.raises(BatchkeeperError, match=r"sweep\.yaml is not the spec of batch sweep"):
+            draft(source, original, settings(tmp_path))
+        assert (watched / "sweep.yaml").read_text() == precious

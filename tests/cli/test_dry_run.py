@@ -58,8 +58,8 @@ LINES = [
     "reap --dry-run",
     "adopt sweep --dry-run",
     "controller --dry-run",
-    "halt submissions --dry-run",
-    "unhalt retries --dry-run",
+    "halt submissions --as-admin --dry-run",
+    "unhalt retries --as-admin --dry-run",
     "submit new.yaml --dry-run",
     "submit sweep.yaml --dry-run",
 ]

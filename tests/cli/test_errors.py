@@ -31,6 +31,8 @@ from tests.cli.place import Place, Shell
         (("list", "--limit", "0"), "'--limit': at least 1 is wanted: see"),
         (("scale", "sweep", "1.5"), "'N': a whole number is wanted, as 10: see"),
         (("logs", "sweep-long", "--bytes", "0"), "--bytes: at least 1 byte is wanted: see"),
+        (("cancel", "sweep", "--why", ""), "'--why': write one line of 1 to 300 characters: see"),
+        (("halt", "retries", "--why", "a\nb"), "'--why': write one line of 1 to 300 characters: see"),
     ],
 )
 def test_a_slip_of_the_keyboard_is_answered_with_the_nearest(
@@ -92,6 +94,17 @@ def test_a_look_leaves_nothing_behind(place: Place, shell: Shell, monkeypatch: p
     assert "nothing was ever run from here" in answer.err
     assert "--config" in answer.err
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_state_folder_that_can_not_be_looked_at(
+    place: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below a folder that is somebody else's, say: that is no bug."""
+    monkeypatch.delenv("MONGODB_URI")
+    monkeypatch.setenv("BATCHKEEPER_STATE_DIR", "x" * 300)
+    answer = shell("list")
+    assert answer.code == 1
+    assert "can't be used (File name too long): give a folder you may write as state_dir" in answer.err
 
 
 @pytest.mark.parametrize("line", ["run sweep.yaml", "controller", "list --quarantined"])
@@ -174,6 +187,25 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert first == "{"
     assert code in ("0", "141")
     assert ran.stderr == ""
+
+
+def test_a_disk_that_is_full_is_no_bug(tmp_path: Path) -> None:
+    """``batchkeeper … > file`` where nothing can be written: one line says so, and no traceback is kept."""
+    command = Path(sys.executable).with_name("batchkeeper")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [command, "validate", "--schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "MONGODB_URI": ""},
+            check=False,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "error: the output can't be written (no space left on device): make room, or send it elsewhere\n"
+    )
 
 
 def test_the_version_and_the_help_are_there_without_a_command(shell: Shell) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
+from controller import requests
+from controller.cli import commands_look
+from controller.core.model import Batch, BatchStatus
+from controller.ports import Unavailable
 from tests.cli.place import Place, Shell
 
 
@@ -94,6 +101,30 @@ def test_watching_without_a_terminal_is_lines_until_the_end(sweep: Place, shell:
     assert answer.code == 0
     assert answer.out.startswith("sweep cancelled: ")
     assert "\x1b" not in answer.out
+
+
+def test_watching_outlasts_an_outage(sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever left it over night finds the end, and not the minute in which the store was away."""
+    read, reads = sweep.store.batch, [0]
+
+    async def away(batch_id: str) -> Batch | None:
+        reads[0] += 1
+        if reads[0] == 3:
+            raise Unavailable("mongodb: batch got no answer")
+        if reads[0] > 5:
+            found: Batch = await read(batch_id)
+            return replace(found, status=BatchStatus.CANCELLED)
+        unchanged: Batch = await read(batch_id)
+        return unchanged
+
+    monkeypatch.setattr(commands_look, "PLAIN_SECONDS", 0.001)
+    monkeypatch.setattr(sweep.store, "batch", away)
+    answer = shell("status", "sweep", "--watch")
+    assert answer.code == 0
+    first, trouble, *_, last = answer.out.splitlines()
+    assert first.startswith("sweep running: ")
+    assert trouble == "nothing newer is known: mongodb: batch got no answer"
+    assert last.startswith("sweep cancelled: ")
 
 
 def test_watching_is_not_for_programs(sweep: Place, shell: Shell) -> None:
@@ -204,3 +235,22 @@ def test_a_report_can_be_expected(sweep: Place, shell: Shell) -> None:
     assert compare(report, written) == []
     written["totals"]["succeeded"] = 3
     assert compare(report, written) == ["the totals: succeeded is 2, expected 3"]
+
+
+def test_a_file_gets_no_colours_whatever_ci_sets(
+    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FORCE_COLOR is for terminals that don't tell; a log would be full of bars drawn over and over."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    for words in (["list"], ["status", "sweep"], ["jobs", "sweep"]):
+        assert "\x1b" not in shell(*words).out
+
+
+def test_a_line_of_a_pipe_is_whole(sweep: Place, shell: Shell) -> None:
+    """However long the reason is."""
+    why = f"{'why ' * 1000}at last"
+    job, people = sweep.job("sweep-long"), sweep.parts.people
+    (answer,) = asyncio.run(requests.cancel_jobs(people, requests.Caller(job.user), [job.id], why))
+    assert not answer.error
+    assert "at last" in shell("jobs", "sweep").out

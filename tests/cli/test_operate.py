@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+from controller.app import daemon_is_there
+from controller.config import Settings
 from controller.core.retry import decide_manual, new_child
-from tests.cli.place import Place, Shell
+from tests.cli.place import SPEC, Place, Shell
 from tests.fakes.memory_cluster import End
 
 
@@ -50,6 +53,24 @@ def test_reap_shows_what_is_overdue_and_leaves_it_to_the_daemon(place: Place, sh
     assert place.passes_asked == 0
     assert "one complete pass is made now" in shell("reap").err
     assert place.passes_asked == 1
+
+
+def test_on_a_cluster_the_election_tells_whether_a_daemon_is_there(place: Place, shell: Shell) -> None:
+    """It may be anywhere: nobody is told that there is none, and its lead is no failure."""
+    assert daemon_is_there(Settings(cluster={"kind": "kubernetes"})) is None
+    place.cluster.ends = lambda job: End(starts=None)
+    place.submit()
+    place.passes()
+    place.clock.seconds += 15 * 24 * 3600
+    place.daemon_there, place.led_by_another = None, True
+    answer = shell("reap")
+    assert (answer.code, place.passes_asked) == (0, 1)
+    assert "unless a daemon leads" in answer.err
+    assert "the daemon reaps by itself" in answer.err
+    Path("new.yaml").write_text(SPEC.format(name="new", at_most=4))
+    answer = shell("submit", "new.yaml")
+    assert answer.code == 0
+    assert "no daemon" not in answer.err
 
 
 def test_halt_and_unhalt(place: Place, shell: Shell) -> None:

@@ -47,6 +47,8 @@ DRY = [
     "scale sweep 9 --dry-run",
     "repair --as-admin --dry-run",
     "reap --as-admin --dry-run",
+    "halt submissions --as-admin --dry-run",
+    "unhalt retries --as-admin --dry-run",
     "submit new.yaml --dry-run",
     "submit changed.yaml --dry-run",
     "submit refused.yaml --dry-run",
@@ -55,6 +57,8 @@ DRY = [
 ORDERS = [
     "retry {0}-1 {0}-2",
     "retry {0}-1 {0}-2 nothing {0} --memory 3Gi",
+    "retry {0}-1 --memory 1.1Gi",
+    "retry {0}-1 --memory 500k",
     "retry --batch {0}",
     "retry --batch {0} --verdict mount-failure --now",
     "cancel {0}-1 {0}-2 --why never-mind",
@@ -62,6 +66,8 @@ ORDERS = [
     "pause {0}",
     "resume {0}",
     "scale {0} 9",
+    "scale {0} 0",
+    "scale {0} 1000001",
     "submit {0}.yaml",
     "submit {0}-refused.yaml",
 ]
@@ -97,7 +103,7 @@ async def test_what_only_looks_or_is_a_dry_run_is_the_same(ways: TwoWays, form: 
     await place(ways, "sweep")
     different = {}
     for line in [*LOOKS, *DRY]:
-        words = line if line.startswith("logs") else f"{line} -o {form}"
+        words = line if line.startswith(("logs", "halt", "unhalt")) else f"{line} -o {form}"
         store, api = await ways.store(words), await ways.api(words)
         told = [(one.code, normal(one.out, "sweep")) for one in (store, api)]
         if told[0] != told[1]:
@@ -116,3 +122,20 @@ async def test_an_order_does_and_says_the_same(ways: TwoWays, line: str) -> None
     assert normal(right.out, "right") == normal(left.out, "left")
     left, right = [await ways.store(f"status {name} -o json") for name in ("left", "right")]
     assert normal(right.out, "right") == normal(left.out, "left")
+
+
+@pytest.mark.parametrize("line", ["plan wrong.yaml", "submit wrong.yaml"])
+async def test_a_bad_spec_goes_by_its_own_name(ways: TwoWays, line: str) -> None:
+    """What is wrong is told of the file that was named here, and not of what was sent."""
+    await place(ways, "sweep")
+    store, api = await ways.store(line), await ways.api(line)
+    assert api.err.startswith("error: wrong.yaml:")
+    assert api.err == store.err
+
+
+async def test_a_dry_run_of_a_halt_is_an_operator_s_too(ways: TwoWays) -> None:
+    """As the real one is; it was not refused over the store."""
+    for line in ("halt submissions --dry-run", "unhalt retries --dry-run"):
+        store, api = await ways.store(line), await ways.api(line)
+        assert (store.code, api.code) == (1, 1)
+        assert "as-admin" in store.err

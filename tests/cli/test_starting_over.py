@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller import requests
+from controller.cli import starting_over
 from controller.cli.starting_over import start_over
 from controller.config import Settings
 from controller.core.spec import BatchSpec
@@ -24,6 +25,7 @@ def state(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path
     for name in ("mongo", "cluster", "secrets"):
         (tmp_path / "state" / name).mkdir(parents=True)
         (tmp_path / "state" / name / "thing").write_text("x")
+    (tmp_path / "state" / "cluster" / "thing").rename(tmp_path / "state" / "cluster" / "history.jsonl")
     for name in ("lock", "mongod.log", "run.log"):
         (tmp_path / "state" / name).write_text("x")
     return tmp_path / "state"
@@ -59,6 +61,55 @@ def test_an_ended_run_is_forgotten(place: Place, state: Path) -> None:
     ended(place)
     fresh(place)
     assert sorted(path.name for path in state.iterdir()) == ["lock", "run.log", "secrets"]
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_a_removal_that_is_cut_off(
+    place: Place, state: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """No job is left without its record, which would be somebody else's then, and no database is left in
+    part, which nobody could open; the next one goes on."""
+    ended(place)
+    remove, left = starting_over._remove_one, [after]
+
+    def cut_off(path: Path) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        remove(path)
+
+    monkeypatch.setattr(starting_over, "_remove_one", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        fresh(place)
+    assert (state / "mongo" / "thing").exists() or not (
+        (state / "mongo").exists() or (state / "cluster").exists()
+    )
+    monkeypatch.setattr(starting_over, "_remove_one", remove)
+    fresh(place)
+    assert sorted(path.name for path in state.iterdir()) == ["lock", "run.log", "secrets"]
+
+
+def test_what_is_not_of_the_run_is_not_removed(place: Place, state: Path) -> None:
+    """A state folder in a project's own folder: its ``cluster/`` was there before us."""
+    ended(place)
+    (state / "cluster" / "argo").mkdir()
+    with pytest.raises(BatchkeeperError, match=r"would also lose .*/cluster/argo, which is not of this run"):
+        fresh(place)
+    assert (state / "mongo" / "thing").exists()
+
+
+def test_what_can_not_be_removed_is_named(place: Place, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no bug, and whoever typed it may have to do it."""
+
+    def refused(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    ended(place)
+    monkeypatch.setattr(starting_over, "_remove_one", refused)
+    with pytest.raises(
+        BatchkeeperError, match=r"can't remove .*/cluster \(Operation not permitted\): remove it"
+    ):
+        fresh(place)
 
 
 def test_a_run_that_has_not_ended_goes_on(place: Place, state: Path) -> None:

@@ -93,6 +93,16 @@ def test_a_good_spec(tmp_path: Path) -> None:
     assert _COLOURS.search(seen.raw)
 
 
+def test_a_narrow_terminal_loses_nothing(tmp_path: Path) -> None:
+    """A name that is cut can't be typed again, a number that is cut is another one: lines break instead."""
+    name = "a-name-of-a-file-that-is-longer-than-the-terminal-is-wide.yaml"
+    (tmp_path / name).write_text(SPEC.format(name="sweep", at_most=4))
+    seen = typed(tmp_path, "validate", name, columns=40)
+    said = " ".join(seen.text.split())
+    assert f"{name} yes batch sweep: 5" in said
+    assert "at most 4 active" in said
+
+
 def test_no_color_is_respected(tmp_path: Path) -> None:
     """NO_COLOR takes the colours away and leaves the words."""
     (tmp_path / "s.yaml").write_text(SPEC.format(name="sweep", at_most=4))
