@@ -253,10 +253,7 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
 
     async def gauges() -> None:
         with contextlib.suppress(Unavailable):  # the full pass says so
-            if daemon.engine.epoch:
-                await tell_gauges(running, metrics)
-            else:
-                running.seeing.want((), clock.monotonic())
+            await tell_gauges(running, metrics)
 
     interval, patience = settings.reconcile.interval, settings.reconcile.pass_timeout
     return [
@@ -299,9 +296,14 @@ def _raise_why(parts: Sequence[asyncio.Task[None]], timetable: Timetable) -> Non
 async def tell_gauges(running: Running, metrics: Metrics) -> None:
     """The leader's gauges, from the gates and the cached counts; no safety rule reads them.
 
-    Of several replicas one tells them: those of another would stand still when it is cut off.
+    Of several replicas one tells them: those of another would stand still when it is cut off. A standby lets
+    go of what it counted for batches, while it led or for somebody's request, like a leader after their end.
     """
     engine = running.parts.engine
+    if not engine.epoch:
+        running.seeing.want((), engine.clock.monotonic())
+        metrics.unfinished_batches((), engine.clock.monotonic())
+        return
     # First, for it is of most interest while the store is away.
     seen = engine.seen
     seen_at = {name: seen.asked_for(name) for name in seen.namespaces} if seen else {}

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.chart.helm import TRIAL, Document, Helm, one, several
 from tests.e2e.process import command, environment, run
 from tests.kube.conftest import place, root
 from tests.kube.place import KubePlace
+from tests.receiver import Answer, receiver
 
 __all__ = ["place", "root"]
 
@@ -48,6 +51,21 @@ def test_what_everybody_may_know(helm: Helm, place: KubePlace) -> None:
     done = asked(told, daemon.url)
     assert done.returncode == 1
     assert "/readyz: no answer instead of 200" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "good"), [(401, True), (404, True), (503, True), (200, False), (500, False)]
+)
+def test_an_installation_without_an_api_is_whole(helm: Helm, status: int, good: bool) -> None:
+    """Switched off (404), or not served because nobody could be known (503): no stranger is let in."""
+    answers: list[Answer] = [
+        (200, {}, b"batchkeeper_build_info"),
+        (200, {}, b""),
+        (200, {}, b"batchkeeper_build_info"),
+    ]
+    with receiver() as daemon:
+        daemon.answers = [*answers, (status, {}, b"")]
+        assert (asked(container(helm, "test-http"), daemon.url).returncode == 0) is good
 
 
 def test_the_clusters_tokens(helm: Helm, place: KubePlace, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from controller.adapters.kube_render import Rendering, render_job
 from tests.chart.helm import CHART, CI, Document, Helm, pods, several
 from tests.control_plane.admin import Refused
 from tests.control_plane.plane import ControlPlane
+from tests.kube_pure.things import new_job
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 OPERATORS = ("ServiceMonitor", "PrometheusRule")
@@ -68,3 +70,12 @@ def test_the_check_would_see_it(helm: Helm, control_plane: ControlPlane) -> None
         metadata = {"name": "loose", "namespace": namespace}
         with pytest.raises(Refused, match="violates PodSecurity"):
             dry_run(control_plane, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": loose})
+
+
+def test_the_pod_of_a_job_is_not_restricted(control_plane: ControlPlane) -> None:
+    """As docs/security.md warns: where restricted pods are enforced no job of ours would run."""
+    with restricted(control_plane) as namespace:
+        pod = render_job(new_job(), Rendering("lab"))["spec"]["template"]["spec"]
+        metadata = {"name": "trait-2", "namespace": namespace}
+        with pytest.raises(Refused, match=r"violates PodSecurity \"restricted"):
+            dry_run(control_plane, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})

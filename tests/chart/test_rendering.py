@@ -192,6 +192,15 @@ def test_the_trial_mongodb_is_found(helm: Helm) -> None:
     assert one(documents, "Service", name)["spec"]["publishNotReadyAddresses"] is True
 
 
+def test_names_fit_where_they_go(helm: Helm) -> None:
+    """The trial MongoDB's is in a label of its pod, with eleven characters behind it."""
+    documents = helm.template(TRIAL, fullnameOverride="a" * 50)
+    stateful = one(documents, "StatefulSet")
+    assert len(stateful["metadata"]["name"]) <= 63 - 11
+    assert one(documents, "Service", stateful["metadata"]["name"])
+    assert max(len(document["metadata"]["name"]) for document in documents) <= 63 + len("-token-review")
+
+
 def test_what_watches_it(helm: Helm) -> None:
     """The operator's objects have the rules and the labels; the dashboard is the file."""
     documents = helm.template(WATCHED)

@@ -132,9 +132,11 @@ def test_what_is_not_wanted_is_not_given(helm: Helm) -> None:
     config = {"cluster": {"kind": "kubernetes"}, "kubernetes": {"events": False}}
     quiet = several(helm.template(CLUSTER, config=config), "Role", f"{RELEASE}-batchkeeper")
     assert [given(role) for role in quiet] == [asked(rules_for(()))] * 2
-    documents = helm.template(ONE)
-    assert not several(documents, "ClusterRole")
-    assert not several(documents, "ClusterRoleBinding")
+    ee2 = {"cluster": {"kind": "kubernetes"}, "store": {"layout": "ee2"}}
+    for documents in (helm.template(ONE), helm.template(CLUSTER, config=ee2)):
+        assert not several(documents, "ClusterRole")
+        assert not several(documents, "ClusterRoleBinding")
+        assert not several(documents, "Pod", f"{RELEASE}-batchkeeper-test-token")
     assert not [d for d in helm.template(WATCHED) if "Role" in d["kind"]]
 
 

@@ -27,6 +27,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"mongodb": {"trial": {"enabled": False}}},
         "mongodb: say where the records are: mongodb.secret.name",
     ),
+    "two mongodbs": (
+        {"mongodb": {"secret": {"name": "records"}}},
+        "mongodb.secret.name and mongodb.trial.enabled name two places for the records: keep one",
+    ),
     "no cluster": ({"config": {"cluster": {"kind": "local"}}}, "config.cluster.kind: a pod runs jobs on its"),
     "no account": (
         {"serviceAccount": {"create": False}},
@@ -57,6 +61,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "at '/config/auth/token_review/enabled': value must be one of 'auto', 'off'",
     ),
     "nobody's port": ({"config": {"http": {"host": "127.0.0.1"}}}, "config.http.host is 127.0.0.1, where no"),
+    "any port": ({"config": {"http": {"port": 0}}}, "config.http.port is 0, any free one, which no probe"),
+    "a claim to read": (
+        {"specs": {"enabled": True, "accessMode": "ReadOnlyMany"}},
+        "specs.accessMode is ReadOnlyMany, and no status can be written there: set specs.readOnly=true",
+    ),
     "no port": (
         {"config": {"http": {"enabled": False}}},
         "config.http.enabled is not for values: leave it out",

@@ -3,12 +3,16 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.app import Running, tell_gauges
 from controller.core.model import Batch, BatchStatus, Verdict
 from controller.ports import Invariant
+from controller.seeing import Seeing
 from controller.telemetry import Metrics
 from controller.telemetry.labels import OTHER, LabelBook
 
@@ -231,6 +235,25 @@ def test_a_batch_keeps_its_label_for_an_hour_after_its_end() -> None:
     metrics.unfinished_batches([batch(2), batch(3)], 3701)
     metrics.batch_gauge("active_jobs", batch(3).id, 5)
     assert by_batch(metrics) == {OTHER: 1, "b3": 5}
+
+
+async def test_a_standby_lets_go_of_what_it_counted() -> None:
+    """It counts ends that people ask for: without a pass of its own series and labels stayed for ever."""
+    metrics, at = Metrics(labels=LabelBook(limit=1)), [0.0]
+    engine = SimpleNamespace(epoch=0, clock=SimpleNamespace(monotonic=lambda: at[0]))
+    standby = cast(Running, SimpleNamespace(parts=SimpleNamespace(engine=engine), seeing=Seeing()))
+    metrics.leads(False)
+    metrics.batch_seen(batch(1).id, "default", "b1")
+    metrics.job_finished(batch(1).id, "terminated", "cancelled")
+    for at[0] in (15.0, 3600.0):
+        await tell_gauges(standby, metrics)
+        assert by_batch(metrics, "jobs_finished_total") == {"b1": 1}
+    at[0] = 3615.0
+    await tell_gauges(standby, metrics)
+    assert by_batch(metrics, "jobs_finished_total") == {}
+    metrics.leads(True)
+    metrics.unfinished_batches([batch(2)], 4000.0)
+    assert by_batch(metrics, "jobs_finished_total") == {"b2": 0}, "a label is free for what it leads"
 
 
 def test_a_batch_that_is_reopened_keeps_its_label() -> None:

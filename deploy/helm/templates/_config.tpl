@@ -53,6 +53,12 @@
 {{- if has (toString $http.host) (list "127.0.0.1" "localhost" "::1") -}}
 {{- fail (printf "config.http.host is %s, where no probe and no Service reaches it: leave it out" $http.host) -}}
 {{- end -}}
+{{- if and (hasKey $http "port") (not (kindIs "invalid" $http.port)) (not $http.port) -}}
+{{- fail "config.http.port is 0, any free one, which no probe and no Service finds: leave it out" -}}
+{{- end -}}
+{{- if and .Values.specs.enabled (not .Values.specs.existingClaim) (not .Values.specs.readOnly) (eq .Values.specs.accessMode "ReadOnlyMany") -}}
+{{- fail "specs.accessMode is ReadOnlyMany, and no status can be written there: set specs.readOnly=true, or use ReadWriteMany" -}}
+{{- end -}}
 {{- if and (include "batchkeeper.alone" .) (gt (int .Values.replicas) 1) -}}
 {{- fail (printf "specs.accessMode is %s, which one pod can mount: set replicas to 1, or use ReadWriteMany" .Values.specs.accessMode) -}}
 {{- end -}}

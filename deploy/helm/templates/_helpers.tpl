@@ -79,7 +79,8 @@ app.kubernetes.io/part-of: batchkeeper
 {{- $api := include "batchkeeper.section" (list . "api") | fromYaml -}}
 {{- $auth := include "batchkeeper.section" (list . "auth") | fromYaml -}}
 {{- $review := default (dict) $auth.token_review -}}
-{{- if not (or (has (toString $api.enabled) (list "false" "off" "no")) (has (toString $review.enabled) (list "off" "false"))) -}}
+{{- $store := include "batchkeeper.section" (list . "store") | fromYaml -}}
+{{- if not (or (eq (toString $store.layout) "ee2") (has (toString $api.enabled) (list "false" "off" "no")) (has (toString $review.enabled) (list "off" "false"))) -}}
 true
 {{- end -}}
 {{- end }}
@@ -97,8 +98,9 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{- /* 52 characters: with its revision, which is a label of the pods, they are 63. */ -}}
 {{- define "batchkeeper.mongodb" -}}
-{{- printf "%s-mongodb" (include "batchkeeper.fullname" .) -}}
+{{- printf "%s-mongodb" (include "batchkeeper.fullname" . | trunc 44 | trimSuffix "-") -}}
 {{- end }}
 
 {{- /* Two pods can't share a volume that one node may mount. */ -}}
