@@ -18,7 +18,7 @@ from tests.bench.page import page
 from tests.bench.place import Place, place
 from tests.bench.records import acceptance, hostile, retries
 from tests.bench.refill import refill, submission, utilisation
-from tests.bench.scale import scale
+from tests.bench.scale import FULL, scale
 
 Row = Callable[[Place], Awaitable[list[Figure] | Grid]]
 ON_A_CLUSTER: Mapping[str, Row] = {
@@ -45,13 +45,13 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-async def measure(names: list[str], full: bool, minutes: float) -> str:
+async def measure(names: list[str], full: bool, minutes: float, size: str = "") -> str:
     """The tables of these rows, measured one by one; those on a cluster only where there can be one."""
     figures: list[Figure] = []
     grids: list[Grid] = []
     async with AsyncExitStack() as stack:
         where = await stack.enter_async_context(place(full))
-        where.patience = minutes * 60
+        where.patience, where.size = minutes * 60, size
         if clustered := [name for name in names if name in ON_A_CLUSTER]:
             plane = stack.enter_context(control_plane())
             if isinstance(plane, str):
@@ -80,10 +80,12 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=240, help="for how long at most one size of `scale` goes on (240)"
     )
+    parser.add_argument("--size", choices=[size.key for size in FULL], default="", help="this one of `scale`")
     asked = parser.parse_args()
     if unknown := set(asked.rows) - set(ROWS):
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
-    sys.stdout.write(asyncio.run(measure(asked.rows or list(ROWS), asked.full, asked.minutes)) + "\n")
+    measured = measure(asked.rows or list(ROWS), asked.full, asked.minutes, asked.size)
+    sys.stdout.write(f"{asyncio.run(measured)}\n")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from controller.adapters import labels
 from tests.bench.place import Place
-from tests.control_plane.admin import Refused
+from tests.control_plane.admin import Document, Refused
 from tests.control_plane.binaries import find
 from tests.control_plane.building import Unavailable
 from tests.control_plane.commands import ITSELF
@@ -39,6 +40,16 @@ DEFAULTS: Mapping[str, Any] = {
     "repair": {"interval": "30s", "after": "30s"},
 }
 """Tests go at a pace of their own; what is measured goes at everybody's, with no limit on submissions."""
+ADDED_LABELS = frozenset(
+    {
+        "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-name",
+        "controller-uid",
+        "job-name",
+        labels.EXPIRING,
+    }
+)
+"""Labels that a Job, or its pod template, has not when it is asked for."""
 TOKEN_EVERY, AGAIN = 600.0, 10.0
 """Seconds between two tokens of the daemon's, each of which is good for an hour; and until the next try
 where there was none."""
@@ -160,6 +171,38 @@ class Story:
             if one.user == account:
                 counts[one.verb, one.resource] = counts.get((one.verb, one.resource), 0) + 1
         return counts
+
+
+def the_same(there: KubePlace) -> list[Document]:
+    """The Jobs that the daemon created there, as it asked for them, for a raw loop elsewhere.
+
+    What the API server fills in stays, which it would fill in again; what was added later is left out.
+    """
+    return [_as_asked(job) for job in there.job_objects()]
+
+
+def _as_asked(job: Document) -> Document:
+    about, wanted = job["metadata"], {**job["spec"]}
+    wanted.pop("selector", None)
+    wanted.pop("ttlSecondsAfterFinished", None)  # which ours gets when it has ended
+    template = {**wanted["template"]}
+    template["metadata"] = {
+        **template["metadata"],
+        "labels": {
+            key: value for key, value in template["metadata"]["labels"].items() if key not in ADDED_LABELS
+        },
+    }
+    marks = {key: value for key, value in about.get("labels", {}).items() if key not in ADDED_LABELS}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": about["name"],
+            "labels": marks,
+            "annotations": about.get("annotations", {}),
+        },
+        "spec": {**wanted, "template": template},
+    }
 
 
 def story(plane: ControlPlane, namespace: str) -> Story:

@@ -44,6 +44,8 @@ class Place:
     """For the rows on a cluster."""
     patience: float = 4 * 3600.0
     """Seconds that one size of the row ``scale`` may take."""
+    size: str = ""
+    """The one size of the row ``scale`` that is wanted, as 15000x500; empty: what ``full`` says."""
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def settings(self, **more: Any) -> Settings:

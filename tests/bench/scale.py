@@ -49,6 +49,11 @@ class Size:
         return f"{what} (ideal {self.ideal:,.0f} s)"
 
     @property
+    def key(self) -> str:
+        """What to ask for it by."""
+        return f"{self.tasks}x{self.at_once}"
+
+    @property
     def env(self) -> dict[str, str]:
         """Of each job."""
         return {"RUN_SECONDS": f"{self.seconds:g}"}
@@ -145,8 +150,9 @@ async def scale(place: Place) -> list[Figure]:
     A size that takes longer than the place's patience is told of as far as it came.
     """
     figures = []
-    for size in FULL if place.full else SIZES:
-        figures += await measured(place, size)
+    for size in FULL if place.full or place.size else SIZES:
+        if place.size in ("", size.key):
+            figures += await measured(place, size)
     return figures
 
 

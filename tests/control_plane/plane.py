@@ -164,14 +164,27 @@ class ControlPlane:
     def audit(self, namespace: str) -> list[Asked]:
         """Every request about this namespace so far, in the order of the answers."""
         found, mark = [], namespace.encode()
-        with Path(self._owned.about["audit"]).open("rb") as log:
-            for line in log:
-                if mark not in line:
-                    continue
-                told = json.loads(line)
-                if told.get("objectRef", {}).get("namespace") == namespace:
-                    found.append(_asked(told))
+        for line in self._audited():
+            if mark not in line:
+                continue
+            told = json.loads(line)
+            if told.get("objectRef", {}).get("namespace") == namespace:
+                found.append(_asked(told))
         return found
+
+    def _audited(self) -> Iterator[bytes]:
+        """The audit log's lines: what the API server put aside when it was large, then what it writes to."""
+        log = Path(self._owned.about["audit"])
+        while True:
+            aside = sorted(log.parent.glob(f"{log.stem}-*{log.suffix}"))
+            with log.open("rb") as newest:
+                if sorted(log.parent.glob(f"{log.stem}-*{log.suffix}")) != aside:
+                    continue  # it was put aside just now
+                for path in aside:
+                    with path.open("rb") as older:
+                        yield from older
+                yield from newest
+            return
 
     # ------------------------------------------------------------- breaking it: a private one only
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tests.control_plane import runai
-from tests.control_plane.admin import Refused
+from tests.control_plane.admin import Api, Refused
 from tests.control_plane.jobs import jobs_path, manifest, submit
 from tests.control_plane.plane import ControlPlane
+from tests.control_plane.sharing import Hold
 from tests.e2e.waiting import wait_for
 
 READ_JOBS = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list"]}
@@ -95,6 +99,30 @@ def test_who_asked_for_what(control_plane: ControlPlane, namespace: str) -> None
         return wanted <= {(one.user, one.verb, one.resource, one.name, one.code) for one in found}
 
     wait_for("both are in the log", asked)
+
+
+def test_what_was_put_aside_of_the_audit_log_is_read_too(tmp_path: Path) -> None:
+    """The API server begins a new file after a hundred megabytes, the log of some ten thousand jobs."""
+
+    def line(name: str, namespace: str = "lab") -> str:
+        at = "2026-01-01T00:00:00Z"
+        told = {
+            "requestReceivedTimestamp": at,
+            "stageTimestamp": at,
+            "user": {"username": "admin"},
+            "verb": "create",
+            "objectRef": {"resource": "jobs", "namespace": namespace, "name": name},
+            "responseStatus": {"code": 201},
+        }
+        return json.dumps(told) + "\n"
+
+    (tmp_path / "audit.log").write_text(line("c"))
+    (tmp_path / "audit-2026-01-01T10-00-00.000.log").write_text(line("b") + line("x", "elsewhere"))
+    (tmp_path / "audit-2026-01-01T09-00-00.000.log").write_text(line("a"))
+    hold = cast(Hold, SimpleNamespace(about={"audit": str(tmp_path / "audit.log")}))
+    api = cast(Api, None)
+    plane = ControlPlane("", tmp_path, api, tmp_path, hold=hold)
+    assert [one.name for one in plane.audit("lab")] == ["a", "b", "c"]
 
 
 def test_run_ai_kinds(control_plane: ControlPlane, namespace: str) -> None:
