@@ -18,7 +18,7 @@ from controller.adapters.state_lock import StateLock
 from controller.adapters.system_clock import SystemClock
 from controller.api.application import Api
 from controller.clusters import LOCAL
-from controller.collector import short_pauses
+from controller.collector import YOUNG_EVERY, Sweeper, short_pauses
 from controller.config import Settings
 from controller.core.model import Batch, Gate
 from controller.core.view import View
@@ -80,7 +80,7 @@ async def run_controller(
     Returns the exit code. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
-    arenas.share_one()
+    arenas.set_up()
     on_signals(END, lambda _: stop.set())
     metrics, health = Metrics(), Health()
     metrics.config_read(True)
@@ -260,6 +260,7 @@ def _timed_passes(running: Running, health: Health, metrics: Metrics) -> list[Pa
         Pass("reconcile", interval, full, patience),
         Pass("repair", settings.repair.interval, daemon.repair_pass, patience),
         Pass("gauges", interval, gauges, patience),
+        Pass("collector", YOUNG_EVERY, Sweeper().sweep),
         *telling_passes(running.teller, patience),
         *(one for store in running.specs.each for one in _store_passes(store, daemon, patience)),
     ]

@@ -125,7 +125,7 @@ async def run_controller(settings: Settings, *, once: bool = False, stop: asynci
     ``once``: one pass of everything. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
-    arenas.share_one()
+    arenas.set_up()
     on_signals(END, lambda _: stop.set())
     metrics, health, clock = Metrics(), Health(first_pass="reap"), SystemClock()
     metrics.config_read(True)

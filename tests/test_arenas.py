@@ -1,4 +1,7 @@
-"""Threads keep no memory of their own: counted in a process of its own, for the setting is the process's."""
+"""Threads keep no memory of their own, and what is large goes back.
+
+Counted in processes of their own, for the settings are the process's.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ import pytest
 
 from controller import app, arenas, ee2_app
 from controller.config import Settings
+from tests.bench.telling import malloc
 
 COUNT = """
 import ctypes, sys, tempfile, threading
 from controller import arenas
 if sys.argv[1] == "shared":
-    arenas.share_one()
+    arenas.set_up()
 there = threading.Barrier(6)
 def work():
     held = [bytes(2000) for _ in range(50)]
@@ -35,6 +39,20 @@ with tempfile.TemporaryFile() as file:
     file.seek(0)
     print(file.read().count(b"<heap nr="))
 """
+
+LARGE = """
+import sys
+from controller import arenas
+from tests.bench.telling import malloc
+if sys.argv[1] == "apart":
+    arenas.set_up()
+for _ in range(2):
+    held = [bytearray(2**18) for _ in range(64)]
+    mapped = malloc()["mapped"]
+    del held
+print(mapped - malloc()["mapped"])
+"""
+"""Buffers as each connection has one are made, let go and made again."""
 
 NO_SUCH_CALL = ("undefined symbol", "symbol not found")
 """As glibc says it, and as musl and macOS do."""
@@ -54,10 +72,23 @@ def test_threads_share_one_pool() -> None:
     assert _pools("each its own") > 1, "it is not counted what is to be counted"
 
 
+def _given_back(how: str) -> int:
+    """Bytes that were mapped for a large piece and are no more, where such pieces came and went before."""
+    ended = subprocess.run([sys.executable, "-c", LARGE, how], capture_output=True, text=True, check=True)
+    return int(ended.stdout)
+
+
+@pytest.mark.skipif(not any(malloc().values()), reason="another C library than glibc")
+def test_what_is_large_is_given_back() -> None:
+    """The second buffers come out of the pool otherwise, and leave gaps in it; a few may find room there."""
+    assert _given_back("apart") >= 32 * 2**18
+    assert _given_back("as it likes") == 0, "it is not counted what is to be counted"
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """musl and macOS have no such setting."""
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    arenas.share_one()
+    arenas.set_up()
 
 
 class Asked(Exception):
@@ -75,7 +106,7 @@ def test_a_daemon_begins_with_it(
     def asked() -> None:
         raise Asked
 
-    monkeypatch.setattr(arenas, "share_one", asked)
+    monkeypatch.setattr(arenas, "set_up", asked)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Asked):
         asyncio.run(program.run_controller(Settings(), stop=told_to_end))

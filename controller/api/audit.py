@@ -53,6 +53,10 @@ class Entry:
         self._facts["what"] = self._facts["what"] or what
         _log.info("order", **self._facts, outcome=outcome)
 
+    def over(self) -> None:
+        """The request has been answered. What it was put into is let go: the two would hold each other."""
+        self._scope, self._told = {}, True
+
 
 def _order(scope: MutableMapping[str, Any]) -> str:
     """Which order a request is, by the path of its route; empty: it is none."""

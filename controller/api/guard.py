@@ -60,6 +60,8 @@ class Guard:
         except BaseException as error:
             entry.tell(type(error).__name__)
             raise
+        finally:
+            entry.over()
 
     def _bounded(self, receive: Receive) -> Receive:
         """The body as it comes; more of it than is allowed, or too slow, is an error where it is read."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import Request
 
+from controller.api.audit import Entry, entry_of
+from controller.api.guard import Guard
 from tests.api.place import ADA, BOB, ROOT, SPEC, Client, Place
 
 Line = Mapping[str, Any]
@@ -155,3 +160,23 @@ async def test_a_bug_is_a_line_too(
     got = await here.ada.post(f"/api/v1/batches/{batch.id}/pause")
     assert got.status == 500
     assert [line["outcome"] for line in lines(caplog)] == ["ZeroDivisionError"]
+
+
+async def test_a_request_that_is_over_is_held_by_nothing() -> None:
+    """What it was, and what was noted of it, held each other until everything was looked at, hours later."""
+    noted = list[weakref.ref[Entry]]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        noted.append(weakref.ref(entry_of(Request(scope))))
+
+    async def nothing(*_: object) -> Any:
+        return {"type": "http.disconnect"}
+
+    gc.disable()
+    try:
+        told = {"type": "http", "path": "/", "method": "GET", "headers": []}
+        await Guard(app, max_body=10)(told, nothing, nothing)
+        del told
+        assert noted[0]() is None
+    finally:
+        gc.enable()

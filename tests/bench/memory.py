@@ -49,11 +49,22 @@ class Sample:
     """Since the first sample."""
     phase: str
     rss_mib: float
+    anon_mib: float
+    """Of it what no file backs: what the program asked for itself."""
     fds: int
     sockets: int
     threads: int
     tasks: int
     objects: int
+    """That the garbage collector knows."""
+    blocks: int
+    """Of Python's own allocator."""
+    malloc_mib: float
+    """That the C library has given out, of its pool: everything else that lives."""
+    gaps_mib: float
+    """That it keeps free there."""
+    mapped_mib: float
+    """That it has mapped apart, for large pieces."""
     cpu_seconds: float
     """The daemon's own, since its start."""
     batches: int
@@ -95,11 +106,16 @@ class Sampler:
             seconds=round(time.monotonic() - self._begin, 1),
             phase=phase,
             rss_mib=round(proc.resident(pid) / proc.MIB, 3),
+            anon_mib=round(proc.anonymous(pid) / proc.MIB, 3),
             fds=files.total(),
             sockets=files["socket"],
             threads=proc.threads(pid),
             tasks=sum(told["tasks"].values()),
             objects=told["objects"],
+            blocks=told["blocks"],
+            malloc_mib=round(told["malloc"]["used"] / proc.MIB, 3),
+            gaps_mib=round(told["malloc"]["free"] / proc.MIB, 3),
+            mapped_mib=round(told["malloc"]["mapped"] / proc.MIB, 3),
             cpu_seconds=proc.seconds_of_cpu(pid),
             batches=load.done["batches"] if load else 0,
             closed=await asyncio.to_thread(load.closed) if load else 0,
@@ -128,11 +144,11 @@ def _sample(line: Mapping[str, str]) -> Sample:
     return Sample(**{field.name: kinds[str(field.type)](line[field.name]) for field in fields(Sample)})
 
 
-def growth(samples: Sequence[Sample]) -> float:
+def growth(samples: Sequence[Sample], what: str = "rss_mib") -> float:
     """MiB an hour over the last two thirds of the load. ``ValueError``: too few samples."""
     loaded = [one for one in samples if one.phase == LOAD]
     late = loaded[len(loaded) // 3 :]
-    return proc.slope([(one.seconds / 3600, one.rss_mib) for one in late])
+    return proc.slope([(one.seconds / 3600, getattr(one, what)) for one in late])
 
 
 def figures(samples: Sequence[Sample]) -> list[Figure]:
@@ -147,6 +163,10 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
         Figure("… that came to their end in it", loaded[-1].closed - loaded[0].closed, "batches"),
         Figure("the daemon's CPU time in it", 100 * spent / (hours * 3600), "% of a core"),
         Figure("resident memory's growth over the last two thirds", growth(samples), "MiB/h", None, "≤ 1"),
+        Figure("… of its anonymous part", growth(samples, "anon_mib"), "MiB/h"),
+        Figure("what the C library has given out", growth(samples, "malloc_mib"), "MiB/h"),
+        Figure("what it keeps free", growth(samples, "gaps_mib"), "MiB/h"),
+        Figure("blocks of Python's allocator", growth(samples, "blocks"), "blocks/h"),
         Figure("… at the beginning of these", third[0].rss_mib, "MiB"),
         Figure("… at the end", third[-1].rss_mib, "MiB"),
         Figure("… at most", max(one.rss_mib for one in samples), "MiB"),

@@ -19,10 +19,19 @@ def resident(pid: int) -> int:
     return int(psutil.Process(pid).memory_info().rss)
 
 
+def anonymous(pid: int) -> int:
+    """Bytes of it that are resident and no file's, which psutil does not tell. ``OSError``: it has ended."""
+    return _status(pid, "RssAnon")
+
+
 def resident_peak(pid: int) -> int:
     """The most bytes that were ever resident, which psutil does not tell. ``OSError``: it has ended."""
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int, key: str) -> int:
     text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    found = re.search(r"^VmHWM:\s+(\d+)", text, re.MULTILINE)
+    found = re.search(rf"^{key}:\s+(\d+)", text, re.MULTILINE)
     if found is None:
         raise ProcessLookupError(f"process {pid} has ended")  # a zombie has a status without memory
     return int(found[1]) * KIB

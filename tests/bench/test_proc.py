@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from tests.bench import proc
 from tests.bench.memory import IDLE, LOAD, Sample, figures, growth, read
+from tests.bench.telling import Traces, malloc
 from tests.e2e.waiting import wait_for
 
 
@@ -21,11 +24,16 @@ def _sample(minute: float, phase: str, rss: float, fds: int = 20, tasks: int = 3
         seconds=60 * minute,
         phase=phase,
         rss_mib=rss,
+        anon_mib=rss / 2,
         fds=fds,
         sockets=9,
         threads=2,
         tasks=tasks,
         objects=1,
+        blocks=1000,
+        malloc_mib=rss / 4,
+        gaps_mib=1.0,
+        mapped_mib=0.0,
         cpu_seconds=minute,
         batches=1,
         closed=1,
@@ -40,6 +48,7 @@ def test_memory_that_is_held_is_resident() -> None:
     before = proc.resident(pid)
     held = bytearray(os.urandom(1024)) * (40 * 1024)
     assert 38 * proc.MIB < proc.resident(pid) - before < 60 * proc.MIB
+    assert proc.resident(pid) > proc.anonymous(pid) > 38 * proc.MIB, "no file is behind it"
     del held
     assert proc.resident_peak(pid) - before > 38 * proc.MIB
 
@@ -104,18 +113,52 @@ def test_a_process_tells_what_it_holds(tmp_path: Path) -> None:
             assert child.stdout.readline() == b"up\n"
             os.kill(child.pid, signal.SIGUSR1)
             wait_for("the file", file.exists)
-            assert json.loads(file.read_text())["tasks"] == {"main": 1, "leak": 5}
+            told = json.loads(file.read_text())
+            assert told["tasks"] == {"main": 1, "leak": 5}
+            assert told["blocks"] > told["objects"]
             assert child.poll() is None
         finally:
             child.kill()
+
+
+@pytest.mark.skipif(not any(malloc().values()), reason="another C library than glibc")
+def test_what_the_c_library_has_given_out() -> None:
+    """Pieces of 700 bytes come out of its pool, or out of what it kept free; afterwards they are free."""
+    before = malloc()
+    held = [bytes(700) for _ in range(20_000)]
+    while_held = malloc()
+    assert while_held["used"] - before["used"] > 20_000 * 700
+    del held
+    after = malloc()
+    assert after["used"] - before["used"] < 5_000 * 700
+
+
+def test_lines_that_hold_more_than_when_all_was_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Growth is told from the third look on; there is one every ten minutes, told again until the next."""
+    monkeypatch.setattr(Traces, "_looks", [])
+    monkeypatch.setattr(Traces, "_at", -math.inf)
+    monkeypatch.setattr(Traces, "_told", {})
+    tracemalloc.start(1)
+    try:
+        assert "grown" not in Traces.look(0)
+        assert "grown" not in Traces.look(600)
+        held = [bytes(1000) for _ in range(2000)]
+        told = Traces.look(1200)
+        assert told["grown"][0]["bytes"] > len(held) * 1000
+        assert __file__ in told["grown"][0]["where"][0]
+        assert Traces.look(1201) is told
+    finally:
+        tracemalloc.stop()
 
 
 def test_samples_are_read_as_they_were_written(tmp_path: Path) -> None:
     """A line of the file is a sample again, numbers as numbers."""
     file = tmp_path / "samples.csv"
     file.write_text(
-        "seconds,phase,rss_mib,fds,sockets,threads,tasks,objects,cpu_seconds,batches,closed,listening,load\n"
-        "30.5,load,118.25,41,35,4,49,147226,5.28,3,2,4,13.53\n"
+        "seconds,phase,rss_mib,anon_mib,fds,sockets,threads,tasks,objects,blocks,malloc_mib,gaps_mib,"
+        "mapped_mib,cpu_seconds,batches,closed,listening,load\n"
+        "30.5,load,118.25,88.5,41,35,4,49,147226,559001,29.25,0.5,2.25,5.28,3,2,4,13.53\n"
     )
     (one,) = read(file)
-    assert (one.seconds, one.phase, one.rss_mib, one.tasks) == (30.5, LOAD, 118.25, 49)
+    told = (one.seconds, one.phase, one.rss_mib, one.malloc_mib, one.gaps_mib, one.tasks)
+    assert told == (30.5, LOAD, 118.25, 29.25, 0.5, 49)
