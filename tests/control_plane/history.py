@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from controller.adapters import labels
 from tests.control_plane.admin import Document
 from tests.control_plane.recorder import DELETED, Change
-from tests.oracle.history import Deed, Happened
+from tests.oracle.history import Deed, Ending, Happened
 
 WORKLOAD_ENDS = frozenset({"Completed", "Failed", "Stopped"})
 """Phases of Run:ai's kinds in which nothing of theirs runs."""
@@ -41,8 +41,18 @@ class _Root:
     """Uids of pods that are not terminal."""
     well: bool = False
     """Whether a pod of it has ended well: of several, others may have been too many."""
+    ends: dict[str, Ending] = field(default_factory=dict)
+    """By uid of a pod that is terminal: what it shows."""
+    seen: set[str] = field(default_factory=set)
+    """Uids of all pods that it had: of several only one that ended well tells how the object did."""
     finished: bool = False
     expiring: bool = False
+
+    @property
+    def shown(self) -> Ending | None:
+        """What tells how it ended; None: nothing does for certain."""
+        well = next((end for end in self.ends.values() if end.exit_code == 0), None)
+        return well or (next(iter(self.ends.values()), None) if len(self.seen) == 1 else None)
 
 
 class _Teller:
@@ -102,11 +112,13 @@ class _Teller:
             self._early.setdefault(uid, []).append(change)
             return
         name = {"metadata": {**pod["metadata"], "name": owner["name"]}}
+        root.seen.add(change.uid)
         if _has_started(pod):
             yield from self._once(change, uid, Deed.STARTED, name)
         terminal = pod["status"].get("phase") in ("Succeeded", "Failed")
         if terminal:
             root.well |= pod["status"]["phase"] == "Succeeded"
+            root.ends.setdefault(change.uid, _ending(pod))
         if change.type == DELETED or terminal:
             root.pods.discard(change.uid)
         else:
@@ -114,7 +126,7 @@ class _Teller:
         # A pod that was torn out leaves a Job that makes another one: that is no end.
         lost = change.type == DELETED and (root.finished or Deed.GONE in root.happened)
         if (terminal or lost) and not root.pods:
-            yield from self._once(change, uid, Deed.ENDED, name, success=root.well)
+            yield from self._once(change, uid, Deed.ENDED, name, success=root.well, end=root.shown)
 
     def _once(
         self,
@@ -125,11 +137,12 @@ class _Teller:
         *,
         ours: bool = False,
         success: bool | None = None,
+        end: Ending | None = None,
         lingers: bool = False,
     ) -> Iterator[Happened]:
         if deed not in self._roots[uid].happened:
             told = self._event(change, uid, deed, item)
-            yield replace(told, ours=ours, success=success, lingers=lingers)
+            yield replace(told, ours=ours, success=success, end=end, lingers=lingers)
 
     def _event(self, change: Change, uid: str, deed: Deed, item: Document) -> Happened:
         root = self._roots[uid]
@@ -159,6 +172,16 @@ def _end_of(item: Document, kind: str) -> bool | None:
     if kind == "Pod":
         return bool(phase == "Succeeded") if phase in ("Succeeded", "Failed") else None
     return bool(phase == "Completed") if phase in WORKLOAD_ENDS else None
+
+
+def _ending(pod: Document) -> Ending:
+    """What a terminal pod shows; who comes late finds the Job's condition only."""
+    status = pod["status"]
+    conditions = {one["type"] for one in status.get("conditions", ()) if one["status"] == "True"}
+    containers = status.get("containerStatuses", ())
+    ended: Document = next((one["state"].get("terminated", {}) for one in containers), {})
+    reasons = {status.get("reason", ""), ended.get("reason", ""), *conditions} - {""}
+    return Ending(ended.get("exitCode"), frozenset(reasons), fleeting=True)
 
 
 def _has_started(pod: Document) -> bool:

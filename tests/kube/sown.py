@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from controller.adapters import kube_cluster, kube_reading
-from controller.adapters.kube_reading import pod_ended
+from controller.adapters import kube_cluster, kube_listing, kube_reading
+from controller.adapters.kube_reading import job_of, pod_ended
 from controller.adapters.kube_render import render_job
 from controller.cli import main
+from controller.core.copying import replace
 from tests.kube.planted import only_running_counts
 
 Patch = pytest.MonkeyPatch
@@ -39,10 +40,18 @@ def first_pod_tells(patch: Patch) -> None:
     patch.setattr(kube_reading, "_telling", telling)
 
 
+def reasons_unread(patch: Patch) -> None:
+    """Of how a pod ended only the exit code is read, not who took it away."""
+    patch.setattr(
+        kube_listing, "job_of", lambda *parts: replace(job_of(*parts), pod_reason="", conditions=())
+    )
+
+
 SOWN: Mapping[str, Callable[[Patch], None]] = {
     "born to expire": born_to_expire,
     "only running foreign counts": only_running_counts,
     "the first pod tells": first_pod_tells,
+    "reasons are not read": reasons_unread,
 }
 
 if __name__ == "__main__":

@@ -61,10 +61,18 @@ def a_pod_too_many(place: KubePlace) -> None:
         place.over("scan")
 
 
+def taken_away(place: KubePlace) -> None:
+    """The kubelet evicts it."""
+    place.drop(spec("scan", {"a": {"RUN_SECONDS": "0.3", "END": "evicted,exit-0"}}, 1))
+    place.start()
+    place.over("scan")
+
+
 SITUATIONS: Mapping[str, tuple[Callable[[KubePlace], None], str]] = {
     "born to expire": (two_tasks, Invariant.UNORDERED),
     "only running foreign counts": (others_never_start, Invariant.FOREIGN_COUNTED),
     "the first pod tells": (a_pod_too_many, Invariant.TRUTH),
+    "reasons are not read": (taken_away, Invariant.TRUTH),
 }
 """By bug: where it shows, and what it breaks."""
 

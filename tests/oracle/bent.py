@@ -9,6 +9,7 @@ from controller.core.model import Foreign, Origin, Result, Status, Stop, Termina
 from tests.oracle.bent_adoption import BENT_ADOPTIONS
 from tests.oracle.bent_batches import BENT_BATCHES
 from tests.oracle.bent_sharing import BENT_SHARES
+from tests.oracle.bent_truth import BENT_TRUTHS
 from tests.oracle.histories import CANCEL, Tale
 from tests.oracle.history import Deed, Side
 from tests.oracle.invariants import Invariant
@@ -373,4 +374,5 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     *BENT_ADOPTIONS,
     *BENT_SHARES,
     *BENT_BATCHES,
+    *BENT_TRUTHS,
 )

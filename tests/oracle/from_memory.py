@@ -13,7 +13,7 @@ from controller.core.model import Batch, Halts
 from tests.fakes.memory_batches import Write
 from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
-from tests.oracle.history import Deed, Document, Entry, Happened, Parent, Written
+from tests.oracle.history import Deed, Document, Ending, Entry, Happened, Parent, Written
 
 _DEEDS = {
     CREATE: Deed.CREATED,
@@ -25,56 +25,64 @@ _DEEDS = {
 
 
 class Logs:
-    """Reads on where it stopped. ``succeeds`` tells by uid whether an object's script ends with 0."""
+    """Reads on where it stopped. ``ends`` tells by uid how an object's script ends, where that is known."""
 
-    def __init__(self, store: MemoryStore, cluster: MemoryCluster, succeeds: Callable[[str], bool]) -> None:
-        self._succeeds = succeeds
-        self._store = store
+    def __init__(
+        self, store: MemoryStore, cluster: MemoryCluster, ends: Callable[[str], Ending | None]
+    ) -> None:
+        self._ends = ends
         self._cluster = cluster
+        self._history, self._oplog = cluster.history, store.oplog
         self._written = 0
         self._happened = 0
         self._ended: set[str] = set()
         """Uids without a pod that may still run."""
+        self._gone: set[str] = set()
+        """Uids whose objects are gone."""
         self._parents: dict[str, Parent] = {}
 
     @property
     def behind(self) -> bool:
         """Whether there is more to read, once everything has happened that is due by now."""
         self._cluster._settle()
-        return self._happened < len(self._cluster.history) or self._written < len(self._store.oplog)
+        return len(self._history) + len(self._oplog) > self._happened + self._written
 
     def drain(self, writer: int | None = None, ours: bool = False) -> Iterator[Entry]:
         """What happened and was written since the last time; ``ours``: the program asked for it just now."""
         self._cluster.next_due()  # lets everything happen that is due by now
-        while self._happened < len(self._cluster.history):
-            line = self._cluster.history[self._happened]
+        while self._happened < len(self._history):
+            line = self._history[self._happened]
             self._happened += 1
             yield self._event(line, ours)
-        while self._written < len(self._store.oplog):
-            write = self._store.oplog[self._written]
+        while self._written < len(self._oplog):
+            write = self._oplog[self._written]
             self._written += 1
             document = self._document(write)
             if document is not None:
                 yield Written(write.at, document, writer)
 
     def _event(self, line: Line, ours: bool) -> Happened:
-        success = self._success(line) if line.kind == END else None
         deed = _DEEDS[line.kind]
+        end = self._ends(line.uid) if deed is Deed.ENDED else None
+        cut = self._cut(line)
+        success = end is not None and end.exit_code == 0 and not cut if deed is Deed.ENDED else None
+        if end is not None and (cut or line.uid in self._gone):
+            end = Ending(hidden=True)
         asked = ours and deed in (Deed.CREATED, Deed.BURIED)
         lingers = deed is Deed.GONE and line.uid not in self._ended
         if deed in (Deed.ENDED, Deed.BURIED):
             self._ended.add(line.uid)
-        return Happened(
-            line.time, deed, line.uid, line.name, line.namespace, line.job_id, asked, success, lingers
-        )
+        if deed is Deed.GONE:
+            self._gone.add(line.uid)
+        place = (line.uid, line.name, line.namespace, line.job_id)
+        return Happened(line.time, deed, *place, asked, success, end, lingers)
 
-    def _success(self, line: Line) -> bool:
-        """Whether the program came to its own end with 0: what a deletion cuts short did not."""
-        cut = any(
+    def _cut(self, line: Line) -> bool:
+        """Whether the program did not come to its own end: a deletion cut it short."""
+        return any(
             later.kind == DELETE and later.uid == line.uid and later.time == line.time
-            for later in self._cluster.history[line.revision : line.revision + 1]
+            for later in self._history[line.revision : line.revision + 1]
         )
-        return not cut and self._succeeds(line.uid)
 
     def _document(self, write: Write) -> Document | None:
         match write.collection, write.after:

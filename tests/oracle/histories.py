@@ -23,7 +23,7 @@ from controller.core.model import (
     TerminatedCode,
     Verdict,
 )
-from tests.oracle.history import Deed, Document, Entry, Happened, Parent, Side, Weather, Written
+from tests.oracle.history import Deed, Document, Ending, Entry, Happened, Parent, Side, Weather, Written
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import Facts
 
@@ -35,7 +35,7 @@ CANCEL = Stop("not needed", "local:alice", START, TerminatedCode.USER)
 class Tale:
     """Tells the oracle one history, a second per entry. Documents are kept so that tests can change them."""
 
-    oracle: Oracle = field(default_factory=lambda: Oracle(Facts()))
+    oracle: Oracle = field(default_factory=lambda: Oracle(Facts(shows_ends=True)))
     now: datetime = START
     jobs: dict[str, Attempt] = field(default_factory=dict)
     gate: Gate = field(default_factory=lambda: Gate("b", 2))
@@ -120,9 +120,12 @@ class Tale:
         self.happen(Deed.STARTED, job_id, uid)
         self.change(job_id, status=Status.RUNNING)
 
-    def end(self, job_id: str, uid: str = "u", exit_code: int = 0, **more: Any) -> None:
-        """The object ends, the record too, and the place is left."""
-        self.happen(Deed.ENDED, job_id, uid, success=exit_code == 0)
+    def end(
+        self, job_id: str, uid: str = "u", exit_code: int = 0, *, reasons: tuple[str, ...] = (), **more: Any
+    ) -> None:
+        """The object ends, for these reasons, the record too, and the place is left."""
+        shown = Ending(exit_code, frozenset(reasons))
+        self.happen(Deed.ENDED, job_id, uid, success=exit_code == 0, end=shown)
         good = {"status": Status.COMPLETED, "verdict": Verdict.SUCCEEDED}
         bad = {"status": Status.ERROR, "verdict": Verdict.MOUNT_FAILURE}
         values: dict[str, Any] = (good if exit_code == 0 else bad) | {"exit_code": exit_code}

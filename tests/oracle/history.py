@@ -48,6 +48,19 @@ class Deed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """What an object shows of its end to whoever looks."""
+
+    exit_code: int | None = None
+    reasons: frozenset[str] = frozenset()
+    """Of its pod, its container and their conditions."""
+    hidden: bool = False
+    """It ended as it went, or when it was gone: nobody can have seen how."""
+    fleeting: bool = False
+    """What shows it may be gone before anybody looks, and only less is known then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """One event of the cluster's own history. ``at`` is the cluster's clock.
 
@@ -67,6 +80,8 @@ class Happened:
     """Whether the program asked for this deed just now (False: the cluster itself, or a third party)."""
     success: bool | None = None
     """For ``ENDED``, where the recorder knows."""
+    end: Ending | None = None
+    """For ``ENDED``, where the recorder knows what is shown of it."""
     lingers: bool = False
     """For ``GONE``: a pod of it runs on, and its ``ENDED`` will follow."""
     orphan: bool = False

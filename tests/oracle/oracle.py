@@ -25,6 +25,7 @@ from tests.oracle.rules_end import judge_end
 from tests.oracle.rules_gate import judge_gate
 from tests.oracle.rules_records import judge_record
 from tests.oracle.rules_retries import judge_retry
+from tests.oracle.rules_truth import judge_ending
 from tests.oracle.state import Facts, State
 
 
@@ -74,6 +75,7 @@ def _judge(state: State, entry: Entry) -> Iterator[Broken]:
             yield from judge_leader(state, entry)
             yield from judge_last(state, entry)
             yield from judge_truth(state, entry)
+            yield from judge_ending(state, entry)
         case Written(_, Gate()):
             yield from judge_gate(state, entry)
             yield from judge_counted(state, entry)

@@ -23,7 +23,7 @@ from controller.adapters.local_history import CREATE, DELETE, END, START, TOMBST
 from controller.adapters.local_history import Entry as Line
 from controller.adapters.mongo_documents import BATCH, GATE, HALT, decode_attempt
 from controller.core.model import Halts
-from tests.oracle.history import Deed, Document, Entry, Happened, Parent, Weather, Written
+from tests.oracle.history import Deed, Document, Ending, Entry, Happened, Parent, Weather, Written
 from tests.oracle.merging import merged
 
 Raw = Mapping[str, Any]
@@ -119,15 +119,25 @@ def happenings(state: Path, strangers: frozenset[str] = frozenset()) -> Iterator
     for line in read_history(str(root / "history.jsonl")):
         deed = _DEEDS[line.kind]
         ours = line.name not in strangers
-        success = _succeeded(root, line) if line.kind == END else None
+        status = _status(root, line) if line.kind == END else None
+        success = None if status is None else bool(status.get("succeeded"))
+        end = None if status is None else _ending(status)
         asked = ours and deed in (Deed.CREATED, Deed.BURIED)
         job_id = line.job_id if ours else ""
-        yield Happened(line.time, deed, line.uid, line.name, line.namespace, job_id, asked, success)
+        yield Happened(line.time, deed, line.uid, line.name, line.namespace, job_id, asked, success, end)
 
 
-def _succeeded(root: Path, line: Line) -> bool | None:
+def _status(root: Path, line: Line) -> dict[str, Any] | None:
     """What its supervisor wrote of its end; None when the object is gone by now."""
     folder = root / line.namespace / line.name
     job = local_files.read(str(folder / "job.json")) or {}
-    status = local_files.read(str(folder / "status.json")) or {}
-    return bool(status.get("succeeded")) if job.get("uid") == line.uid else None
+    status: dict[str, Any] = local_files.read(str(folder / "status.json")) or {}
+    return status if job.get("uid") == line.uid else None
+
+
+def _ending(status: dict[str, Any]) -> Ending | None:
+    """What that shows; None: it was torn, and what is made of it is nobody's word."""
+    if "succeeded" not in status:
+        return None
+    reasons = {status.get("reason") or "", status.get("pod_reason") or "", *status.get("conditions", ())}
+    return Ending(status.get("exit_code"), frozenset(reasons - {""}))

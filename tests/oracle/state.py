@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.core.model import Attempt, BatchStatus, Gate, Halts, Status, Stop, Verdict
-from tests.oracle.history import Deed, Entry, Happened, Parent, Side, Written
+from tests.oracle.history import Deed, Ending, Entry, Happened, Parent, Side, Written
 
 STORY = 60
 """Entries kept per task and batch for the story of a violation."""
@@ -61,6 +61,8 @@ class Facts:
     per_namespace: int | None = None
     per_user: int | None = None
     """The operator's limits over several batches: on places in all, of a namespace, of a user."""
+    shows_ends: bool = False
+    """Whether the recorder tells of each end what was shown of it."""
 
     def budget(self, batch: str, verdict: Verdict) -> Budget | None:
         """The budget of a verdict in a batch; None: automation never retries it."""
@@ -81,6 +83,8 @@ class Thing:
     ended: bool = False
     ended_at: datetime | None = None
     success: bool | None = None
+    end: Ending | None = None
+    """What it shows, or showed, of its end; None: it has not ended, or nobody recorded that."""
     gone: bool = False
     """It is gone, and so is its pod."""
     touched: bool = False
@@ -316,7 +320,8 @@ class State:
             case Deed.STARTED:
                 found.started = True
             case Deed.ENDED:
-                found.ended, found.ended_at, found.success = True, entry.at, entry.success
+                found.ended, found.ended_at = True, entry.at
+                found.success, found.end = entry.success, entry.end
             case Deed.UNLABELLED:
                 found.unlabelled = True
             case Deed.DELETE:

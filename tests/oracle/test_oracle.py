@@ -13,6 +13,7 @@ import pytest
 from controller.core.model import BatchStatus, Holder, Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
 from tests.oracle.bent_batches import success_of_nobody, waiting_orphan_retried, waiting_orphan_withdrawn
+from tests.oracle.bent_truth import LAWFUL_TRUTHS
 from tests.oracle.histories import CANCEL, Tale, batch
 from tests.oracle.history import Deed, Parent
 from tests.oracle.invariants import Invariant
@@ -64,7 +65,8 @@ def lawful_burial(tale: Tale) -> None:
     tale.change("a", stop=CANCEL)
     tale.happen(Deed.BURIED, "a", ours=True)
     tale.change("a", tombstone=True)
-    tale.change("a", status=Status.TERMINATED, slot=None, verdict=Verdict.CANCELLED, finished=tale.now)
+    terminated: dict[str, Any] = {"terminated_code": TerminatedCode.USER, "verdict": Verdict.CANCELLED}
+    tale.change("a", status=Status.TERMINATED, slot=None, finished=tale.now, **terminated)
     tale.leave("a")
     tale.finish(Result.FAILED)
 
@@ -144,6 +146,7 @@ def lawful_reopening_for_what_was_withdrawn(tale: Tale) -> None:
 
 
 LAWFUL = [
+    *LAWFUL_TRUTHS,
     lawful_reopening,
     lawful_reopening_for_what_was_withdrawn,
     lawful_success,
@@ -187,6 +190,13 @@ def test_a_bent_history_is_caught(history: Callable[[Tale], None], invariant: In
 def test_every_invariant_has_a_history_that_breaks_it() -> None:
     """No invariant is checked by a rule that nobody has seen fail."""
     assert {invariant for _, invariant in BENT} == set(Invariant)
+
+
+def test_the_document_counts_them() -> None:
+    """docs/proof.md says how many invariants there are, and how many histories."""
+    text = (Path(__file__).parents[2] / "docs" / "proof.md").read_text("utf-8")
+    assert f"judges {len(Invariant)} invariants" in text
+    assert f"{len(BENT)} in all" in text
 
 
 def test_the_oracle_knows_nothing_of_the_program_but_its_glossary() -> None:

@@ -24,10 +24,19 @@ from tests.simulation.planted_care import CARE_BUGS
 from tests.simulation.planted_rules import RULE_BUGS
 from tests.simulation.planted_speed import SPEED_BUGS
 from tests.simulation.planted_telling import TELLING_BUGS
+from tests.simulation.planted_truth import TRUTH_BUGS
 from tests.simulation.play import Played, play
 from tests.simulation.scenario import draw
 
-ALL: tuple[Bug, ...] = (*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS, *TELLING_BUGS, *CARE_BUGS)
+ALL: tuple[Bug, ...] = (
+    *BUGS,
+    *RULE_BUGS,
+    *ADOPTION_BUGS,
+    *SPEED_BUGS,
+    *TELLING_BUGS,
+    *CARE_BUGS,
+    *TRUTH_BUGS,
+)
 """Every bug that schedules catch."""
 PROOF = Path(__file__).parents[2] / "docs" / "proof.md"
 WORDS: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from tests.fakes.memory_objects import Thing
 from tests.fakes.memory_store import MemoryStore
 from tests.oracle import story
 from tests.oracle.from_memory import Logs
-from tests.oracle.history import Deed, Entry, Happened, Side, Weather
+from tests.oracle.history import Deed, Ending, Entry, Happened, Side, Weather
 from tests.oracle.oracle import Oracle
 from tests.simulation.process import TrueClock
 
@@ -29,7 +29,7 @@ class Recorder:
         self._cluster = cluster
         self._oracle = oracle
         self._things: dict[str, Thing] = {}
-        self._logs = Logs(store, cluster, self._succeeds)
+        self._logs = Logs(store, cluster, self._end)
 
     def catch_up(self, writer: int | None = None, *, ours: bool = False) -> None:
         """Read on in both logs."""
@@ -85,9 +85,13 @@ class Recorder:
         if held is not None and held.uid == entry.uid:
             self._things[entry.uid] = held
 
-    def _succeeds(self, uid: str) -> bool:
+    def _end(self, uid: str) -> Ending | None:
         thing = self._things.get(uid)
-        return thing is not None and thing.script.exit_code == 0
+        if thing is None:
+            return None
+        script = thing.script
+        reasons = {script.container_reason, script.pod_reason, *script.conditions} - {""}
+        return Ending(script.exit_code, frozenset(reasons))
 
     def _feed(self, entry: Entry) -> None:
         if self.tracing:

@@ -18,6 +18,7 @@ from tests.simulation.planted_rules import GHOST, NAMESAKE, RULE_BUGS
 from tests.simulation.planted_speed import SPEED_BUGS
 from tests.simulation.planted_table import ALL, PROOF, hunt, innocent, rendered
 from tests.simulation.planted_telling import OWN_WRITE
+from tests.simulation.planted_truth import TRUTH_BUGS
 from tests.simulation.situations import BESIDE_A_GHOST
 
 WITHIN = 100
@@ -27,7 +28,9 @@ ELSEWHERE = (GHOST, NAMESAKE, OWN_WRITE)
 
 
 @pytest.mark.parametrize(
-    "bug", [*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS, *CARE_BUGS], ids=lambda bug: bug.name
+    "bug",
+    [*BUGS, *RULE_BUGS, *ADOPTION_BUGS, *SPEED_BUGS, *CARE_BUGS, *TRUTH_BUGS],
+    ids=lambda bug: bug.name,
 )
 def test_a_planted_bug_is_caught(bug: Bug, record_property: Callable[[str, object], None]) -> None:
     """The oracle catches it, and the very same schedule is good without it."""

@@ -120,6 +120,16 @@ TRAPS: Mapping[str, Trap] = {
         "this machine's clock, or its zone, against the store's", ("own clock", "naive datetimes")
     ),
     "exit codes": Trap("137 says nothing of a mount", ("killed is a mount failure",)),
+    "ends": Trap(
+        "an end is called what its object did not show",
+        (
+            "exit 1 is unknown",
+            "a failure is lost",
+            "the exit code is left out",
+            "a cancel is a reaping",
+            "given up is lost",
+        ),
+    ),
     "names": Trap("a create that can't be repeated", ("a new name each time",)),
     "place and retry": Trap(
         "an end is followed up before its place goes", ("leaves before the retry is recorded",)

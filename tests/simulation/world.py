@@ -98,6 +98,7 @@ def facts_of(scenario: Scenario) -> Facts:
         total=scenario.total,
         per_namespace=scenario.per_namespace,
         per_user=scenario.per_user,
+        shows_ends=True,
     )
 
 
