@@ -30,6 +30,7 @@ from controller.core.machine import Event
 from controller.core.model import JobInput, Setting, Status
 from controller.ports import BatchkeeperError, Conflict, JobFilter, Rejected, Unavailable
 from tests.contract.store_world import StoreWorld
+from tests.freezing import freeze
 
 HOSTILE = {"$where": "1", "a.b": "2", "$$NOW": "3", "": "4"}
 
@@ -127,7 +128,7 @@ async def test_a_server_that_hangs() -> None:
         world = StoreWorld(store, lambda: asyncio.sleep(0.006), await store.now())
         await world.add_batch()
         job = await world.put()
-        os.kill(mongod.pid, signal.SIGSTOP)
+        freeze(mongod.pid)
         began = time.monotonic()
         with pytest.raises(Unavailable):
             await store.change(Change(job.id, Event.WITHDRAWN, "cancel"))

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from pymongo import IndexModel
 
-from controller.adapters import mongo_attempts, mongo_changes, mongo_lineage
+from controller.adapters import mongo_attempts, mongo_changes, mongo_documents, mongo_lineage, mongo_schema
 from controller.adapters.mongo_shapes import Document
 from controller.core.change import Change
+from controller.core.model import Attempt
 from tests.contract.fidelity import read
 from tests.contract.test_fidelity_lies import DIFFER
 from tests.contract.test_fidelity_store import answers_agree, in_memory, on_mongod
@@ -53,10 +55,54 @@ def lists_are_appended_to(patch: Patch) -> None:
     )
 
 
+def _unique_wherever_it_is(patch: Patch, name: str, *fields: str) -> None:
+    """The unique index of that name holds every record that has these fields, null or not."""
+    partial = {field: {"$exists": True} for field in fields}
+    indexes = []
+    for index in mongo_schema.JOB_INDEXES:
+        document = index.document
+        if document["name"] == name:
+            index = IndexModel(list(document["key"].items()), **_unique(name, partial))
+        indexes.append(index)
+    patch.setattr(mongo_schema, "JOB_INDEXES", indexes)
+
+
+def _unique(name: str, partial: Document) -> Document:
+    return {"name": name, "unique": True, "partialFilterExpression": partial}
+
+
+def slots_are_null(patch: Patch) -> None:
+    """Who has ended keeps a slot that is null, and so may nobody else of his batch."""
+    _unique_wherever_it_is(patch, "slot", "slot")
+    patch.setattr(mongo_schema, "JOB_VALIDATOR", {})
+    original = mongo_changes._pipeline
+
+    def pipeline(*given: Any) -> list[Document]:
+        (step,) = original(*given)
+        if step["$set"].get("slot") == "$$REMOVE":
+            step["$set"]["slot"] = None
+        return [step]
+
+    patch.setattr(mongo_changes, "_pipeline", pipeline)
+
+
+def requests_are_null(patch: Patch) -> None:
+    """A retry that no request asked for says null, and so may no other one of its task."""
+    _unique_wherever_it_is(patch, "request", "request_id", "retry_parent")
+    original = mongo_documents.attempt_document
+
+    def document(job: Attempt) -> Document:
+        return {"request_id": None, **original(job)}
+
+    patch.setattr(mongo_attempts, "attempt_document", document)
+
+
 BUGS: Mapping[str, Callable[[Patch], None]] = {
     "no compare-and-set": no_compare_and_set,
     "the store does not ask for the epoch": epoch_not_asked,
     "the store's lists are appended to": lists_are_appended_to,
+    "slots are null": slots_are_null,
+    "requests are null": requests_are_null,
 }
 
 

@@ -195,7 +195,7 @@ class Place:
     def over(self, *names: str) -> None:
         """Wait until these batches have come to their end."""
         for name in names:
-            self.until(f"the end of {name}", partial(self._closed, name))
+            self.until(f"the end of {name}", partial(self._closed, name), 4 * PATIENCE)  # all its jobs
 
     def _closed(self, name: str) -> bool:
         """Closed, and nothing in it that is about to open it again."""

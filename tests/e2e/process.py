@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.waiting import wait_for
+from tests.freezing import freeze
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ("controller",)
@@ -97,9 +98,8 @@ class Daemon:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """It does nothing at all meanwhile, as in a long pause of its machine."""
-        self._process.send_signal(signal.SIGSTOP)
-        wait_for("its freezing", lambda: "\nState:\tT" in Path(f"/proc/{self.pid}/status").read_text())
         try:
+            freeze(self.pid)
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)

@@ -26,6 +26,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from controller.adapters.mongod_binary import find_binary
 from tests.e2e.waiting import wait_for
+from tests.freezing import freeze
 
 NAME = "three"
 ELECTION = timedelta(seconds=2)
@@ -157,8 +158,8 @@ class ReplicaSet:
         """SIGSTOP: it is there, and silent."""
         for member in members:
             assert member.process
-            member.process.send_signal(signal.SIGSTOP)
             member.frozen = True
+            freeze(member.process.pid)
 
     def thaw(self, *members: Member) -> None:
         """SIGCONT: it goes on where it was, and knows of nothing that happened meanwhile."""
