@@ -47,7 +47,7 @@ async def _pause(stage: Stage) -> None:
 
 
 async def _hold(stage: Stage) -> None:
-    stage.set_gate(hold=f"{Hold.SYSTEMIC_FAILURE.value}: all fail")
+    stage.set_gate(hold=f"{Hold.ADOPTION_NEEDED.value}: others run what it would")
 
 
 async def _lower(stage: Stage) -> None:
@@ -71,6 +71,7 @@ def test_places_taken_before_a_crash_start_nothing_once_it_is_forbidden(
         await stage.passes(second, 20)
         assert running(stage, stage.batch) == []
         assert not stage.world.cluster.history
+        stage.set_gate(hold="")
         await requests.unhalt(stage.people, Caller(OWNER, admin=True), "submissions")
         await requests.resume(stage.people, Caller(OWNER), batch_named(stage, "scan"))
         await stage.until_over(second)

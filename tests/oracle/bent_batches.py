@@ -200,18 +200,28 @@ def stopped_twice(tale: Tale) -> None:
     tale.change("a", stop=replace(CANCEL, by="local:bob"))
 
 
-def cancelled_again(tale: Tale) -> None:
-    """A cancelled batch is over; much later a task is retried, and the cancel takes the retry as well."""
-    abort = replace(CANCEL, code=TerminatedCode.BATCH_ABORT)
-    ended: dict[str, Any] = {"status": Status.TERMINATED, "terminated_code": TerminatedCode.BATCH_ABORT}
+ABORTED: dict[str, Any] = {
+    "status": Status.TERMINATED,
+    "terminated_code": TerminatedCode.BATCH_ABORT,
+    "verdict": Verdict.CANCELLED,
+}
+
+
+def cancelled_batch(tale: Tale) -> None:
+    """Lawful: a batch is cancelled, and its one task withdrawn; then it is over."""
     tale.begin("a")
-    tale.regate(cancel=abort)
-    tale.change("a", **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+    tale.regate(cancel=replace(CANCEL, code=TerminatedCode.BATCH_ABORT))
+    tale.change("a", **ABORTED, finished=tale.now)
     over = replace(tale.parent.batch, status=BatchStatus.CANCELLED, result=Result.FAILED)
     tale.write(Parent(over, tale.parent.child_jobs))
+
+
+def cancelled_again(tale: Tale) -> None:
+    """A cancelled batch is over; much later a task is retried, and the cancel takes the retry as well."""
+    cancelled_batch(tale)
     tale.pass_time(300)
     child = tale.retry("a", origin=Origin.USER, inserted=tale.now)
-    tale.change(child, **ended, verdict=Verdict.CANCELLED, finished=tale.now)
+    tale.change(child, **ABORTED, finished=tale.now)
 
 
 def killed_for_a_mount(tale: Tale) -> None:
@@ -219,6 +229,53 @@ def killed_for_a_mount(tale: Tale) -> None:
     tale.begin("a")
     tale.run("a")
     tale.end("a", exit_code=137)
+
+
+def counted_for_ever(tale: Tale) -> None:
+    """Others' object went minutes ago, still counts, and a job starts beside it."""
+    tale.begin("a")
+    tale.foreign(Deed.CREATED, "scan-x")
+    tale.regate(foreign=(Foreign("f", "scan-x", "Job"),))
+    tale.foreign(Deed.GONE, "scan-x")
+    tale.pass_time(600)
+    tale.claim("a")
+
+
+def counted_to_the_end(tale: Tale) -> None:
+    """Others' object came to its end minutes ago, and the batch ends with its gate still counting it."""
+    tale.begin("a")
+    tale.foreign(Deed.CREATED, "scan-x")
+    tale.regate(foreign=(Foreign("f", "scan-x", "Job"),))
+    tale.foreign(Deed.ENDED, "scan-x", success=True)
+    tale.run("a")
+    tale.end("a")
+    tale.pass_time(600)
+    tale.finish()
+
+
+def starts_long_after_a_hand(tale: Tale) -> None:
+    """Somebody deleted its object while it ran; minutes after its end was recorded another one starts."""
+    tale.begin("a")
+    tale.run("a")
+    tale.happen(Deed.DELETE, "a")
+    tale.happen(Deed.ENDED, "a", success=False)
+    tale.happen(Deed.GONE, "a")
+    tale.pass_time(300)
+    tale.change("a", status=Status.ERROR, verdict=Verdict.LOST, slot=None, finished=tale.now)
+    tale.happen(Deed.CREATED, "a", "v")
+
+
+def ends_long_after_a_hand(tale: Tale) -> None:
+    """Somebody deleted its object while it ran; minutes later it ends with a create open, its name free."""
+    tale.begin("a")
+    tale.claim("a")
+    tale.happen(Deed.CREATED, "a", ours=True)
+    tale.change("a", status=Status.QUEUED, scheduler_id="u")
+    tale.happen(Deed.DELETE, "a")
+    tale.happen(Deed.ENDED, "a", success=False)
+    tale.happen(Deed.GONE, "a")
+    tale.pass_time(300)
+    tale.change("a", status=Status.ERROR, verdict=Verdict.LOST, slot=None, finished=tale.now)
 
 
 BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
@@ -240,4 +297,8 @@ BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (orphan_deleted, Invariant.STRANGER),
     (stopped_twice, Invariant.ONCE),
     (cancelled_again, Invariant.ONCE),
+    (counted_for_ever, Invariant.FOREIGN_KEPT),
+    (counted_to_the_end, Invariant.FOREIGN_KEPT),
+    (starts_long_after_a_hand, Invariant.AFTER_END),
+    (ends_long_after_a_hand, Invariant.NAME_FREE),
 )

@@ -96,10 +96,10 @@ class Tale:
         self.pass_time()
         self.tell(Happened(self.now, deed, uid, name, "lab", **more))
 
-    def weather(self, side: Side, *, out: bool = True) -> None:
-        """A side goes or comes back."""
+    def weather(self, side: Side, *, out: bool = True, namespace: str = "") -> None:
+        """A side goes or comes back, or a namespace of it."""
         self.pass_time()
-        self.tell(Weather(self.now, side, out))
+        self.tell(Weather(self.now, side, out, namespace))
 
     def others(self, job_id: str, uid: str = "theirs") -> None:
         """Somebody else's object runs under the attempt's name, and the gate is held to take it over."""
@@ -123,21 +123,22 @@ class Tale:
     def end(
         self, job_id: str, uid: str = "u", exit_code: int = 0, *, reasons: tuple[str, ...] = (), **more: Any
     ) -> None:
-        """The object ends, for these reasons, the record too, and the place is left."""
+        """The object ends, for these reasons, the record too, and the place is left unless 2 owes a retry."""
         shown = Ending(exit_code, frozenset(reasons))
         self.happen(Deed.ENDED, job_id, uid, success=exit_code == 0, end=shown)
         good = {"status": Status.COMPLETED, "verdict": Verdict.SUCCEEDED}
         bad = {"status": Status.ERROR, "verdict": Verdict.MOUNT_FAILURE}
         values: dict[str, Any] = (good if exit_code == 0 else bad) | {"exit_code": exit_code}
         self.change(job_id, **(values | {"finished": self.now, "slot": None} | more))
-        self.leave(job_id)
+        if exit_code != 2:
+            self.leave(job_id)
 
     def leave(self, job_id: str) -> None:
         """The place is given back."""
         self.regate(holders=tuple(holder for holder in self.gate.holders if holder.job != job_id))
 
     def retry(self, job_id: str, after: float = 30.0, **more: Any) -> str:
-        """The record of an automatic retry, its lifecycle complete; its id."""
+        """The record of an automatic retry, its lifecycle complete, and the place given back; its id."""
         failed = self.jobs[job_id]
         due = (failed.finished or self.now) + timedelta(seconds=after)
         child = attempt(failed.task_id, failed.attempt + 1, not_before=due, **more)
@@ -147,6 +148,8 @@ class Tale:
         root = child.retry_parent or ""
         self.change(root, retry_ids=(*self.jobs[root].retry_ids, child.id))
         self.change(child.id, retry_toggle=True)
+        if any(holder.job == job_id for holder in self.gate.holders):
+            self.leave(job_id)
         return child.id
 
     def finish(self, result: Result = Result.COMPLETED) -> None:
@@ -178,18 +181,18 @@ def attempt(task: str, number: int = 0, **more: Any) -> Attempt:
         "origin": Origin.AUTO if number else Origin.SPEC,
         "retry_parent": task if number else None,
         "retry_toggle": False if number else None,
+        "user": "local:alice",
+        "name": f"scan-{task}{suffix}",
+        "job_input": JobInput("image"),
     }
     return Attempt(
         id=f"{task}{suffix}",
         batch_id="b",
         namespace="lab",
-        user="local:alice",
         task_id=task,
         index=0,
         attempt=number,
-        name=f"scan-{task}{suffix}",
         status=Status.WAITING,
-        job_input=JobInput("image"),
         updated=START,
         **(values | more),
     )

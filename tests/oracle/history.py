@@ -97,11 +97,12 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """A side becomes unreachable for everybody, or reachable again."""
+    """A side becomes unreachable for everybody, or reachable again; of the cluster perhaps one namespace."""
 
     at: datetime
     side: Side
     out: bool
+    namespace: str = ""
 
 
 Entry = Written | Happened | Weather

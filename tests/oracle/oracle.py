@@ -20,11 +20,14 @@ from tests.oracle.rules_batch import (
     judge_reopened,
     judge_truth,
 )
+from tests.oracle.rules_brake import judge_given_up, judge_likeness, judge_start
 from tests.oracle.rules_cluster import judge_deed
 from tests.oracle.rules_end import judge_end
 from tests.oracle.rules_gate import judge_gate
+from tests.oracle.rules_others import judge_kept
 from tests.oracle.rules_records import judge_record
 from tests.oracle.rules_retries import judge_retry
+from tests.oracle.rules_systemic import judge_brake
 from tests.oracle.rules_truth import judge_ending
 from tests.oracle.state import Facts, State
 
@@ -76,12 +79,18 @@ def _judge(state: State, entry: Entry) -> Iterator[Broken]:
             yield from judge_last(state, entry)
             yield from judge_truth(state, entry)
             yield from judge_ending(state, entry)
+            yield from judge_start(state, entry)
+            yield from judge_likeness(state, entry)
         case Written(_, Gate()):
             yield from judge_gate(state, entry)
             yield from judge_counted(state, entry)
+            yield from judge_given_up(state, entry)
+            yield from judge_brake(state, entry)
+            yield from judge_kept(state, entry)
         case Written(_, Parent()):
             yield from judge_parent(state, entry)
             yield from judge_reopened(state, entry)
+            yield from judge_kept(state, entry)
         case Happened():
             yield from judge_deed(state, entry)
         case Written() | Weather():

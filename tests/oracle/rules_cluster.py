@@ -30,14 +30,14 @@ def _created(state: State, entry: Happened) -> Iterator[Broken]:
         return
     task = state.task(job)
     kept = _was_taken_away(state, job)
+    others = [thing for attempt in task for thing in state.objects(attempt) if thing.uid != entry.uid]
+    alive = [f"{thing.name} ({thing.uid})" for thing in others if thing.live and not _lingers(thing, job)]
     if job.status.terminal and not kept:
         yield Invariant.AFTER_END, f"{job.name} started after its record was {job.status}"
     elif not job.status.active and not kept:
         yield Invariant.ORDER, f"{job.name} started while its record is {job.status}"
     if not job.open_creates and job.status.active:
         yield Invariant.TOKEN, f"{job.name} was created, and its record has no open create"
-    others = [thing for attempt in task for thing in state.objects(attempt) if thing.uid != entry.uid]
-    alive = [f"{thing.name} ({thing.uid})" for thing in others if thing.live]
     if alive and not kept:
         yield Invariant.ONE_LIVE, f"{job.name} ({entry.uid}) started beside {alive}"
     succeeded = [thing for thing in others if thing.success and not _forgotten(state, thing)]
@@ -59,8 +59,16 @@ def _forgotten(state: State, thing: Thing) -> bool:
 
 
 def _was_taken_away(state: State, job: Attempt) -> bool:
-    """A third party deleted an object of this attempt, which kept the name occupied: nothing could help."""
-    return any(thing.touched for thing in state.by_job[job.id])
+    """A third party deleted what kept the name of an attempt that has ended, or of one that nobody knows to
+    have begun: nothing could help. Whoever recorded the end may have looked a while before."""
+    known = state.entered[job.id] - state.facts.patience
+    hands = [thing.touched for thing in state.by_job[job.id] if thing.touched]
+    return not job.status.active and any(job.status is Status.WAITING or at >= known for at in hands)
+
+
+def _lingers(thing: Thing, job: Attempt) -> bool:
+    """A third party deleted it and its pod runs on, and a create of the same attempt lands on its name."""
+    return bool(thing.touched) and thing.job_id == job.id
 
 
 def _touched(state: State, entry: Happened) -> Iterator[Broken]:

@@ -40,7 +40,7 @@ def _batch(state: State, parent: Parent) -> Iterator[Broken]:
     if not batch.status.closed:
         yield Invariant.UNFINISHED, f"{batch.name} is {batch.status}: {batch.reason}"
     for job in newest.values():
-        if batch.id not in state.cancelled and owed(state, job):
+        if owed(state, job):
             yield Invariant.UNFINISHED, f"{job.name} ended as {job.verdict}, and its retry was never recorded"
     completed = sum(job.status is Status.COMPLETED for job in newest.values())
     wanted = Result.COMPLETED if completed >= batch.tasks else Result.PARTIAL if completed else Result.FAILED

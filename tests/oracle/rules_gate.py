@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from controller.core.model import Gate, Holder, Status
-from tests.oracle.history import Side, Written
+from tests.oracle.history import Written
 from tests.oracle.invariants import Broken, Invariant
 from tests.oracle.rules_batch import ghosts
 from tests.oracle.state import State
@@ -127,7 +127,7 @@ def _by_the_leader(
         ]
         if auto:
             yield Invariant.GATE_SHUT, f"{auto} took places {at - retries} after retries were halted"
-    since = state.out.get(Side.CLUSTER)
+    since = state.blind_since(state.parents[after.batch_id].batch.namespace)
     if since is not None and at - since > facts.list_age + facts.patience:
         yield Invariant.OUTAGE, f"{names} took places {at - since} into an outage of the cluster"
     yield from _shared(state, after, names)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import compress
 from operator import attrgetter, ne
 
 from controller.core.model import Attempt, Origin, Status, TerminatedCode, Verdict
-from tests.oracle.history import Side, Written
+from tests.oracle.history import Written
 from tests.oracle.invariants import Broken, Invariant
-from tests.oracle.state import State
+from tests.oracle.state import State, Thing
 
 _W, _C, _Q, _R = Status.WAITING, Status.CREATED, Status.QUEUED, Status.RUNNING
 _OK, _ERROR, _ENDED = Status.COMPLETED, Status.ERROR, Status.TERMINATED
@@ -166,14 +166,22 @@ def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Itera
         yield Invariant.SLOT_FREED, f"{after.name} ended as {after.status} while {alive} live"
     still_open = [token for token in before.open_creates if at - token.at < state.facts.hold]
     occupant = state.names.get((after.namespace, after.name))
-    taken_away = any(thing.touched for thing in things)  # by a third party: nothing could help
-    if still_open and not taken_away and (occupant is None or occupant.job_id != after.id):
+    kept = occupant is not None and occupant.job_id == after.id
+    if still_open and not kept and not _taken_away(state, things, at):
         taken = "is free" if occupant is None else "is somebody else's"
         yield Invariant.NAME_FREE, f"{after.name} ended with {len(still_open)} open creates; its name {taken}"
     yield from _truth(before, after, any(thing.success for thing in things))
-    since = state.out.get(Side.CLUSTER)
+    since = state.blind_since(after.namespace)
     if since is not None and at - since > state.facts.patience:
         yield Invariant.OUTAGE, f"{after.name} was judged {at - since} into an outage of the cluster"
+
+
+def _taken_away(state: State, things: Sequence[Thing], at: datetime) -> bool:
+    """Whether a third party deleted what kept the name, once buried or just now: nothing could help."""
+    last = things[-1] if things else None
+    if last is None or last.touched is None:
+        return False
+    return last.tombstone or at - last.touched <= state.facts.patience
 
 
 def _followed(state: State, after: Attempt) -> Iterator[Broken]:
@@ -200,7 +208,7 @@ def _truth(before: Attempt, after: Attempt, succeeded: bool) -> Iterator[Broken]
 
 def _reaped(state: State, before: Attempt, at: datetime) -> Iterator[Broken]:
     limit, since = state.facts.limits.get(before.status), state.entered[before.id]
-    unseen = state.unseen(since, at)
+    unseen = state.unseen(since, at, before.namespace)
     if limit is None:
         yield Invariant.REAPED, f"{before.name} is reaped although {before.status} has no limit"
     elif at - since - unseen < limit:

@@ -77,6 +77,9 @@ def _within_budget(state: State, chain: Sequence[Attempt], child: Attempt) -> It
     if waits is None or waits < budget.least_delay(n):
         least = budget.least_delay(n)
         yield Invariant.BACK_OFF, f"{child.name} waits {waits} after {failed.name}, at least {least} is asked"
+    elif waits > budget.most_delay(n):
+        most = budget.most_delay(n)
+        yield Invariant.BACK_OFF, f"{child.name} waits {waits} after {failed.name}, at most {most} is asked"
 
 
 def owed(state: State, newest: Attempt) -> bool:

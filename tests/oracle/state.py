@@ -6,9 +6,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from controller.core.model import Attempt, BatchStatus, Gate, Halts, Status, Stop, Verdict
-from tests.oracle.history import Deed, Ending, Entry, Happened, Parent, Side, Written
+from tests.oracle.history import Deed, Ending, Entry, Happened, Parent, Side, Weather, Written
 
 STORY = 60
 """Entries kept per task and batch for the story of a violation."""
@@ -26,6 +27,10 @@ class Budget:
     def least_delay(self, n: int) -> timedelta:
         """The shortest lawful wait before retry ``n`` (from 1)."""
         return timedelta(seconds=min(self.base * self.factor ** (n - 1), self.longest))
+
+    def most_delay(self, n: int) -> timedelta:
+        """The longest one: a tenth more, to spread them; instants are kept to the millisecond."""
+        return self.least_delay(n) * 1.1 + timedelta(milliseconds=1)
 
 
 BUILTIN: Mapping[Verdict, Budget] = {
@@ -63,6 +68,13 @@ class Facts:
     """The operator's limits over several batches: on places in all, of a namespace, of a user."""
     shows_ends: bool = False
     """Whether the recorder tells of each end what was shown of it."""
+    may_grow: bool = True
+    """Whether a rule of the spec may ask for more resources."""
+
+    @property
+    def forgets(self) -> timedelta:
+        """How long a gate may go on counting what is over: passes in a row may each fail to ask for it."""
+        return 4 * self.list_age + 2 * self.patience
 
     def budget(self, batch: str, verdict: Verdict) -> Budget | None:
         """The budget of a verdict in a batch; None: automation never retries it."""
@@ -87,8 +99,10 @@ class Thing:
     """What it shows, or showed, of its end; None: it has not ended, or nobody recorded that."""
     gone: bool = False
     """It is gone, and so is its pod."""
-    touched: bool = False
-    """A third party deleted it."""
+    touched: datetime | None = None
+    """When a third party deleted it."""
+    over: datetime | None = None
+    """Since when it does not live."""
     orphan: bool = False
     """It has our labels, and no record, or one that waits since the store was set back: it counts like
     others', and nothing is ever done to it (R13)."""
@@ -131,6 +145,10 @@ class State:
     """By job id: when it became active."""
     halts: Halts = field(default_factory=Halts)
     halted: dict[str, datetime] = field(default_factory=dict)
+    shut: dict[str, datetime] = field(default_factory=dict)
+    """By batch id: since when its gate is paused, held or cancelled."""
+    full: dict[str, datetime] = field(default_factory=dict)
+    """By batch id: since when its gate counts its maximum without attempts that have no object."""
     entered: dict[str, datetime] = field(default_factory=dict)
     """By job id: when it entered its status, by the store's clock and nobody else's."""
     forbidden: dict[str, datetime] = field(default_factory=dict)
@@ -153,8 +171,10 @@ class State:
     """By uid: every live object, foreign ones included."""
     out: dict[Side, datetime] = field(default_factory=dict)
     """Which sides are out of reach, and since when."""
-    outages: list[tuple[datetime, datetime]] = field(default_factory=list)
-    """Those that are over and were long, by their ends."""
+    refused: dict[str, datetime] = field(default_factory=dict)
+    """Which namespaces of the cluster are, and since when."""
+    outages: list[tuple[datetime, datetime, str]] = field(default_factory=list)
+    """Those that are over and were long, by their ends, and the namespace, if it was only one."""
     stories: defaultdict[str, deque[Entry]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=STORY))
     )
@@ -208,10 +228,16 @@ class State:
         things = [thing for name in sorted(names) if (thing := self.names.get(name))]
         return [one.name for one in things if not one.job_id and one.created < self.born[batch_id]]
 
-    def unseen(self, since: datetime, until: datetime) -> timedelta:
-        """How much of that stretch lay in long outages; where two overlap it counts once."""
+    def blind_since(self, namespace: str) -> datetime | None:
+        """Since when nothing of a namespace can be seen."""
+        return min(filter(None, (self.out.get(Side.CLUSTER), self.refused.get(namespace))), default=None)
+
+    def unseen(self, since: datetime, until: datetime, namespace: str) -> timedelta:
+        """How much of that stretch lay in long outages of a namespace; where two overlap it counts once."""
         total, reached = timedelta(), since
-        for begin, end in sorted(self.outages):
+        for begin, end, where in sorted(self.outages):
+            if where not in ("", namespace):
+                continue
             begin, end = max(begin, reached), min(end, until)
             if begin < end:
                 total, reached = total + (end - begin), end
@@ -236,10 +262,8 @@ class State:
             self._write(entry)
         elif isinstance(entry, Happened):
             self._happen(entry)
-        elif entry.out:
-            self.out.setdefault(entry.side, entry.at)
-        elif (since := self.out.pop(entry.side, None)) and entry.at - since > self.facts.silence:
-            self.outages.append((since, entry.at))
+        else:
+            self._blow(entry)
 
     def set_back(self, waiting: Iterable[Attempt], gate: Gate, at: datetime) -> None:
         """The store was set back: these attempts wait again and have no place, and what runs for them is an
@@ -250,6 +274,15 @@ class State:
             for thing in self.by_job[job.id]:
                 thing.orphan = True
         self.gates[gate.batch_id] = gate
+        self._mark(gate.batch_id, at)
+
+    def _blow(self, entry: Weather) -> None:
+        out: dict[Any, datetime] = self.refused if entry.namespace else self.out
+        which = entry.namespace or entry.side
+        if entry.out:
+            out.setdefault(which, entry.at)
+        elif (since := out.pop(which, None)) and entry.at - since > self.facts.silence:
+            self.outages.append((since, entry.at, entry.namespace))
 
     def _write(self, entry: Written) -> None:
         if entry.writer is not None:
@@ -257,8 +290,10 @@ class State:
         match entry.after:
             case Attempt() as job:
                 self._record(job, entry.at)
+                self._mark(job.batch_id, entry.at)
             case Gate() as gate:
                 self.gates[gate.batch_id] = gate
+                self._mark(gate.batch_id, entry.at)
                 self.born.setdefault(gate.batch_id, entry.at)
                 if gate.cancel:
                     self.cancelled.add(gate.batch_id)
@@ -278,6 +313,23 @@ class State:
                         self.halted.setdefault(what, entry.at)
                     else:
                         self.halted.pop(what, None)
+
+    def _mark(self, batch_id: str, at: datetime) -> None:
+        """Since when a gate lets nothing start."""
+        gate = self.gates.get(batch_id)
+        if gate is None:
+            return
+        running = (Status.QUEUED, Status.RUNNING)
+        held = (self.jobs.get(holder.job) for holder in gate.holders)
+        places = sum(job is not None and job.status in running for job in held)
+        for marks, so in (
+            (self.shut, bool(gate.paused or gate.hold or gate.cancel)),
+            (self.full, places + len(gate.foreign) >= gate.max),
+        ):
+            if so:
+                marks.setdefault(batch_id, at)
+            else:
+                marks.pop(batch_id, None)
 
     def _call_off(self, parent: Parent, at: datetime) -> None:
         batch, gate, before = parent.batch, self.gates.get(parent.batch.id), self.parents.get(parent.batch.id)
@@ -325,7 +377,7 @@ class State:
             case Deed.UNLABELLED:
                 found.unlabelled = True
             case Deed.DELETE:
-                found.touched |= not entry.ours
+                found.touched = found.touched or (None if entry.ours else entry.at)
                 found.cut_short |= self._crossed(found, entry.at)
             case Deed.GONE:
                 found.gone = not entry.lingers
@@ -337,4 +389,5 @@ class State:
         if found.live:
             self.live[found.uid] = found
         else:
+            found.over = found.over or entry.at
             self.live.pop(found.uid, None)

@@ -53,7 +53,8 @@ def line(entry: Entry, names: Mapping[str, str] = MappingProxyType({})) -> str:
             what = f" success={entry.success}" if entry.success is not None else ""
             return f"{clock} cluster {entry.name} {entry.uid} {entry.deed}{by}{what}"
         case Weather():
-            return f"{clock} weather the {entry.side} is {'out of reach' if entry.out else 'back'}"
+            what = f"{entry.side} {entry.namespace}".rstrip()
+            return f"{clock} weather the {what} is {'out of reach' if entry.out else 'back'}"
 
 
 def _document(after: object, names: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import pytest
 from controller.core.model import BatchStatus, Holder, Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
 from tests.oracle.bent_batches import success_of_nobody, waiting_orphan_retried, waiting_orphan_withdrawn
+from tests.oracle.bent_brake import LAWFUL_BRAKES
 from tests.oracle.bent_truth import LAWFUL_TRUTHS
 from tests.oracle.histories import CANCEL, Tale, batch
 from tests.oracle.history import Deed, Parent
@@ -84,7 +85,6 @@ def lawful_adoption(tale: Tale) -> None:
     tale.foreign(Deed.ENDED, "scan-a", "theirs", success=False)
     failed: dict[str, Any] = {"status": Status.ERROR, "verdict": Verdict.MOUNT_FAILURE, "exit_code": 2}
     tale.change("a", slot=None, finished=tale.now, **failed)
-    tale.leave("a")
     child = tale.retry("a")
     tale.pass_time(60)
     tale.run(child, "v")
@@ -147,6 +147,7 @@ def lawful_reopening_for_what_was_withdrawn(tale: Tale) -> None:
 
 LAWFUL = [
     *LAWFUL_TRUTHS,
+    *LAWFUL_BRAKES,
     lawful_reopening,
     lawful_reopening_for_what_was_withdrawn,
     lawful_success,

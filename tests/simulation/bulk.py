@@ -13,6 +13,7 @@ from controller.ports import BatchkeeperError
 from controller.requests import Caller, People
 from tests.simulation.people import OWNER
 from tests.simulation.process import Process
+from tests.simulation.telling import crashed
 from tests.simulation.world import World
 
 ATTEMPTS = 4
@@ -54,7 +55,7 @@ class Bulk:
         while True:
             await self.process.over.wait()
             if self.process.failure is not None:
-                self.world.trouble.append(f"the platform ended: {self.process.failure!r}")
+                self.world.trouble.append(crashed("the platform", self.process.failure))
                 return
             await asyncio.sleep(2)
             self.process = self._boot()

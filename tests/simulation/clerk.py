@@ -19,6 +19,7 @@ from tests.simulation.journal import StrictJournal
 from tests.simulation.people import spec_of
 from tests.simulation.process import Process
 from tests.simulation.scenario import BatchPlan
+from tests.simulation.telling import crashed
 from tests.simulation.world import World, settings_of
 
 KEY = "scan.yaml"
@@ -47,7 +48,7 @@ class Clerk:
         while True:
             await asyncio.sleep(1)
             if self.process.failure is not None:
-                self.world.trouble.append(f"the clerk ended: {self.process.failure!r}")
+                self.world.trouble.append(crashed("the clerk", self.process.failure))
                 return
             if self.process.dead:
                 await asyncio.sleep(3)

@@ -24,6 +24,7 @@ from tests.simulation.process import Process, owned_tasks
 from tests.simulation.replica import Replica
 from tests.simulation.situation import Situation, Weather
 from tests.simulation.stage import Longest
+from tests.simulation.telling import crashed
 from tests.simulation.told import wrongly_told
 from tests.simulation.world import World
 
@@ -139,7 +140,7 @@ class Person:
         while not self.done:
             await asyncio.sleep(1)
             if self.process.failure:
-                self.world.trouble.append(f"the person ended: {self.process.failure!r}")
+                self.world.trouble.append(crashed("the person", self.process.failure))
                 return
             if self.process.dead:
                 self.process = self._boot()

@@ -14,7 +14,7 @@ from controller.ports import Cluster, Journal, Store
 from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.process import TrueClock
-from tests.simulation.telling import told
+from tests.simulation.telling import crashed
 
 _T = TypeVar("_T")
 
@@ -76,7 +76,7 @@ class Explainer:
         try:
             drive(self._ask())
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is what the test looks for
-            self._trouble.append(f"explain failed: {told(error)}")
+            self._trouble.append(crashed("explain", error))
 
     async def _ask(self) -> None:
         batches = await self._store.batches()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from controller.core.sight import Live, Observation
+from controller.core.copying import replace
+from controller.core.sight import Hint, Live, Observation
 from controller.ports import NewJob, Rejected, Unavailable
 from tests.simulation.ears import Torn
+from tests.simulation.halves import half
 from tests.simulation.process import Process, hearing
 
 if TYPE_CHECKING:
@@ -125,13 +127,8 @@ DAWDLES = 0.2
 """The share of answers that take their time as well, so that others get in between."""
 _LANDS_LATER = frozenset({"create", "bury", "delete"})
 _LISTS = frozenset({"observe"})
-_PIECEMEAL = frozenset({"changes_many"})
-"""Writes of several documents: where nobody hears the answer, any of them may have been applied."""
-_UNANSWERED = frozenset({Fault.REPLY_LOST, Fault.CRASH_AFTER})
-
-
-def _some(items: Sequence[Any], rng: random.Random) -> list[Any]:
-    return [item for item in items if rng.random() < 0.5]
+_UNANSWERED = frozenset({Fault.REPLY_LOST, Fault.CRASH_AFTER, Fault.TIMEOUT})
+"""Where nobody hears the answer, any part of a write of several documents may have been applied."""
 
 
 def _fits(fault: Fault, process: Process, side: str, name: str) -> bool:
@@ -185,7 +182,14 @@ class Faulty:
 
     def changes(self) -> Any:
         """The cluster's hints: some lost, some twice, some after later ones."""
-        return self._heard(hearing(self._process, self._tearing(self._target.changes()), self._spoil))
+        stream = self._tearing(self._allowed(self._target.changes()))
+        return self._heard(hearing(self._process, stream, self._spoil))
+
+    async def _allowed(self, stream: AsyncIterator[Hint]) -> AsyncIterator[Hint]:
+        """The stream without what is shown of a namespace that refuses us."""
+        async for hint in stream:
+            if hint.job is None or hint.job.namespace not in self._world.cluster.blind:
+                yield hint
 
     def requests(self) -> AsyncIterator[str]:
         """The store's hints, some lost, some twice; they break off with a failover."""
@@ -226,11 +230,13 @@ class Faulty:
     def _spoil(self) -> int:
         return self._world.spoil()
 
-    def _reaching(self, fault: Fault | None, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What of a call is applied: any part of a bulk whose answer nobody hears."""
-        if name in _PIECEMEAL and fault in _UNANSWERED:
-            return (_some(args[0], self._world.faults.rng), *args[1:])
-        return args
+    def _reaching(
+        self, fault: Fault | None, name: str, bound: Any, args: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """What of a call is applied: any part of it, where nobody hears the answer."""
+        if fault in _UNANSWERED and self._side == "store":
+            return half(name, bound, args, self._world.faults.rng)
+        return bound, args
 
     async def _call(self, name: str, bound: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
         process, world = self._process, self._world
@@ -243,6 +249,7 @@ class Faulty:
         if self._quiet_until > asked:
             await self._keep_quiet()
         if world.primary.term and self._side == "store" and await world.primary.reach(process, asked):
+            bound, args = half(name, bound, args, world.faults.rng)
             await world.apply(process, self._side, name, bound, args, more)
             raise Unavailable(f"the reply of {self._side}.{name} was lost with the primary")
         fault = world.faults.draw(process, self._side, name)
@@ -251,7 +258,7 @@ class Faulty:
         before, after = self._waits(name)
         await self._pass_time(before)
         world.reach(self._side)
-        args = self._reaching(fault, name, args)
+        bound, args = self._reaching(fault, name, bound, args)
         answer = await world.apply(process, self._side, name, bound, args, more)
         if name == "observe":
             answer = self._listed(answer, asked, stale=fault is Fault.STALE)

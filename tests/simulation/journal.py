@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.telling import told
+from tests.simulation.telling import crashed
 
 MOST = 20
 """Troubles kept; the first ones matter."""
@@ -21,7 +21,7 @@ class StrictJournal:
     def quarantined(self, item: str, error: BaseException, seconds: float, **facts: object) -> None:
         """An error that nobody foresaw."""
         if len(self._trouble) < MOST:
-            self._trouble.append(f"{self._who}: {item} failed unforeseen: {told(error)} {facts}")
+            self._trouble.append(f"{crashed(f'{self._who}, {item}', error)} {facts}")
 
     def violated(self, invariant: str, **facts: object) -> None:
         """The engine's own alarm."""

@@ -22,7 +22,8 @@ class Mishaps:
         self.rng = random.Random(f"{world.scenario.seed} mishaps")
         self._foreign: list[tuple[str, str]] = []
         """Namespace and name."""
-        self._doings: list[asyncio.Task[None]] = []
+        self.doings: list[asyncio.Future[None]] = []
+        """What was begun, and may not be undone yet."""
 
     async def strike(self) -> None:
         """All of them, one after the other; the long ones overlap."""
@@ -32,11 +33,11 @@ class Mishaps:
             await asyncio.sleep(max(0.0, instant - self.world.loop.time()))
             kind = self.rng.choice(sorted(scenario.mishap_kinds or KINDS))
             if self.world.faults.note(kind, "the world"):
-                self._doings.append(asyncio.ensure_future(KINDS[kind](self)))
+                self.doings.append(asyncio.ensure_future(KINDS[kind](self)))
 
     def heal(self) -> None:
         """Undo everything that has not undone itself."""
-        for doing in self._doings:
+        for doing in self.doings:
             doing.cancel()
         for side in sorted(self.world.out):
             self.world.set_weather(side, out=False)

@@ -18,6 +18,7 @@ from controller.requests import Caller, People
 from controller.specfile import rules_of
 from tests.simulation.process import Process
 from tests.simulation.scenario import BatchPlan, Scenario
+from tests.simulation.telling import crashed
 from tests.simulation.world import World
 
 NAMESPACE = "lab"
@@ -73,7 +74,7 @@ class Intake:
         while True:
             await self.process.over.wait()
             if self.process.failure is not None:
-                self.world.trouble.append(f"intake ended: {self.process.failure!r}")
+                self.world.trouble.append(crashed("the intake", self.process.failure))
                 return
             await asyncio.sleep(3)
             self.process = self._boot()

@@ -17,7 +17,6 @@ from controller.core.view import View
 from controller.engine import Engine
 from tests.fakes.memory_batches import MemoryBatches
 from tests.fakes.memory_cluster import MemoryCluster
-from tests.simulation.faults import Fault
 from tests.simulation.planted import Bug, Patch, without_guards
 
 
@@ -195,19 +194,9 @@ def gone_from_the_list(patch: Patch) -> None:
 _LEFT: dict[str, Any] = {"leftovers": True}
 _CANCELS = _LEFT | {"requests": 30}
 _TWO = _LEFT | {"replicas": 3, "split_brain": True, "skews": (), "latency": 0.4}
-_CRASHES: dict[str, Any] = {
-    "leftovers": True,
-    "hands": 60,
-    "total": None,
-    "rates": {Fault.CRASH_AFTER: 0.05},
-    "most_faults": 200,
-    "requests": 0,
-    "mishaps": 0,
-}
 _REAPED = _LEFT | {"running_after": 60.0, "requests": 0}
 
-_FAILS = {"rates": {Fault.CRASH_AFTER: 0.05, Fault.FAILED: 0.05}}
-
+HALF_DONE = Bug("half a take-over is forgotten", half_done_forgotten, {})
 ADOPTION_BUGS: tuple[Bug, ...] = (
     Bug("a gate is born open", born_open, _LEFT),
     Bug("opened without a look", opened_unseen, _LEFT),
@@ -218,7 +207,6 @@ ADOPTION_BUGS: tuple[Bug, ...] = (
     Bug("taken over and counted as foreign", left_in_foreign, _LEFT),
     Bug("hold lifted before the records", lifted_with_the_places, _LEFT),
     Bug("two leaders take over", two_take_over, _TWO),
-    Bug("half a take-over is forgotten", half_done_forgotten, _CRASHES | _FAILS | {"latency": 1.0}),
     Bug("taken over, then cancelled", deleted_on_cancel, _CANCELS),
     Bug("taken over, then reaped", reaped_too, _REAPED),
     Bug("taken over, gone from the list", gone_from_the_list, _LEFT),

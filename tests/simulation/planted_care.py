@@ -261,7 +261,7 @@ CARE_BUGS: tuple[Bug, ...] = (
     CALLED_OTHERS,
     Bug("who has left still holds a place", who_left_holds, _SLOW_LISTS, 45),
     Bug("a stream that is over is not asked for again", over_for_good, {}, 5),
-    Bug("a dead ear is ignored", dead_ear_ignored, {}),
+    Bug("a dead ear is ignored", dead_ear_ignored, {}, 65),
     Bug("nobody looks unless told", looks_when_told, {}),
     Bug("what has just ended is a ghost", ghost_of_a_moment, {}),
     Bug("a repair that never looks", never_repaired, _CRASHES, 15),

@@ -239,7 +239,15 @@ def records_not_stamped(patch: Patch) -> None:
 
 
 _PATIENT: dict[str, Any] = {"pause": 5.0, "patience": 35.0}
-_MOVED = {"requests": 200, "latency": 1.5, "interval": 15.0, "rates": {}, "mishaps": 0, "longest_run": 9.0}
+_MOVED = {
+    "requests": 200,
+    "latency": 1.5,
+    "interval": 15.0,
+    "rates": {},
+    "mishaps": 0,
+    "refusals": 0,
+    "longest_run": 9.0,
+}
 _NEIGHBOURS = {"mishaps": 25, "mishap_kinds": ("foreign",), "latency": 0.4}
 _LATE = {"rates": {Fault.LATE: 0.2, Fault.SLOW: 0.02}, "requests": 12, "split_brain": False}
 _FAILING = {"ends": {"mount": 5.0, "ok": 1.0}, "rates": {}, "mishaps": 0}

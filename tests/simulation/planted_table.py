@@ -20,6 +20,7 @@ from tests.simulation.answers import ANSWERED_TWICE
 from tests.simulation.ears import DEAF
 from tests.simulation.planted import BUGS, Bug, planted
 from tests.simulation.planted_adoption import ADOPTION_BUGS
+from tests.simulation.planted_brake import BRAKE_BUGS
 from tests.simulation.planted_care import CARE_BUGS
 from tests.simulation.planted_rules import RULE_BUGS
 from tests.simulation.planted_speed import SPEED_BUGS
@@ -36,6 +37,7 @@ ALL: tuple[Bug, ...] = (
     *TELLING_BUGS,
     *CARE_BUGS,
     *TRUTH_BUGS,
+    *BRAKE_BUGS,
 )
 """Every bug that schedules catch."""
 PROOF = Path(__file__).parents[2] / "docs" / "proof.md"
@@ -43,6 +45,7 @@ WORDS: Mapping[str, str] = {
     Invariant.PLACES: "more places than the maximum, or none",
     Invariant.FOREIGN_COUNTED: "what others run is counted wrongly",
     Invariant.FOREIGN_DROPPED: "a live foreign object no longer counted",
+    Invariant.FOREIGN_KEPT: "what is over goes on counting",
     Invariant.GATE_SHUT: "a place taken while the gate was shut",
     Invariant.SLOT: "a job or a slot twice",
     Invariant.ONE_LIVE: "two live jobs of a task",
@@ -55,6 +58,9 @@ WORDS: Mapping[str, str] = {
     Invariant.BUDGET: "more retries than the budget",
     Invariant.BACK_OFF: "back-off",
     Invariant.FORBIDDEN: "a forbidden retry",
+    Invariant.LIKENESS: "a retry of something else",
+    Invariant.BRAKE: "held for like failures wrongly, or not at all",
+    Invariant.GIVEN_UP: "an owed retry not recorded",
     Invariant.TOGGLE: "a toggle before the lists",
     Invariant.LIFECYCLE: "a retry's lifecycle incomplete, or listed twice",
     Invariant.ONCE: "a request carried out twice",
@@ -91,11 +97,11 @@ class Found:
 
 
 def hunt(bug: Bug, seeds: Iterable[int]) -> Played | None:
-    """The first schedule that goes wrong with the bug in the engine."""
+    """The first schedule in which the bug is found; one that only makes somebody crash proves nothing."""
     with planted(bug):
         for seed in seeds:
             played = play(replace(draw(seed), **bug.figures))
-            if not played.good:
+            if played.found:
                 return played
     return None
 
@@ -107,7 +113,7 @@ def innocent(bug: Bug, caught: Played) -> Played:
 
 def broken_first(caught: Played) -> str:
     """In words: the first invariant that was broken."""
-    return next((WORDS[one] for one in caught.invariants if one in WORDS), TROUBLE)
+    return next((WORDS[one] for one in caught.invariants if one in WORDS and one in caught.found), TROUBLE)
 
 
 def find(place: int, within: int) -> Found:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from tests.oracle.invariants import Invariant
 from tests.simulation.answers import ANSWERED_TWICE
 from tests.simulation.bulk import Bulk
 from tests.simulation.ears import DEAF
@@ -17,13 +19,16 @@ from tests.simulation.loop import VirtualLoop, run
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.orphans import Orphans
 from tests.simulation.people import Intake, Person, put_right
-from tests.simulation.process import owned_tasks
+from tests.simulation.process import Process, owned_tasks
+from tests.simulation.refusals import Refusals
 from tests.simulation.replica import Replica
 from tests.simulation.scenario import Scenario
 from tests.simulation.set_backs import SetBacks
+from tests.simulation.telling import CRASHED, crashed
 from tests.simulation.told import untold, wrongly_told
 from tests.simulation.world import World
 
+TROUBLE = "trouble"
 TOLD = 3
 """Violations that a story tells whole: the first ones matter."""
 LOOK_EVERY = 20.0
@@ -60,6 +65,12 @@ class Played:
     def good(self) -> bool:
         """Whether nothing was wrong."""
         return not self.violations
+
+    @property
+    def found(self) -> frozenset[str]:
+        """What the oracle and the traps found; where somebody crashed, not what that left undone."""
+        kinds = frozenset(self.invariants)
+        return kinds - {CRASHED, TROUBLE, Invariant.UNFINISHED.value} if CRASHED in kinds else kinds
 
     @property
     def story(self) -> str:
@@ -101,27 +112,39 @@ async def _storm_and_calm(world: World) -> None:
     person = Person(world)
     mishaps = Mishaps(world, replicas)
     leftovers = Leftovers(world)
-    orphans, set_backs = Orphans(world), SetBacks(world, replicas)
+    orphans, set_backs, refusals = Orphans(world), SetBacks(world, replicas), Refusals(world)
     bulk = Bulk(world)
     watches = (*(r.watch_over() for r in replicas), intake.watch_over())
     guards = [asyncio.ensure_future(watch) for watch in watches]
     strikes = (mishaps.strike(), orphans.strike(), world.primary.strike(), bulk.watch_over())
-    storm = [asyncio.ensure_future(part) for part in (*strikes, set_backs.strike())]
+    storm = [asyncio.ensure_future(part) for part in (*strikes, set_backs.strike(), refusals.strike())]
     await asyncio.sleep(world.scenario.duration)
+    processes = (person.process, bulk.process, leftovers.process)
+    world.trouble += _failures((*storm, *mishaps.doings), processes)
     for part in storm:
         part.cancel()
-    person.process.kill()
-    bulk.process.kill()
-    leftovers.process.kill()
+    for process in processes:
+        process.kill()
     world.faults.healed = True
     mishaps.heal()
     orphans.heal()
     set_backs.heal()
+    refusals.heal()
     await settle(world, intake)
     for guard in guards:
         guard.cancel()
     for process in (intake.process, *(replica.process for replica in replicas)):
         process.kill()
+
+
+def _failures(storm: Iterable[asyncio.Future[Any]], processes: Iterable[Process]) -> Iterator[str]:
+    """What those around the engine ended of: a schedule in which they did too little is not good."""
+    for part in storm:
+        if part.done() and not part.cancelled() and (error := part.exception()):
+            yield crashed("the storm", error)
+    for process in processes:
+        if process.failure is not None:
+            yield crashed(process.name, process.failure)
 
 
 async def settle(world: World, intake: Accepting) -> None:
@@ -162,7 +185,7 @@ async def _is_quiet(world: World) -> bool:
 
 def _kind_of(trouble: str) -> str:
     kind = trouble.partition(":")[0]
-    return kind if kind in (DEAF, ANSWERED_TWICE) else "trouble"
+    return kind if kind in (DEAF, ANSWERED_TWICE, CRASHED) else TROUBLE
 
 
 def _played(world: World, wall: float) -> Played:

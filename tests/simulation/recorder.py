@@ -66,10 +66,10 @@ class Recorder:
         if held is not None:
             self._note(Deed.DELETE, held, ours=False)
 
-    def weather(self, side: Side, *, out: bool) -> None:
-        """A side becomes unreachable, or reachable again."""
+    def weather(self, side: Side, *, out: bool, namespace: str = "") -> None:
+        """A side, or only a namespace of it, becomes unreachable, or reachable again."""
         self.catch_up()
-        self._feed(Weather(self._clock.now(), side, out))
+        self._feed(Weather(self._clock.now(), side, out, namespace))
 
     def held(self, namespace: str, name: str) -> Thing | None:
         """The object under a name now."""

@@ -16,7 +16,7 @@ from controller.teller import Teller
 from tests.simulation.ears import is_torn
 from tests.simulation.journal import StrictJournal
 from tests.simulation.process import Process
-from tests.simulation.telling import told
+from tests.simulation.telling import crashed
 from tests.simulation.world import World, settings_of
 
 EXPECTED_ALARMS = frozenset({"ghost"})
@@ -49,7 +49,7 @@ class Replica:
             if self.process.failure is not None and is_torn(self.process.failure):
                 self.process.kill()  # it may no longer hear what happens, and has ended of it: rightly
             elif self.process.failure is not None:
-                self.world.trouble.append(f"{self.name} ended: {told(self.process.failure)}")
+                self.world.trouble.append(crashed(self.name, self.process.failure))
                 self.process.kill()
             await asyncio.sleep(self.world.rng.uniform(0, 20))
             self.process = self._boot()

@@ -95,6 +95,8 @@ class Scenario:
     """How often the database is set back to a copy from before some claims."""
     slow_lists: float = 0.0
     """The share of lists of the cluster that take long: what was read before them is old when they come."""
+    refusals: int = 0
+    """How often a namespace of the cluster refuses us for a while."""
     tells: bool = False
     """Whether people are told what happens."""
 
@@ -152,6 +154,8 @@ def _with_more(scenario: Scenario) -> Scenario:
     more["torn"] = rng.choice((0.0, 0.0, 0.0, 0.5))
     rng = random.Random(f"set back {seed}")
     more["set_backs"] = rng.choice((0, 0, 0, 0, 1, 2))
+    rng = random.Random(f"refusals {seed}")
+    more["refusals"] = rng.choice((0, 0, 0, 1, 2))
     rng = random.Random(f"slow lists {seed}")
     more["slow_lists"] = rng.choice((0.0, 0.0, 0.0, 0.1))
     rng = random.Random(f"more rates {seed}")

@@ -24,6 +24,7 @@ _OFF: Mapping[str, Any] = {
     "torn": 0.0,
     "slow_lists": 0.0,
     "set_backs": 0,
+    "refusals": 0,
     "reordered": 0.0,
     "hints_lost": 0.0,
     "skews": (),

@@ -17,6 +17,7 @@ from tests.simulation.faults import HOWS, SLOW_LIST, Fault
 from tests.simulation.mishaps import KINDS
 from tests.simulation.people import ASKS
 from tests.simulation.play import Played, play
+from tests.simulation.refusals import REFUSED
 from tests.simulation.scenario import BIG_EVERY, SELDOM, draw
 from tests.simulation.set_backs import SET_BACK
 
@@ -112,13 +113,13 @@ def test_every_kind_of_fault_strikes_and_explain_is_asked() -> None:
     """Each kind alone, and everything that happens around the engine; explain answers a thousand times."""
     alone = [only(fault) for fault in Fault]
     around: dict[str, Any] = {"mishaps": 16, "failovers": 2, "edits": 3, "bulk": 2, "requests": 10}
-    around |= {"orphans": 4, "torn": 1.0, "slow_lists": 0.3, "set_backs": 2}
+    around |= {"orphans": 4, "torn": 1.0, "slow_lists": 0.3, "set_backs": 2, "refusals": 2}
     played = [*alone, *(play(replace(draw(seed), rates={}, most_faults=99, **around)) for seed in range(6))]
     bad = [one.story for one in played if not one.good]
     assert not bad, "\n\n".join(bad)
     struck = struck_in(*played)
     asked = {f"asks: {kind}" for kind in ASKS}
     assert {*Fault, "asks: bulk retry", *asked} <= struck
-    assert {"orphan", SLOW_LIST, SET_BACK, *(f"the stream {how}" for how in HOWS)} <= struck
+    assert {"orphan", SLOW_LIST, SET_BACK, REFUSED, *(f"the stream {how}" for how in HOWS)} <= struck
     assert {*(kind.partition(" of ")[0] for kind in KINDS), "failover", "edits a spec"} <= struck
     assert sum(one.explained for one in played) > 1000

@@ -37,6 +37,7 @@ TRAPS: Mapping[str, Trap] = {
             "any prefix will do",
             "prefix not anchored",
             "our own are counted as others'",
+            "what is over goes on counting",
         ),
     ),
     "R3": Trap("a place without its attempt, or the reverse", ("place given back",)),
@@ -61,7 +62,10 @@ TRAPS: Mapping[str, Trap] = {
         ),
     ),
     "R6": Trap("lost is believed", ("lost judged from the list", "another uid is lost", "not seen is gone")),
-    "R7": Trap("a retry too soon", ("back-off ignored", "batch's end is now")),
+    "R7": Trap(
+        "a retry too soon, or too late",
+        ("back-off ignored", "batch's end is now", "a back-off takes twice its time"),
+    ),
     "R8": Trap(
         "a retry that nobody is owed, or one that is not given",
         (
@@ -69,6 +73,7 @@ TRAPS: Mapping[str, Trap] = {
             "no-retry ignored",
             "retry counter without memory",
             "a person's retry resets nothing",
+            "given up one retry early",
         ),
     ),
     "R9": Trap(
@@ -80,7 +85,10 @@ TRAPS: Mapping[str, Trap] = {
         ("reaper without compare-and-set", "outages count for the reaper"),
     ),
     "R11": Trap("absence from a list that is older than the record", ("lost judged from the list",)),
-    "R12": Trap("two decide", ("epoch ignored", "records not stamped", "two leaders take over")),
+    "R12": Trap(
+        "two decide",
+        ("epoch ignored", "records not stamped", "two leaders take over", "half a stamp will do"),
+    ),
     "R13": Trap(
         "a job of ours that nobody knows",
         (
@@ -115,7 +123,9 @@ TRAPS: Mapping[str, Trap] = {
     ),
     "invariant 7": Trap("reaped, and not overdue", ("reaper without compare-and-set",)),
     "invariant 8": Trap("an older decision", ("epoch ignored",)),
-    "invariant 9": Trap("acts without seeing", ("an old list will do", "not seen is gone")),
+    "invariant 9": Trap(
+        "acts without seeing", ("an old list will do", "not seen is gone", "a refused namespace is empty")
+    ),
     "clocks": Trap(
         "this machine's clock, or its zone, against the store's", ("own clock", "naive datetimes")
     ),
@@ -134,7 +144,12 @@ TRAPS: Mapping[str, Trap] = {
     "place and retry": Trap(
         "an end is followed up before its place goes", ("leaves before the retry is recorded",)
     ),
-    "kill switch": Trap("a halt that stops nothing", ("halt ignored",)),
+    "kill switch": Trap("a halt that stops nothing", ("halt ignored", "a halt keeps no create back")),
+    "places": Trap("a place is taken for a leave to start", ("a full gate keeps no create back",)),
+    "brake": Trap("the rest is burnt too, or held for nothing", ("the brake for five", "no brake")),
+    "likeness": Trap(
+        "a retry that is another task's, or another's", ("a retry runs another image", "a retry is another's")
+    ),
     "taking over": Trap(
         "what others run is taken for ours",
         (

@@ -99,6 +99,7 @@ def facts_of(scenario: Scenario) -> Facts:
         per_namespace=scenario.per_namespace,
         per_user=scenario.per_user,
         shows_ends=True,
+        may_grow=False,
     )
 
 
@@ -185,6 +186,14 @@ class World:
             self.out.add(side)
         else:
             self.out.discard(side)
+
+    def refuse(self, namespace: str, *, out: bool) -> None:
+        """Let one namespace of the cluster go, or come back."""
+        self.recorder.weather(Side.CLUSTER, out=out, namespace=namespace)
+        if out:
+            self.cluster.blind[namespace] = f"{namespace}: 403, forbidden"
+        else:
+            self.cluster.blind.pop(namespace, None)
 
     async def apply(
         self, process: Process, side: str, name: str, bound: Any, args: tuple[Any, ...], more: dict[str, Any]
