@@ -7,7 +7,7 @@ done, ``Rejected`` (a definite 4xx) or ``Unavailable`` (unknown). Deletes and pa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -17,16 +17,19 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events, strays
+from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events, pods_by_job, strays
 from controller.adapters.kube_logs import Logs
-from controller.adapters.kube_look import Look
+from controller.adapters.kube_look import TOGETHER, Look
 from controller.adapters.kube_object_events import ObjectEvents
 from controller.adapters.kube_reading import event_lines, is_ours, labels_of, meta, pod_ended, text
 from controller.adapters.kube_render import render_job, render_tombstone
 from controller.adapters.kube_settings import KubeSettings
+from controller.adapters.kube_shared import Shared
 from controller.adapters.kube_watch import Watching
 from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Hint, Live, Observation, Stray
 from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Unavailable
+
+Json = Mapping[str, Any]
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
 EVENTS_AT_ONCE = 8
@@ -64,6 +67,7 @@ class KubeCluster:
         self._look = Look(client, settings.kinds, settings.instance)
         self._folded = Folded(settings.instance)
         self._others = Others(client, settings.kinds, settings.instance)
+        self._pod_lists = Shared("pods", TOGETHER, self._pods_of)
 
     # -------------------------------------------------------------------------------------------- reads
 
@@ -273,6 +277,7 @@ class KubeCluster:
     async def close(self) -> None:
         """See ``Cluster.close``."""
         await self._events.close()
+        await self._pod_lists.close()
         await self._client.close()
 
     # ------------------------------------------------------------------------------------------ questions
@@ -286,10 +291,16 @@ class KubeCluster:
                 return None
             raise
 
-    async def _pods(self, namespace: str, job_id: str) -> list[dict[str, Any]]:
+    async def _pods(self, namespace: str, job_id: str) -> list[Json]:
         """Pods by job-id label, whatever owns them, the oldest first."""
-        pods, _ = await list_all(self._client, POD, namespace, f"{labels.JOB_ID}={job_id}")
-        return sorted(pods, key=lambda pod: text(meta(pod), "creationTimestamp"))
+        return (await self._pod_lists.ask(namespace, {job_id})).get(job_id, [])
+
+    async def _pods_of(self, namespace: str, job_ids: Collection[str]) -> Mapping[str, list[Json]]:
+        """Those of several jobs, from one list: their label is in no index of the API server's."""
+        first, *more = sorted(job_ids)
+        one_of = f"{labels.JOB_ID} in ({','.join((first, *more))})" if more else f"{labels.JOB_ID}={first}"
+        pods, _ = await list_all(self._client, POD, namespace, one_of)
+        return pods_by_job(sorted(pods, key=lambda pod: text(meta(pod), "creationTimestamp")))
 
     async def _told(
         self, namespace: str, uid: str, pods: Sequence[Mapping[str, Any]]

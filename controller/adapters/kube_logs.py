@@ -68,6 +68,12 @@ class Logs:
         newest = max(pods, key=lambda pod: text(meta(pod), "creationTimestamp"), default=None)
         return text(meta(newest), "name") if newest else ""
 
+    async def _there(self, job: ClusterJob) -> None:
+        """Ask for the pod by its name: a list costs more. Raises ``Refused`` if it is gone."""
+        await self._client.request(
+            "GET", f"{POD.path}/namespaces/{job.namespace}/pods/{job.pod}", resource="pods"
+        )
+
     async def _read(self, job: ClusterJob, pod: str, max_bytes: int) -> bytes:
         path = f"api/v1/namespaces/{job.namespace}/pods/{pod}/log"
         query = {"tailLines": str(LINES), "limitBytes": str(MOST)}
@@ -78,7 +84,7 @@ class Logs:
                 return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
         except Unavailable:
             if job.pod:
-                await self._newest(job)  # is it the API server that does not answer, or the kubelet?
+                await self._there(job)  # is it the API server that does not answer, or the kubelet?
             if not self._in_vain(job.uid):
                 raise
             return b""

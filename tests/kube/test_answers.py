@@ -173,6 +173,20 @@ async def test_a_pod_that_was_seen_is_read_at_once(server: Loopback, client: Kub
     assert urlsplit(read.path).path == "/api/v1/namespaces/lab/pods/seen/log"
 
 
+async def test_whose_log_it_is_that_does_not_come(server: Loopback, client: KubeClient) -> None:
+    """The API server is asked for the pod by its name: a list of one job's pods costs it seconds."""
+    logs, seen = Logs(client), replace(SHOWN, pod="seen")
+    server.will(status(500, "InternalError", "dial tcp: no route to host"), answer(200, {"metadata": {}}))
+    with pytest.raises(Unavailable, match="no route to host"):
+        await logs.tail(seen, 100)
+    assert [urlsplit(one.path).path.rsplit("/", 2)[1:] for one in server.requests] == [
+        ["seen", "log"],
+        ["pods", "seen"],
+    ]
+    server.will(status(500, "InternalError", "dial tcp: no route to host"), status(404))
+    assert await logs.tail(seen, 100) == ""
+
+
 @pytest.mark.parametrize("replies", [[pods()], [pods("a"), status(404)], [pods("a"), status(400)]])
 async def test_no_log_is_no_error(server: Loopback, client: KubeClient, replies: list[Reply]) -> None:
     """No pod, a pod that went in between, a container that never ran: there is nothing to read."""
