@@ -26,6 +26,7 @@ from tests.control_plane.building import Unavailable
 from tests.control_plane.commands import ITSELF
 from tests.control_plane.elsewhere import asked_for
 from tests.control_plane.fixtures import ours
+from tests.control_plane.jobs import jobs_path
 from tests.control_plane.plane import Asked, ControlPlane, ServiceAccount
 from tests.control_plane.sharing import Failed, acquire
 from tests.kube.place import ACCOUNT, KubePlace, spec
@@ -179,6 +180,13 @@ def the_same(there: KubePlace) -> list[Document]:
     What the API server fills in stays, which it would fill in again; what was added later is left out.
     """
     return [_as_asked(job) for job in there.job_objects()]
+
+
+def alike(there: KubePlace, n: int) -> list[Document]:
+    """So many Jobs as the daemon asked for one of those that are there: of large batches some have gone."""
+    path = f"{jobs_path(there.namespace)}?limit=1"
+    one = _as_asked(there.plane.admin.get(path)["items"][0])
+    return [{**one, "metadata": {**one["metadata"], "name": f"raw-{number}"}} for number in range(n)]
 
 
 def _as_asked(job: Document) -> Document:

@@ -18,8 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import proc
-from tests.bench.cluster_bare import bare, jobs, on_pods
-from tests.bench.cluster_place import account_of, empty_namespace, equal_jobs, kube_place, per_job, story
+from tests.bench.cluster_bare import bare, on_pods
+from tests.bench.cluster_place import (
+    account_of,
+    alike,
+    empty_namespace,
+    equal_jobs,
+    kube_place,
+    per_job,
+    story,
+)
 from tests.bench.figures import Figure, percentile
 from tests.bench.place import Place
 from tests.bench.slots import JOBS, Slots, slots
@@ -80,6 +88,8 @@ class Ran:
     """Seconds from the drop of the spec to the first create."""
     completed: int
     """Tasks, by the store."""
+    wanted: list[dict[str, Any]]
+    """Jobs as it asked for them, one for each task."""
 
 
 def told(daemon: Daemon, file: Path) -> dict[str, Any]:
@@ -120,6 +130,7 @@ def _run(there: KubePlace, size: Size, patience: float) -> Ran:
         cpu=(proc.seconds_of_cpu(daemon.pid) - spent) / ended,
         accepted=used.begins[0].at.timestamp() - dropped,
         completed=_completed(there),
+        wanted=alike(there, size.tasks),
     )
 
 
@@ -135,12 +146,12 @@ def _say(there: KubePlace, daemon: Daemon, seconds: float) -> None:
     )
 
 
-async def _raw(place: Place, size: Size) -> Slots:
+async def _raw(place: Place, size: Size, wanted: list[dict[str, Any]]) -> Slots:
     assert place.plane is not None
     async with empty_namespace(place) as namespace, bare(place.plane, namespace) as hands:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(place.patience):
-                await on_pods(hands, jobs(size.tasks, lambda _: size.env), size.at_once)
+                await on_pods(hands, wanted, size.at_once)
         return slots(await asyncio.to_thread(place.plane.audit, namespace), JOBS, size.at_once)
 
 
@@ -160,7 +171,7 @@ async def measured(place: Place, size: Size) -> list[Figure]:
     """One size, ours and the bare loop."""
     with kube_place(place) as there:
         ours = await asyncio.to_thread(_run, there, size, place.patience)
-    raw = await _raw(place, size)
+    raw = await _raw(place, size, ours.wanted)
     mine, theirs = ours.slots.refills(), raw.refills()
     used = [100 * one.utilisation(size.seconds) for one in (ours.slots, raw)]
     p50, p99 = ([1000 * percentile(one, percent) for one in (mine, theirs)] for percent in (50, 99))
