@@ -63,15 +63,14 @@ class SpecBucket:
         a late look found is handed out by the scan after it came back.
         """
         async with self._one_scan:
+            await self._tell_rest()  # before the look: what that hands out is lost where a pass is cut off
             try:
                 found = await self._looking.run(partial(self._look, dict(self._asked.wanted)))
             except TimeoutError as error:
                 raise Unavailable(
                     f"{self.place.start} has not answered for {self._bound:g} s or more"
                 ) from error
-            files = self._asked.took(found)
-        await self._tell_rest()
-        return files
+            return self._asked.took(found)
 
     async def depends(self, key: str, paths: Iterable[str]) -> bool:
         """Watch the objects that a spec names; whether it was handed out with all of them already."""
@@ -85,7 +84,7 @@ class SpecBucket:
         """Put the status beside the spec, if it says something new.
 
         What may not be written is logged once, and never raises; while the store is away the newest
-        status of each spec is kept, until a later call or a good scan gets it through.
+        status of each spec is kept, until a later call or a scan gets it through.
         """
         self._untold[key] = status
         await self._tell_rest()

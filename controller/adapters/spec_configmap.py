@@ -73,15 +73,14 @@ class SpecConfigMaps:
         Raises ``Unavailable`` when the ConfigMaps can't be listed.
         """
         async with self._one_scan:
+            await self._tell_rest()  # before the look: what that hands out is lost where a pass is cut off
             contents = await self._contents()
             listing = {path: Listed(tag, len(content)) for path, (tag, content) in contents.items()}
 
             def fetch(path: str, listed: Listed, limit: int) -> NamedFile | None:
                 return NamedFile(contents[path][1])
 
-            files = self._asked.took(self._rounds.round(listing, dict(self._asked.wanted), fetch))
-        await self._tell_rest()
-        return files
+            return self._asked.took(self._rounds.round(listing, dict(self._asked.wanted), fetch))
 
     async def depends(self, key: str, paths: Iterable[str]) -> bool:
         """Watch the keys that a spec names; whether it was handed out with all of them already."""
@@ -95,7 +94,7 @@ class SpecConfigMaps:
         """Write the status into the ConfigMap's annotation, if it says something new.
 
         What may not be written is logged once, and never raises; while the API server is away the newest
-        status of each spec is kept, until a later call or a good scan gets it through.
+        status of each spec is kept, until a later call or a scan gets it through.
         """
         self._untold[key] = status
         await self._tell_rest()
@@ -121,17 +120,18 @@ class SpecConfigMaps:
     async def _tell_rest(self) -> None:
         async with self._one_tell:
             while self._untold:
-                key, status = self._untold.popitem()
+                key, status = next(reversed(self._untold.items()))
                 try:
                     await self._write(key, status)
                 except Unavailable as error:
                     self._complain(str(error))
-                    self._untold.setdefault(key, status)
                     return
                 except Refused as error:
                     self._complain(str(error))
                 else:
                     self._complained.clear()
+                if self._untold.get(key) is status:  # only now: a pass may have been cut off before
+                    del self._untold[key]
 
     async def _write(self, key: str, status: Mapping[str, Any]) -> None:
         """Read the ConfigMap as it is now and annotate that; nothing where the spec is gone."""

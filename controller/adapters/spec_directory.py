@@ -48,9 +48,11 @@ class SpecDirectory:
         self._wanted: dict[str, tuple[str, ...]] = {}
         self._beside: dict[str, frozenset[str]] = {}
         self._keys: frozenset[str] = frozenset()
-        self._untold: dict[str, Mapping[str, Any]] = {}
-        self._unwritten: dict[str, Mapping[str, Any]] = {}
-        """Statuses that could not be written: the last one of a batch is told once only."""
+        self._newest: dict[str, Mapping[str, Any]] = {}
+        """What each spec was told last: that is written when its turn comes, and nothing older."""
+        self._untold: dict[str, None] = {}
+        self._unwritten: dict[str, None] = {}
+        """Whose status could not be written: the last one of a batch is told once only."""
         self._complained: set[tuple[str, str]] = set()
 
     async def scan(self) -> Sequence[SpecFile]:
@@ -60,6 +62,7 @@ class SpecDirectory:
         what a late look found is handed out by the scan after it came back.
         """
         async with self._one_scan:
+            await self._tell_rest()  # before the look: what that hands out is lost where a pass is cut off
             look = partial(self._watch.round, dict(self._wanted), self._monotonic())
             try:
                 found = await self._looking.run(look)
@@ -72,7 +75,7 @@ class SpecDirectory:
             self._wanted = {key: paths for key, paths in self._wanted.items() if key in found.keys}
             self._beside = {key: paths for key, paths in self._beside.items() if key in found.keys}
             self._beside |= {file.key: frozenset(file.beside) for file in found.files}
-        await self._tell_rest()
+            self._newest = {key: status for key, status in self._newest.items() if key in found.keys}
         return found.files
 
     async def depends(self, key: str, paths: Iterable[str]) -> bool:
@@ -88,9 +91,10 @@ class SpecDirectory:
         """Write the status beside the spec, if it says something new.
 
         What can't be written (read-only, full, slow) is logged once, and never raises; the newest
-        status of each spec is kept until a later call, or a good scan, gets it through.
+        status of each spec is kept until a later call, or a scan, gets it through.
         """
-        self._untold[key] = status
+        self._newest[key] = status
+        self._untold[key] = None
         await self._write_untold()
 
     async def _tell_rest(self) -> None:
@@ -106,8 +110,7 @@ class SpecDirectory:
         self._untold[key] = self._unwritten.pop(key)  # if it fails again, the others have their turn first
         await self._write_untold()
         if self._unwritten and key not in self._unwritten:
-            for other, status in list(self._unwritten.items()):
-                self._untold.setdefault(other, status)
+            self._untold |= self._unwritten
             await self._write_untold()
 
     async def _write_untold(self) -> None:
@@ -120,12 +123,12 @@ class SpecDirectory:
 
     def _write_all(self) -> None:
         while self._untold:
-            key, status = self._untold.popitem()
-            path = path_of(key)
-            if path is None or self._write(path, render(status)):
+            key, _ = self._untold.popitem()
+            path, status = path_of(key), self._newest.get(key)
+            if path is None or status is None or self._write(path, render(status)):
                 self._unwritten.pop(key, None)
             else:
-                self._unwritten[key] = status
+                self._unwritten[key] = None
 
     def _write(self, path: str, content: bytes) -> bool:
         """Whether nothing is left to be done about it."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from controller.adapters import spec_directory
 from controller.adapters.spec_directory_status import render, write_status
 from controller.adapters.spec_directory_watch import LITTER_AFTER
 from tests.adapters.spec_folder import Opens, logged
@@ -251,6 +254,57 @@ class TestTrouble:
         await world.source.tell("a.yaml", DONE)
         await world.source.scan()
         assert world.status("a.yaml") == DONE
+
+    async def test_an_older_status_that_waits_is_not_written_after_a_newer_one(
+        self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A scan tries again what could not be written, while the newest status is being written."""
+        going, go_on = threading.Event(), threading.Event()
+
+        def full(*_: object) -> bool:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def slow(root: str, path: str, content: bytes) -> bool:
+            going.set()
+            assert go_on.wait(10)
+            return write_status(root, path, content)
+
+        monkeypatch.setattr(spec_directory, "write_status", full)
+        await world.source.tell("a.yaml", RUNNING)
+        monkeypatch.setattr(spec_directory, "write_status", slow)
+        telling = asyncio.create_task(world.source.tell("a.yaml", DONE))
+        await asyncio.to_thread(going.wait, 10)
+        scanning = asyncio.create_task(world.source.scan())
+        await asyncio.sleep(0.05)
+        go_on.set()
+        await asyncio.gather(telling, scanning)
+        await world.source.scan()
+        assert world.status("a.yaml") == DONE
+
+    async def test_a_scan_that_is_cut_off_loses_no_spec(
+        self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A pass has its time limit, which a status that waits to be written may use up."""
+        full, slow = threading.Event(), threading.Event()
+
+        def written(*_: object) -> bool:
+            slow.wait(2)
+            if full.is_set():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return True
+
+        monkeypatch.setattr(spec_directory, "write_status", written)
+        slow.set()
+        full.set()
+        await world.source.tell("a.yaml", RUNNING)
+        await world.source.scan()
+        slow.clear()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await world.source.scan()
+        slow.set()
+        found = [file.key for _ in range(3) for file in await world.source.scan()]
+        assert found == ["a.yaml"]
 
     async def test_a_folder_in_its_place(self, world: FolderWorld) -> None:
         """It can't be replaced: logged, nothing left behind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -101,6 +102,21 @@ async def test_an_immutable_one_is_told_like_any_other(world: ConfigMapWorld) ->
     world.make("sweep", {"a.yaml": SPEC.decode()}, immutable=True)
     assert await settled(world) == {"sweep/a.yaml": SPEC}
     await world.source.tell("a.yaml", DONE)
+    assert world.statuses() == {"a.yaml": DONE}
+
+
+async def test_a_status_whose_writing_is_cut_off_is_written_by_the_next_scan(
+    world: ConfigMapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass has its time limit; and the last status of a batch is told once only."""
+    world.make("sweep", {"a.yaml": SPEC.decode()})
+    await settled(world)
+    with monkeypatch.context() as slow:
+        slow.setattr(world.config_maps, "_write", lambda *_: asyncio.sleep(60))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await world.source.tell("a.yaml", DONE)
+    await world.config_maps.scan()
     assert world.statuses() == {"a.yaml": DONE}
 
 
