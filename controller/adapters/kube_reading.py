@@ -74,15 +74,20 @@ def _telling(pods: Sequence[Json], job_ends: Sequence[str]) -> Json | None:
     work.
 
     A Job has several where its controller's create was done and not answered, or where somebody edited it;
-    those that are too many are deleted, and how they ended says nothing of the program. A Job that is
-    complete had a pod that ended well: where that is gone, none tells.
+    those that are too many are deleted, and how they ended says nothing of the program: one that is told to
+    stop may exit with 0. A Job that is complete had a pod that ended well: where that is gone, none tells.
     """
     ended_well = "Complete" in job_ends
 
     def rank(pod: Json) -> tuple[bool, bool, bool, str, str]:
         about = meta(pod)
-        kept, made = "deletionTimestamp" not in about, text(about, "creationTimestamp")
-        return not pod_ended(pod), _did_the_work(pod), kept, made, text(about, "name")
+        kept, did, made = (
+            "deletionTimestamp" not in about,
+            _did_the_work(pod),
+            text(about, "creationTimestamp"),
+        )
+        first, then = (did, kept) if ended_well else (kept, did)
+        return not pod_ended(pod), first, then, made, text(about, "name")
 
     found = max(pods, key=rank, default=None)
     if found is None or not (ended_well and text(dig(found, "status"), "phase") == "Failed"):

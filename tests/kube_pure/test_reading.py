@@ -188,6 +188,20 @@ def test_of_several_pods_that_have_ended_the_one_that_did_the_work_is_shown(name
             )
 
 
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_a_surplus_pod_that_exits_with_0_when_it_is_told_to_stop_is_no_success(name: str) -> None:
+    """The kept one ended with 1 and the Job has failed: the task was recorded as completed, for good."""
+    extra, kept = pod(name, "Succeeded", ended(0, "Completed")), pod("m", "Failed", ended(1))
+    extra["metadata"]["deletionTimestamp"] = LATER
+    failed, complete = (mine("trait-2", condition(kind)) for kind in ("Failed", "Complete"))
+    for pods in ([extra, kept], [kept, extra]):
+        shown = job_of(failed, pods)
+        assert (shown.finished, shown.succeeded, shown.exit_code, shown.pod) == (True, False, 1, "m")
+        assert judge(shown, stop=None, started=True).verdict is Verdict.CONFIGURATION_ERROR
+        shown = job_of(complete, pods)
+        assert (shown.finished, shown.succeeded, shown.exit_code, shown.pod) == (True, True, 0, name)
+
+
 def test_of_pods_that_failed_the_newest_is_shown() -> None:
     """Somebody edited the Job so that it tries again: its last word counts."""
     first, second = pod("z", "Failed", ended(1)), pod("a", "Failed", ended(2))
