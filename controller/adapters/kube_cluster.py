@@ -32,7 +32,6 @@ from controller.ports import Clock, Created, CreateResult, NewJob, Rejected, Una
 Json = Mapping[str, Any]
 
 FORBIDDEN, CONFLICT, UNPROCESSABLE, THROTTLED = 403, 409, 422, 429
-EVENTS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +109,10 @@ class KubeCluster:
     async def _with_events(self, jobs: dict[str, ClusterJob]) -> dict[str, ClusterJob]:
         """Events for what has ended without ever starting: nothing else tells what became of it."""
         silent = [job for job in jobs.values() if job.finished and needs_events(job)]
-        limit = asyncio.Semaphore(EVENTS_AT_ONCE)
 
-        async def told(job: ClusterJob) -> ClusterJob:
-            async with limit:
-                pods = await self._pods(job.namespace, job.job_id)
-                return replace(job, events=event_lines(await self._told(job.namespace, job.uid, pods)))
+        async def told(job: ClusterJob) -> ClusterJob:  # all at one time: they share their lists
+            pods = await self._pods(job.namespace, job.job_id)
+            return replace(job, events=event_lines(await self._told(job.namespace, job.uid, pods)))
 
         for job in await asyncio.gather(*map(told, silent)):
             jobs[job.job_id] = job

@@ -27,6 +27,8 @@ MOST = 2**24
 AT_ONCE = 32
 """Logs that are read at one time: half of the client's connections. A silent kubelet holds one for as long as
 a request may take, and lists and creates that found none free for so long were given up."""
+LINE = 10.0
+"""Seconds that one waits for its turn. Whoever waits may hold up a whole batch; another look asks again."""
 PATIENCE = 60.0
 """Seconds for which a kubelet that does not answer is asked again."""
 REMEMBERED = 20_000
@@ -80,14 +82,19 @@ class Logs:
         if job.job_id:  # what others started calls its container as it likes
             query["container"] = MAIN
         try:
-            async with self._free:
-                return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
+            await asyncio.wait_for(self._free.acquire(), LINE)
+        except TimeoutError:  # which says nothing of its own kubelet
+            raise Unavailable(f"GET {path}: {AT_ONCE} other logs are waited for") from None
+        try:
+            return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
         except Unavailable:
             if job.pod:
                 await self._there(job)  # is it the API server that does not answer, or the kubelet?
             if not self._in_vain(job.uid):
                 raise
             return b""
+        finally:
+            self._free.release()
 
     def _in_vain(self, uid: str) -> bool:
         """Whether it has been asked for long enough. Only what failed last is remembered."""

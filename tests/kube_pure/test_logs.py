@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
+from controller.adapters import kube_logs
 from controller.adapters.kube_client import KubeClient
 from controller.adapters.kube_logs import PATIENCE, Logs
 from controller.core.sight import ClusterJob
@@ -36,3 +38,23 @@ async def test_many_are_not_waited_for_for_ever_either() -> None:
     now += PATIENCE
     assert [await logs.tail(job, 100) for job in JOBS] == [""] * len(JOBS)
     assert not logs._since
+
+
+async def test_whose_turn_does_not_come_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole batch stood in the line behind kubelets that say nothing; its own has not been asked yet."""
+    go_on = asyncio.Event()
+
+    class Silent(Cut):
+        async def read_end(self, path: str, *_: object, **__: object) -> bytes:
+            await go_on.wait()
+            return b"here"
+
+    monkeypatch.setattr(kube_logs, "LINE", 0.05)
+    logs = Logs(cast("KubeClient", Silent()))
+    asked = [asyncio.create_task(logs.tail(job, 100)) for job in JOBS[: kube_logs.AT_ONCE + 1]]
+    with pytest.raises(Unavailable, match="32 other logs"):
+        await asked[-1]
+    assert not logs._since
+    go_on.set()
+    assert await asyncio.gather(*asked[:-1]) == ["here"] * kube_logs.AT_ONCE
+    assert await logs.tail(JOBS[0], 100) == "here"

@@ -17,6 +17,7 @@ from controller.adapters.kube_cluster import KubeCluster
 from controller.adapters.kube_look import TOGETHER
 from controller.adapters.kube_shared import Shared
 from controller.adapters.system_clock import SystemClock
+from controller.core.sight import ClusterJob
 from controller.ports import Unavailable
 from tests.kube.world import settings
 from tests.kube_pure.things import INSTANCE, job, ours, pod
@@ -139,6 +140,8 @@ class Api:
 
     pods: list[Json]
     selectors: list[str] = field(default_factory=list)
+    events: int = 0
+    """Lists of them."""
 
     async def request(
         self,
@@ -156,6 +159,7 @@ class Api:
             name = urlsplit(path).path.rsplit("/", 1)[1]
             return job(name, marks=ours(job_id=name))
         if resource == "events":
+            self.events += 1
             return read({"metadata": {}, "items": []})
         assert (method, resource) == ("GET", "pods")
         self.selectors.append(query["labelSelector"])
@@ -179,3 +183,17 @@ async def test_live_answers_at_one_time_share_the_list_of_pods() -> None:
     first, *more = api.selectors
     assert first == f"{labels.JOB_ID}={ids[1]}"
     assert [one.count(",") + 1 for one in more] == [TOGETHER, TOGETHER]
+
+
+async def test_a_look_at_many_that_never_started_makes_few_lists() -> None:
+    """Five hundred that gave up together: eight asked at a time, and a look took longer than a pass may."""
+    ids = [f"{n:024x}" for n in range(2 * TOGETHER)]
+    api = Api([])
+    cluster = KubeCluster(
+        cast("KubeClient", api), settings(Path("unused"), HERE, instance=INSTANCE), SystemClock()
+    )
+    await cluster._with_events(
+        {one: ClusterJob(one, HERE, f"u-{one}", one, "b", finished=True) for one in ids}
+    )
+    assert len(api.selectors) == 2
+    assert api.events <= 4
