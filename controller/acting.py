@@ -75,7 +75,7 @@ class Pass:
 def _key(step: Step) -> tuple[object, ...]:
     match step:
         case MoveJob(reason, job, move):
-            return ("job", job.id, move.act, reason)
+            return ("job", job.id, job.status, move.act, reason)
         case CheckForeign(_, thing):
             return ("foreign", thing.uid)
         case Retry(_, chain, _):
@@ -90,6 +90,8 @@ def _key(step: Step) -> tuple[object, ...]:
             return ("remember", *(topic for topic, _ in told))
         case CountForeign(_, objects):
             return ("count", tuple(thing.uid for thing in objects))
+        case MoveBatch(_, move):
+            return ("batch", move.status)
         case _:
             return (type(step).__name__,)
 

@@ -103,6 +103,8 @@ def test_a_batch_that_ended_while_it_was_held_goes_on_with_a_retry(
                 broken.setattr(lifecycle, "reopen", AsyncMock(side_effect=Unavailable("gone")))
             with contextlib.suppress(Unavailable):
                 await requests.retry(stage.people, Caller(OWNER), failed)
+        await daemon.full_pass()
+        assert stage.batch.status is BatchStatus.RUNNING, "jobs of it run"
         await stage.until_over(daemon)
         assert not stage.gate.hold
         assert stage.batch.result is Result.COMPLETED

@@ -309,3 +309,23 @@ def test_who_comes_late_in_a_long_pass_is_looked_at_again() -> None:
         await end_all([following])
 
     perform(trace)
+
+
+def test_an_end_that_is_half_told_before_the_create_was_answered() -> None:
+    """Its record was brought to queued, and kept its place until the next full pass."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(1, 1)
+        stage.script.lines.append(("create", Fault.REPLY_LOST))
+        await daemon.full_pass()
+        await asyncio.sleep(6)
+        job, found = stage.job("scan-t0"), stage.found("scan-t0")
+        assert found is not None
+        assert (job.status, found.finished) == (Status.CREATED, True)
+        daemon._cluster_says(Hint(job.id, job.batch_id, replace(found, half_told=True)))
+        await daemon.batch_pass(job.batch_id, frozenset({job.id}))
+        assert stage.job("scan-t0").status is Status.COMPLETED
+        await stage.until_over(daemon)
+
+    perform(trace)
