@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -74,14 +75,20 @@ async def run_controller(
     once: bool = False,
     stop: asyncio.Event | None = None,
     ready: Callable[[Running], None] | None = None,
+    told: Callable[[signal.Signals], object] = lambda number: None,
 ) -> int:
     """The daemon until ``stop`` is set (the signals of ``END`` set it); ``once``: one pass of everything.
 
-    Returns the exit code. Raises ``BatchkeeperError`` when it can't start.
+    Returns the exit code; ``told`` hears of each signal. Raises ``BatchkeeperError`` when it can't start.
     """
     stop = stop or asyncio.Event()
     arenas.set_up()
-    on_signals(END, lambda _: stop.set())
+
+    def end(number: signal.Signals) -> None:
+        told(number)
+        stop.set()
+
+    on_signals(END, end)
     metrics, health = Metrics(), Health()
     metrics.config_read(True)
     clock = SystemClock()

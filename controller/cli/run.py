@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,6 @@ EXPLAIN_EVERY = 4
 """Looks at the store for one look at the cluster, which ``explain`` takes."""
 ALL_IS_WELL = frozenset({"expanding", "starting", "full", "all-started", "ending", "finished"})
 LOG = "run.log"
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,18 @@ class Wanted:
 
 async def run_batch(settings: Settings, wanted: Wanted) -> int:
     """Start the daemon, run the batch, end the daemon; the exit code."""
-    app, stop = application(), asyncio.Event()
+    app, stop, told = application(), asyncio.Event(), list[signal.Signals]()
     up: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     with _logging_to_file(settings):
-        daemon = asyncio.create_task(app.run_controller(settings, stop=stop, ready=up.set_result))
+        daemon = asyncio.create_task(
+            app.run_controller(settings, stop=stop, ready=up.set_result, told=told.append)
+        )
         try:
             await asyncio.wait({daemon, up}, return_when=asyncio.FIRST_COMPLETED)
-            if daemon.done():
-                return daemon.result() or _interrupted(wanted)
-            return await _beside(daemon, up.result(), wanted)
+            code = None if daemon.done() else await _beside(daemon, up.result(), wanted)
+            if code is None:  # the daemon has ended before the batch
+                return daemon.result() or _interrupted(wanted, told)
+            return code
         finally:
             stop.set()
             await asyncio.gather(daemon, return_exceptions=True)
@@ -94,14 +97,14 @@ def _logging_to_file(settings: Settings) -> Any:
             set_up_logs("text", "error")
 
 
-async def _beside(daemon: asyncio.Task[int], running: Running, wanted: Wanted) -> int:
-    """Follow the batch beside the daemon; whichever ends first decides."""
+async def _beside(daemon: asyncio.Task[int], running: Running, wanted: Wanted) -> int | None:
+    """Follow the batch beside the daemon; None: the daemon ended first."""
     following = asyncio.create_task(_follow(running, wanted))
     await asyncio.wait({daemon, following}, return_when=asyncio.FIRST_COMPLETED)
     if not following.done():
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        return daemon.result() or _interrupted(wanted)
+        return None
     code = following.result()
     if wanted.keep and not daemon.done():
         note(f"the daemon goes on until Ctrl-C (--keep){_at(running)}")
@@ -114,12 +117,13 @@ def _at(running: Running) -> str:
     return f"; its metrics are at {running.url}/metrics{page}" if running.url else ""
 
 
-def _interrupted(wanted: Wanted) -> int:
+def _interrupted(wanted: Wanted, told: Sequence[signal.Signals]) -> int:
+    """The exit code of a command that was told to end: by the first signal, Ctrl-C's if there was none."""
     note(
         f"stopped; jobs of {wanted.spec.name} that run go on by themselves, and the same command finds "
         "them again and goes on"
     )
-    return INTERRUPTED
+    return 128 + (told[0] if told else signal.SIGINT)
 
 
 # -------------------------------------------------------------------------------------- the batch

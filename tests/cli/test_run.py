@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +14,11 @@ from typing import Any
 import pytest
 
 from controller import app, intake
+from controller.app import run_controller as daemon_itself
 from controller.config import Settings
 from controller.daemon import Daemon
+from controller.ending import END
+from controller.ports import Unavailable
 from controller.reading import read_spec_file
 from controller.this_machine import local_user
 from tests.cli.place import SPEC, Place, Shell
@@ -24,7 +30,9 @@ def running(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Behind run_controller: the real passes, at once; jobs end at once, ``long`` too."""
     place.cluster.ends = lambda job: End(exit_code=1 if job.task_id == "wrong" else 0)
 
-    async def run_controller(settings: Settings, *, stop: asyncio.Event, ready: Callable[[Any], None]) -> int:
+    async def run_controller(
+        settings: Settings, *, stop: asyncio.Event, ready: Callable[[Any], None], told: Callable[[Any], None]
+    ) -> int:
         daemon = Daemon(place.engine(place.store))
         await daemon.lead("test")
         refused: dict[str, list[str]] = {}
@@ -107,17 +115,45 @@ def test_a_bad_spec_starts_no_daemon(running: Place, shell: Shell) -> None:
     assert not Path("state").exists()
 
 
+@pytest.mark.parametrize("number", END)
 def test_a_daemon_that_is_stopped_leaves_it_to_be_gone_on_with(
-    running: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    running: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    """Ctrl-C reaches the daemon first; the command says that the jobs go on, and is 130."""
+    """The signal reaches the daemon first; the command says that the jobs go on, its code is the signal's."""
 
-    async def stopped(settings: Settings, *, stop: asyncio.Event, ready: Callable[[Any], None]) -> int:
+    async def stopped(
+        settings: Settings, *, stop: asyncio.Event, ready: Callable[[Any], None], told: Callable[[Any], None]
+    ) -> int:
         ready(SimpleNamespace(parts=running.parts, specs=SimpleNamespace(refused={}), url=""))
         await asyncio.sleep(0.05)
+        told(number)
         return 0
 
     monkeypatch.setattr(app, "run_controller", stopped)
     answer = shell("run", "sweep.yaml")
-    assert answer.code == 130
+    assert answer.code == 128 + number
+    assert "the same command finds them again and goes on" in answer.err
+
+
+@pytest.mark.parametrize("number", END)
+def test_the_daemon_says_which_signal_ended_it(
+    running: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A script tells Ctrl-C from SIGTERM and from a closed terminal, also before the store is there."""
+
+    @contextlib.asynccontextmanager
+    async def away(settings: Settings, **_: object) -> AsyncIterator[app.Parts]:
+        os.kill(os.getpid(), number)
+        raise Unavailable("mongodb is away")
+        yield running.parts
+
+    before = signal.signal(number, signal.default_int_handler)  # whoever started the tests may ignore it
+    Path("config.yaml").write_text("http: {enabled: false}\n")
+    monkeypatch.setattr(app, "run_controller", daemon_itself)
+    monkeypatch.setattr(app, "open_parts", away)
+    try:
+        answer = shell("run", "sweep.yaml")
+    finally:
+        signal.signal(number, before)
+    assert answer.code == 128 + number
     assert "the same command finds them again and goes on" in answer.err
