@@ -30,6 +30,8 @@ MOST_BYTES = 64 * 2**20
 TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=10, sock_read=120)
 LATER = (429, 502, 503, 504)
 """Statuses that may be another one in a while."""
+OFF = "off"
+"""Such a 503 stays: the API has to be turned on first."""
 JSON = "application/json"
 Query = Sequence[tuple[str, str]]
 
@@ -206,7 +208,7 @@ class Client:
             said = f"{self._address.url} does not know you: {said} ({TOKEN} or {TOKEN_FILE})"
         if status == 422 and isinstance(listed, list) and all(_is_spec(one) for one in listed) and listed:
             return BadSpec([self._safe(one["problem"]) for one in listed])
-        return (Away if status in LATER else ApiError)(status, kind, said)
+        return (Away if status in LATER and kind != OFF else ApiError)(status, kind, said)
 
     def _safe(self, text: str) -> str:
         """A server that repeats our token must not get it onto a screen."""

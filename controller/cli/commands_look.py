@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from asyncio import sleep
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -30,6 +31,8 @@ from controller.shapes import Document
 WATCH_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
 """Between two looks when nobody's terminal is drawn on."""
+PATIENCE_MINUTES = 5
+"""For which a batch that is watched may be unreadable: a controller that is gone for good never answers."""
 
 
 # --------------------------------------------------------------------------------------------- list
@@ -114,16 +117,25 @@ async def _watch(config: Path | None, name: str) -> int:
 
 
 async def _looks(way: Way, batch: Document, seconds: float) -> AsyncIterator[tuple[Document, str]]:
-    """The batch again and again until it is over. While it can't be read: what was read last, and why."""
-    trouble = ""
+    """The batch again and again until it is over. While it can't be read: what was read last, and why.
+
+    Raises ``Unavailable`` when that lasts.
+    """
+    trouble, since = "", 0.0
     while True:
         yield batch, trouble
         if batch["state"] in OVER:
             return
-        await asyncio.sleep(seconds)
+        await sleep(seconds)
         try:
             batch, trouble = await way.batch(batch["batchId"]), ""
         except Unavailable as error:
+            since = since if trouble else monotonic()
+            if monotonic() - since >= PATIENCE_MINUTES * 60:
+                raise Unavailable(
+                    f"{name_of(batch)} could not be read for {PATIENCE_MINUTES} minutes; "
+                    f"watch it again when this is mended: {error}"
+                ) from error
             trouble = f"nothing newer is known: {error}"
 
 

@@ -127,6 +127,37 @@ def test_watching_outlasts_an_outage(sweep: Place, shell: Shell, monkeypatch: py
     assert last.startswith("sweep cancelled: ")
 
 
+@pytest.mark.parametrize(("away", "code"), [(280, 0), (10**9, 1)], ids=["at times", "for good"])
+def test_watching_ends_when_nothing_answers_any_more(
+    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, away: float, code: int
+) -> None:
+    """A CI step does not hang on a controller that is gone; outages that are shorter are waited out."""
+    read, at, reads = sweep.store.batch, [0.0], [0]
+
+    async def wait(seconds: float) -> None:
+        at[0] += seconds
+        assert at[0] < 3600, "it waits for ever"
+
+    async def now_and_then(batch_id: str) -> Batch | None:
+        reads[0] += 1
+        if reads[0] > 2 and at[0] % 300 < away:
+            raise Unavailable("mongodb: batch got no answer")
+        found: Batch = await read(batch_id)
+        return replace(found, status=BatchStatus.CANCELLED) if at[0] > 1000 else found
+
+    monkeypatch.setattr(commands_look, "sleep", wait)
+    monkeypatch.setattr(commands_look, "monotonic", lambda: at[0])
+    monkeypatch.setattr(sweep.store, "batch", now_and_then)
+    answer = shell("status", "sweep", "--watch")
+    assert answer.code == code
+    if code:
+        assert answer.err == (
+            "error: sweep could not be read for 5 minutes; watch it again when this is mended: "
+            "mongodb: batch got no answer\n"
+        )
+        assert 300 <= at[0] < 320
+
+
 def test_watching_is_not_for_programs(sweep: Place, shell: Shell) -> None:
     """--watch -o json would never end; it says what to do."""
     answer = shell("status", "sweep", "--watch", "-o", "json")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from controller.cli import commands_look
 from controller.cli.api_address import address_of
 from controller.cli.api_client import Client, _Got, _Lost
 from controller.ports import BatchkeeperError
@@ -156,6 +157,28 @@ async def test_an_answer_that_is_lost_twice_is_told(ways: TwoWays, monkeypatch: 
     told = await ways.api("halt submissions --as-admin")
     assert told.code == 1
     assert "tells whether it was done" in told.err
+
+
+async def test_an_api_that_is_off_is_not_waited_for(ways: TwoWays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches is told at once: it has to be turned on first."""
+    await ways.here.submit()
+    once, asked = Client._once, []
+
+    async def turned_off(self: Client, *request: Any) -> _Got:
+        asked.append(request[1])
+        if len(asked) <= 2:
+            return await once(self, *request)
+        assert len(asked) == 3, "it asks again"
+        return _Got(503, PROBLEM, b'{"type": "urn:batchkeeper:problem:off", "detail": "set auth"}', "")
+
+    async def at_once(seconds: float) -> None:
+        """No test waits."""
+
+    monkeypatch.setattr(commands_look, "sleep", at_once)
+    monkeypatch.setattr(Client, "_once", turned_off)
+    told = await ways.api("status sweep --watch")
+    assert told.code == 1
+    assert told.err == "error: set auth\n"
 
 
 async def test_what_is_not_yours_is_not_there(ways: TwoWays) -> None:
