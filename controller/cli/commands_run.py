@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from controller.cli.commands_specs import SpecPath
+from controller.cli.dropping import places
 from controller.cli.expectation import read_expectation
 from controller.cli.options import Config, Output
 from controller.cli.output import Format
@@ -58,5 +60,6 @@ async def _run(
     expected = read_expectation(expect) if expect else None
     spec = await read_good(settings, path)
     if fresh:
+        await asyncio.to_thread(places, path, spec, settings)  # what can't be dropped costs no earlier run
         await start_over(settings, spec)
     return await run_batch(settings, Wanted(path, spec, expected, keep, form))

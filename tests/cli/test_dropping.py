@@ -137,3 +137,76 @@ def test_another_batch_s_spec_is_not_overwritten(home: Path, tmp_path: Path) -> 
         with pytest.raises(BatchkeeperError, match=r"sweep\.yaml is not the spec of batch sweep"):
             draft(source, original, settings(tmp_path))
         assert (watched / "sweep.yaml").read_text() == precious
+
+
+ROWS, OTHER_ROWS = "n,X\n1,a\n2,b\n", "n,X\n3,c\n"
+LOST = r"rows\.csv has other rows, is not of batch {} alone, and would be lost: give your csv another name"
+
+
+def written(folder: Path, name: str, rows: str) -> Path:
+    """A batch's spec, called as everybody's, and its csv."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "data" / "rows.csv").write_text(rows)
+    (folder / "spec.yaml").write_text(SPEC.replace("name: sweep", f"name: {name}"))
+    return folder / "spec.yaml"
+
+
+def test_another_batch_s_csv_is_not_overwritten(tmp_path: Path) -> None:
+    """Its spec would mean something else; with the same rows both may have it, until one of them changes."""
+    watched = tmp_path / "watched"
+    mine, yours = written(tmp_path / "a", "mine", ROWS), written(tmp_path / "b", "yours", OTHER_ROWS)
+    draft(mine, read(mine, mine.parent), settings(tmp_path)).drop()
+    before = sorted(path.name for path in watched.iterdir())
+    with pytest.raises(BatchkeeperError, match=LOST.format("yours")):
+        draft(yours, read(yours, yours.parent), settings(tmp_path))
+    assert sorted(path.name for path in watched.iterdir()) == before
+    assert len(read(watched / "spec.yaml", watched).tasks) == 2
+    written(yours.parent, "yours", ROWS)
+    draft(yours, read(yours, yours.parent), settings(tmp_path)).drop()
+    for spec, name in ((mine, "mine"), (yours, "yours")):
+        written(spec.parent, name, OTHER_ROWS)
+        with pytest.raises(BatchkeeperError, match=LOST.format(name)):
+            draft(spec, read(spec, spec.parent), settings(tmp_path))
+    assert (watched / "data" / "rows.csv").read_text() == ROWS
+
+
+def test_a_csv_that_nobody_knows_is_not_overwritten(home: Path, tmp_path: Path) -> None:
+    """It may be the only copy; so may that of a spec that can't be read, though ours names it, too."""
+    there, original = tmp_path / "watched" / "data" / "rows.csv", read(home / "sweep.yaml", home)
+    there.parent.mkdir(parents=True)
+    there.write_text(OTHER_ROWS)
+    with pytest.raises(BatchkeeperError, match=LOST.format("sweep")):
+        draft(home / "sweep.yaml", original, settings(tmp_path))
+    assert there.read_text() == OTHER_ROWS
+    there.unlink()
+    draft(home / "sweep.yaml", original, settings(tmp_path)).drop()
+    (tmp_path / "watched" / "broken.yaml").write_text("tasks: {csv: [data/rows.csv")
+    (home / "data" / "rows.csv").write_text(OTHER_ROWS)
+    with pytest.raises(BatchkeeperError, match=LOST.format("sweep")):
+        draft(home / "sweep.yaml", original, settings(tmp_path))
+    assert there.read_text() == ROWS
+
+
+@pytest.mark.parametrize("name", ["sweep.yaml", "renamed.yaml"])
+def test_the_batch_s_own_csv_is_brought_up_to_date(home: Path, tmp_path: Path, name: str) -> None:
+    """The same spec with changed rows, also from a file of another name; others' specs don't matter."""
+    watched = tmp_path / "watched"
+    draft(home / "sweep.yaml", read(home / "sweep.yaml", home), settings(tmp_path)).drop()
+    (watched / "other.yaml").write_text(SPEC.replace("rows.csv", "others.csv").replace("sweep", "other"))
+    (watched / "broken.yaml").write_text("tasks: {csv: [")
+    (home / "data" / "rows.csv").write_text(OTHER_ROWS)
+    source = (home / "sweep.yaml").rename(home / name)
+    draft(source, read(source, home), settings(tmp_path)).drop()
+    assert (watched / "data" / "rows.csv").read_text() == OTHER_ROWS
+
+
+def test_a_draft_that_is_discarded_leaves_no_csv(home: Path, tmp_path: Path) -> None:
+    """Else the next one, with other rows, would meet it and be refused; what was there before stays."""
+    there, original = tmp_path / "watched" / "data" / "rows.csv", read(home / "sweep.yaml", home)
+    draft(home / "sweep.yaml", original, settings(tmp_path)).discard()
+    assert not there.exists()
+    kept = draft(home / "sweep.yaml", original, settings(tmp_path))
+    kept.drop()
+    kept.discard()
+    draft(home / "sweep.yaml", original, settings(tmp_path)).discard()
+    assert there.read_text() == ROWS

@@ -15,6 +15,7 @@ import pytest
 
 from controller import app, intake
 from controller.app import run_controller as daemon_itself
+from controller.cli import commands_run
 from controller.config import Settings
 from controller.daemon import Daemon
 from controller.ending import END
@@ -113,6 +114,29 @@ def test_a_bad_spec_starts_no_daemon(running: Place, shell: Shell) -> None:
     assert answer.code == 1
     assert "error: sweep.yaml:" in answer.err
     assert not Path("state").exists()
+
+
+def test_fresh_forgets_nothing_for_a_spec_that_can_t_be_dropped(
+    running: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's csv is in its way: that is told first."""
+
+    async def start_over(*_: object) -> None:
+        pytest.fail("the earlier run is forgotten")
+
+    monkeypatch.setattr(commands_run, "start_over", start_over)
+    Path("specs").mkdir()
+    Path("specs/rows.csv").write_text("id\none\n")
+    Path("rows.csv").write_text("id\nanother\n")
+    Path("mine.yaml").write_text(
+        "apiVersion: batchkeeper/v1\nkind: Batch\nname: mine\n"
+        "tasks: {csv: {path: rows.csv}}\njob: {image: 'example/none:1', command: [work]}\n"
+    )
+    answer = shell("run", "mine.yaml", "--fresh")
+    assert answer.code == 1
+    assert "rows.csv has other rows, is not of batch mine alone" in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert [path.name for path in Path("specs").iterdir()] == ["rows.csv"]
 
 
 @pytest.mark.parametrize("number", END)
