@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 RATE, BURST = 2.0, 20.0
 """Objects a second that are asked about, and at most at one time."""
+VOLLEY = BURST / 2
+"""So many more at a time, not one by one: those who are asked about together share the cluster's lists."""
 AGAIN = BURST / 2 + 1
 """What must be left for one that was asked about before: who never was comes first."""
 FIRST, LONGEST = 5.0, 600.0
@@ -31,8 +33,8 @@ class Inquiries:
         due, wait = self._asked.get(job_id, (now, FIRST))
         if now < due:
             return False
-        self._tokens = min(BURST, self._tokens + max(0.0, now - self._at) * RATE)
-        self._at = now
+        if (more := max(0.0, now - self._at) * RATE) >= VOLLEY:
+            self._tokens, self._at = min(BURST, self._tokens + more), now
         if self._tokens < (AGAIN if job_id in self._asked else 1):
             return False
         self._tokens -= 1

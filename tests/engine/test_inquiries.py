@@ -11,7 +11,7 @@ import pytest
 
 from controller.core.model import Status
 from controller.core.sight import ClusterJob
-from controller.inquiries import BURST, FIRST, LONGEST, RATE, REMEMBERED, Inquiries
+from controller.inquiries import BURST, FIRST, LONGEST, RATE, REMEMBERED, VOLLEY, Inquiries
 from tests.fakes.memory_machine import Machine
 from tests.fakes.memory_objects import End, Thing
 from tests.simulation.stage import Stage, perform
@@ -22,14 +22,16 @@ LATE = End(135.0, 5.0)
 
 
 def test_few_are_asked_about_at_one_time() -> None:
-    """Of a thousand that wait alike, a burst at first, then so many a second; who never was asked about comes
-    before those that were."""
-    inquiries, asked = Inquiries(), Counter[int]()
+    """Of a thousand that wait alike, a burst at first, then so many a second, ten at a time: each time costs
+    the API server lists, however many share them. Who never was asked about comes before those that were."""
+    inquiries, asked, times = Inquiries(), Counter[int](), 0
     for second in range(round((1000 - BURST) / RATE) + 1):
         turns = [n for n in range(1000) if inquiries.turn(f"{n}", float(second))]
-        assert len(turns) <= (RATE if second else BURST)
+        assert len(turns) in (0, VOLLEY if second else BURST)
+        times += bool(turns)
         asked.update(turns)
     assert len(asked) == asked.total() == 1000
+    assert times == 1 + (1000 - BURST) / VOLLEY
 
 
 def test_each_ever_less_often() -> None:
