@@ -20,7 +20,6 @@ from controller.api.rpc_call import (
     INVALID_REQUEST,
     PARSE_ERROR,
     SERVER_ERROR,
-    Call,
     Fault,
     Id,
     call_of,
@@ -29,7 +28,7 @@ from controller.api.rpc_call import (
     read_document,
     result_text,
 )
-from controller.api.rpc_methods import Method, method_of, not_begun, run
+from controller.api.rpc_methods import method_of, not_begun, not_let_in, run
 from controller.ports import BatchkeeperError, Unavailable
 from controller.telemetry import get_logger
 
@@ -54,9 +53,10 @@ async def call(request: Request) -> Response:
     """One call, and its answer whatever it is."""
     call_id: Id = None
     try:
+        asker = await _known(request)
         document = read_document(await _body(request))
         call_id = id_of(document)
-        return _response(200, result_text(call_id, await _results(request, document)))
+        return _response(200, result_text(call_id, await _results(request, asker, document)))
     except Fault as fault:
         return _response(fault.status, fault_text(call_id, fault), fault.headers)
     except BatchkeeperError as error:
@@ -82,10 +82,9 @@ def refuse(app: FastAPI, why: str) -> None:
     app.add_api_route("/rpc", refused, methods=["POST", *OTHERS], include_in_schema=False)
 
 
-async def _results(request: Request, document: Any) -> list[Any]:
+async def _results(request: Request, asker: Asker, document: Any) -> list[Any]:
     asked = call_of(document)
     method = method_of(asked)
-    asker = await _known(request, method, asked)
     world = context_of(request).world
     if world is None:
         not_begun(method, asked, entry_of(request), AWAY_KIND)
@@ -93,13 +92,13 @@ async def _results(request: Request, document: Any) -> list[Any]:
     return await run(method, world.people, asker, asked)
 
 
-async def _known(request: Request, method: Method, asked: Call) -> Asker:
+async def _known(request: Request) -> Asker:
     """Whoever sent this. A cookie is nobody's: other origins could make a browser send it."""
     token = token_of(request.headers.get("authorization"))
     try:
         return await context_of(request).ask(request, token)
     except Problem as problem:
-        not_begun(method, asked, entry_of(request), problem.kind)
+        not_let_in(entry_of(request), problem.kind)
         unknown = NOT_VALID if token else NO_TOKEN
         told = {UNKNOWN: unknown, AWAY: NOT_TOLD}.get(problem.status, problem.detail)
         again = {name: value for name, value in problem.headers.items() if name == "Retry-After"}

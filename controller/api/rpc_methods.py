@@ -73,8 +73,14 @@ async def run(method: Method, people: People, asker: Asker, call: Call) -> list[
 
 def not_begun(method: Method, call: Call, entry: Entry, outcome: str) -> None:
     """Tell the audit log of an order that came to nothing before anything was asked of it."""
-    if method in WRITING and outcome not in UNTOLD:
+    if method in WRITING:
         _audit.info("order", **entry.sender, what=call.method, ids=len(_named(call.params)), outcome=outcome)
+
+
+def not_let_in(entry: Entry, outcome: str) -> None:
+    """Tell the audit log of a call that was not read, for its sender was not let in: it may be an order."""
+    if outcome not in UNTOLD:
+        _audit.info("order", **entry.sender, what="POST /rpc", ids=0, outcome=outcome)
 
 
 def _acting(asker: Asker, params: Mapping[str, Any]) -> Caller:

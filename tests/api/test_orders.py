@@ -210,7 +210,7 @@ async def test_a_large_body_is_refused(here: Place) -> None:
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/retry", "/rpc"])
 async def test_a_body_that_does_not_come(here: Place, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """It was waited for as long as its sender kept the connection; at /rpc anybody could."""
+    """It was waited for as long as its sender kept the connection."""
     monkeypatch.setattr(guard, "PATIENCE", 0.1)
     never = asyncio.Event()
 

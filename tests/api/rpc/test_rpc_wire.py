@@ -1,14 +1,19 @@
 """What goes over the wire at /rpc: statuses, headers, tokens, limits, and what is told when all is down."""
 
+import asyncio
 import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi import Request
 
+from controller.api import rpc as rpc_module
+from controller.api.audit import KEY, Entry
 from controller.api.auth import Identity
 from controller.api.auth_session import COOKIE, Sessions
 from controller.api.rpc import call as endpoint
@@ -70,7 +75,7 @@ async def test_a_token_is_needed(rpc: RpcWorld) -> None:
         found = block(answer)
         assert (found["name"], found["code"]) == ("Server error", -32000)
         assert found["message"].startswith(words)
-        assert answer.document["id"] == "7"
+        assert answer.document["id"] is None
     for token in (ADA, f"Bearer {ADA}", f"bearer  {ADA}"):
         assert (await rpc.send(asked, token)).status == 200
 
@@ -78,21 +83,21 @@ async def test_a_token_is_needed(rpc: RpcWorld) -> None:
 async def test_an_order_of_nobody_is_a_line_of_the_audit_log(
     rpc: RpcWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever guesses tokens here was in no log; what only reads is in none."""
+    """Whoever guesses tokens here was in no log; their call is not read, so that what it is can't be told.
+    What somebody known only reads is in none."""
     caplog.set_level(logging.INFO)
     job, told = await rpc.failed(), []
     for method, token in (("retry_job", "nobody"), ("cancel_job", None), ("check_job", "nobody")):
         await rpc.send(call(f"execution_engine2.{method}", {"job_id": job.id}), token)
     rpc.here.api.context.world = None
-    await rpc.send(call("execution_engine2.retry_job", {"job_id": job.id}))
+    for method in ("check_job", "retry_job"):
+        await rpc.send(call(f"execution_engine2.{method}", {"job_id": job.id}))
     for one in caplog.records:
         if one.name == "audit" and isinstance(one.msg, dict):
-            what = one.msg["what"].partition(".")[2]
-            told.append((one.msg["who"], what, one.msg["ids"], one.msg["outcome"]))
+            told.append(tuple(one.msg[name] for name in ("who", "what", "ids", "outcome")))
     assert told == [
-        ("unknown, from 127.0.0.1", "retry_job", 1, "unknown-caller"),
-        ("unknown, from 127.0.0.1", "cancel_job", 1, "unknown-caller"),
-        ("ada", "retry_job", 1, "unavailable"),
+        *[("unknown, from 127.0.0.1", "POST /rpc", 0, "unknown-caller")] * 3,
+        ("ada", "execution_engine2.retry_job", 1, "unavailable"),
     ]
 
 
@@ -114,9 +119,38 @@ async def test_only_post(rpc: RpcWorld, verb: str) -> None:
 
 
 async def test_a_broken_body_has_no_id(rpc: RpcWorld) -> None:
-    """A parse error is answered with a null id, and before anybody asks for a token."""
-    answer = await rpc.send(b"{", None)
+    """A parse error is answered with a null id."""
+    answer = await rpc.send(b"{")
     assert (answer.status, answer.document["id"], block(answer)["code"]) == (500, None, -32700)
+
+
+@pytest.mark.parametrize("token", [None, "nobody"])
+async def test_what_nobody_sends_is_not_read(
+    rpc: RpcWorld, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    """A MiB of brackets held everybody up for 0.2 s, whoever sent it."""
+
+    def read(body: bytes) -> Any:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(rpc_module, "read_document", read)
+    for body in (b"{", b"[" + b"{}," * 2**18 + b"{}]", b" " * (2**20 + 1)):
+        answer = await rpc.send(body, token)
+        assert (answer.status, answer.document["id"], block(answer)["code"]) == (500, None, -32000)
+
+
+async def test_a_body_of_nobody_is_not_waited_for(rpc: RpcWorld) -> None:
+    """It was kept for a minute, up to a MiB of it: many such at once were much memory. Whoever waits to be
+    told to send it is not."""
+    at = urlsplit(rpc.url)
+    for more in ("", "Expect: 100-continue\r\n"):
+        reader, writer = await asyncio.open_connection(at.hostname, at.port)
+        head = f"POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n{more}\r\n"
+        writer.write(head.encode() + (b"" if more else b"[" * 1000))
+        async with asyncio.timeout(30):
+            assert await reader.readline() == b"HTTP/1.1 500 Internal Server Error\r\n"
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_parameter_in_the_url_is_nothing(rpc: RpcWorld) -> None:
@@ -148,6 +182,19 @@ async def test_whoever_asks_too_fast(tmp_path: Path, mongo_uri: str, rpc_databas
         assert [answer.status for answer in answers] == [200, 200, 500]
         assert "requests a second" in block(answers[2])["message"]
         assert int(answers[2].headers["retry-after"]) > 0
+        assert answers[2].document["id"] is None
+
+
+@pytest.mark.parametrize("token", [ADA, None, "nobody"])
+@pytest.mark.parametrize("body", [b"{", b"[]", json.dumps(call("njs.retry_jobs", {})).encode()])
+async def test_what_is_no_good_call_counts_too(
+    tmp_path: Path, mongo_uri: str, rpc_database: str, token: str | None, body: bytes
+) -> None:
+    """Whatever was refused before its sender was asked for met no pace, however fast it came."""
+    slow = {"rate": 0.001, "burst": 2}
+    async with open_world(tmp_path, mongo_uri, rpc_database, api=slow) as rpc:
+        answers = [await rpc.send(body, token) for _ in range(3)]
+        assert ["requests a second" in block(answer)["message"] for answer in answers] == [False, False, True]
 
 
 async def test_where_it_is_off(tmp_path: Path, mongo_uri: str, rpc_database: str) -> None:
@@ -158,13 +205,16 @@ async def test_where_it_is_off(tmp_path: Path, mongo_uri: str, rpc_database: str
         assert block(await rpc.send(b"", None, "GET"))["name"] == "Server error"
 
 
-async def test_a_sender_who_leaves() -> None:
+async def test_a_sender_who_leaves(rpc: RpcWorld) -> None:
     """A connection that ends within its body is no bug of ours with a traceback in the log."""
 
     async def left() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
-    scope = {"type": "http", "method": "POST", "path": "/rpc", "headers": [], "query_string": b""}
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/rpc", "query_string": b""}
+    scope["headers"] = [(b"authorization", ADA.encode())]
+    scope["app"] = SimpleNamespace(state=SimpleNamespace(context=rpc.here.api.context))
+    scope["state"] = {"request_id": "1", KEY: Entry(scope, "1")}
     answer = await endpoint(Request(scope, left))
     assert json.loads(bytes(answer.body))["error"]["code"] == -32700
 
