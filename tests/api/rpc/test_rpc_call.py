@@ -41,6 +41,9 @@ def test_a_call_is_read() -> None:
         (b"[" * 100_000, "deeper"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, "deeper"),
         (b'"' + b'\\"' * 500_000, "not valid JSON"),
+        (b"[" + b"{}," * 50_000 + b"{}]", "less at once"),
+        (b"[" + b'"",' * 60_000 + b'""]', "less at once"),
+        (b"[" + b"1," * 110_000 + b"1]", "less at once"),
     ],
 )
 def test_what_is_no_json_is_a_parse_error(body: bytes, words: str) -> None:
@@ -54,6 +57,12 @@ def test_brackets_in_strings_are_no_depth() -> None:
     """Only nesting counts, not text, however its quotes are escaped; siblings don't add up."""
     text = '\\"' + "[" * 1000
     assert read_document(json.dumps({"a": [text] * 3, "b": [[]] * 1000}).encode())["a"][0] == text
+
+
+def test_all_the_ids_of_a_body_are_read() -> None:
+    """As many as fit into 1 MiB: that they are too many is told by whoever counts them."""
+    ids = ["0123456789abcdef01234567"] * (2**20 // 27)
+    assert call_of(read_document(json.dumps({**CALL, "params": [{"job_ids": ids}]}).encode())).params
 
 
 @pytest.mark.parametrize(
