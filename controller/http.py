@@ -131,6 +131,10 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is waited for from now on."""
         super().connection_made(transport)
+        # asyncio does so for sockets that were made with TCP's number, which create_server's are not. An
+        # answer's body, written after its head, would wait 40 ms for the client to say that it has the head.
+        with contextlib.suppress(OSError):  # of a connection that is over already
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
