@@ -23,6 +23,9 @@ from controller.health import Check, Health
 from controller.ports import BatchkeeperError
 from controller.telemetry import Metrics, get_logger
 
+UNREAD = 60.0
+"""Seconds for which a client may take no byte of what it is sent; then its connection is cut. Whoever reads
+slowly goes on."""
 _log = get_logger(__name__)
 
 
@@ -123,16 +126,20 @@ class HttpServer:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, except that a connection is not kept while no whole head of a request comes on it: all that
-    are kept count against the number of connections, and beyond it nobody is answered, no probe either."""
+    """uvicorn's, except that a connection is not kept while no whole head of a request comes on it, nor while
+    its client takes nothing of an answer: all that are kept count against the number of connections, and
+    beyond it nobody is answered, no probe either."""
 
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is waited for from now on."""
         super().connection_made(transport)
-        # asyncio does so for sockets that were made with TCP's number, which create_server's are not. An
-        # answer's body, written after its head, would wait 40 ms for the client to say that it has the head.
+        # Writing is paused by whatever is not sent at once, however little: a close waits for it, too.
+        transport.set_write_buffer_limits(high=0)
+        # asyncio does so only where a socket was made with TCP's number; create_server's was not. The body of
+        # an answer, written after its head, would wait 40 ms for the client to say that it has the head.
         with contextlib.suppress(OSError):  # of a connection that is over already
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
@@ -151,6 +158,33 @@ class _Protocol(H11Protocol):
         """Nothing is waited for."""
         super().connection_lost(exc)
         self._forget()
+        self._is_read()
+
+    def pause_writing(self) -> None:
+        """Something is to be sent that the client has no room for: it is waited for from now on."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """All of it was sent."""
+        super().resume_writing()
+        self._is_read()
+
+    def _wait_for_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(UNREAD, self._still_unread, left)
+
+    def _still_unread(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._wait_for_reader()
+        else:
+            # Not closed: that would wait for the client, as whatever has been closed already does.
+            self.transport.abort()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         over = getattr(self.cycle, "response_complete", True)  # there is none before the first request
