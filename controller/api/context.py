@@ -106,6 +106,7 @@ class Context:
             self.slow_down(where)
             raise _unknown("no token was sent: send one as 'Authorization: Bearer …'")
         try:
+            # Before the pace of the address: behind a proxy all have one, and who guesses would lock out all.
             identity = await self.chain.identify(token)
         except Unavailable as error:
             self.slow_down(where)

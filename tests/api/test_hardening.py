@@ -98,7 +98,8 @@ async def test_a_session_is_for_this_machines_names_only(
 
 
 async def test_a_forged_address_is_not_believed(tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:
-    """Whoever guesses tokens is slowed down, whatever the headers say of where they are; others are not."""
+    """Whoever guesses tokens is told 429, whatever the headers say of where they are; a token that is right
+    is let in from the same address: behind a proxy all have one."""
     limits = {"rate": 0.001, "burst": 3}
     async with place(tmp_path, mongo_uri, mongo_database, api=limits) as here:
         found = []
