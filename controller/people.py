@@ -71,8 +71,11 @@ class Refused(BatchkeeperError):
     """The request as a whole makes no sense as things stand."""
 
 
+CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""In no name that a token gives and in no reason, as a class of a pattern has it: what has one of them could
+pass for several lines of a log."""
 LONGEST_WHY = 300
-WHY = r"^[^\x00-\x1f\x7f]+$"
+WHY = rf"^[^{CONTROL}]+$"
 """What a reason may be that is kept with a record: one line of it."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import jwt
 
 from controller.api.auth import Identity
+from controller.people import CONTROL
 from controller.ports import KeySource, Unavailable
 from controller.telemetry import get_logger
 
@@ -34,8 +35,7 @@ LEEWAY = 30
 """Seconds that our clock and the provider's may disagree."""
 LONGEST = 16 * 1024
 LONGEST_NAME = 256
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""A name with one of these could pass for several lines of a log."""
+_CONTROL = re.compile(f"[{CONTROL}]")
 _log = get_logger(__name__)
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pydantic import ValidationError
 
 from controller import lifecycle
 from controller.api import guard
+from controller.api.bodies import Cancel, Halt
 from controller.ports import BatchkeeperError, Unavailable
 from tests.api.place import Place, place
 
@@ -192,6 +194,15 @@ async def test_what_is_refused(here: Place, path: str, body: Any, status: int) -
     assert told.headers["content-type"].startswith("application/problem+json")
     assert told.body["status"] == status
     assert told.body["request_id"] == told.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("break_", ["\n", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029"])
+def test_a_reason_is_one_line(break_: str) -> None:
+    """What some reader takes for the end of a line, or for a command to a terminal, is in no reason."""
+    for model, more in ((Cancel, {}), (Halt, {"what": "retries"})):
+        model.model_validate({**more, "why": "power cut, größere Störung"})
+        with pytest.raises(ValidationError, match="why"):
+            model.model_validate({**more, "why": f"power{break_}cut"})
 
 
 async def test_a_large_body_is_refused(here: Place) -> None:

@@ -33,6 +33,7 @@ from tests.cli.place import Place, Shell
         (("logs", "sweep-long", "--bytes", "0"), "--bytes: at least 1 byte is wanted: see"),
         (("cancel", "sweep", "--why", ""), "'--why': write one line of 1 to 300 characters: see"),
         (("halt", "retries", "--why", "a\nb"), "'--why': write one line of 1 to 300 characters: see"),
+        (("halt", "retries", "--why", "a\u2028b"), "'--why': write one line of 1 to 300 characters: see"),
     ],
 )
 def test_a_slip_of_the_keyboard_is_answered_with_the_nearest(
