@@ -134,13 +134,14 @@ def test_a_misspelled_command(tmp_path: Path) -> None:
 def test_run_shows_progress_and_ctrl_c_leaves_it_to_be_gone_on_with(tmp_path: Path) -> None:
     """A bar, then Ctrl-C: the daemon ends cleanly, says what goes on, and the next run finishes it."""
     (tmp_path / "config.yaml").write_text("http: {enabled: false}\nreconcile: {interval: 1s}\n")
-    (tmp_path / "job.py").write_text("import os, time\ntime.sleep(float(os.environ['N']))\n")
+    waits = "for _ in range(2000):\n    os.path.exists(os.environ['UNTIL']) or time.sleep(0.05)\n"
+    (tmp_path / "job.py").write_text("import os, time\n" + waits)
     spec = {
         "apiVersion": "batchkeeper/v1",
         "kind": "Batch",
         "name": "naps",
         "maxConcurrent": 2,
-        "tasks": {"list": [{"id": "short", "N": "0.1"}, {"id": "long", "N": "6"}]},
+        "tasks": {"list": [{"id": "short", "UNTIL": "job.py"}, {"id": "long", "UNTIL": "over"}]},
         "job": {
             "image": "example/none@sha256:" + "0" * 64,
             "local": {"command": ["python", "job.py"], "workdir": "."},
@@ -162,6 +163,7 @@ def test_run_shows_progress_and_ctrl_c_leaves_it_to_be_gone_on_with(tmp_path: Pa
     assert "jobs of naps that run go on by themselves" in " ".join(seen.text.split())
     assert "Traceback" not in seen.text
 
+    (tmp_path / "over").touch()
     again = run(tmp_path, "run", "naps.json")
     assert again.returncode == 0, again.stderr
     assert re.search(r"naps (was begun|ran) here before", again.stderr)
