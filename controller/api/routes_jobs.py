@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime
+from starlette.exceptions import HTTPException
 
 from controller import requests
 from controller.api import bodies, examples, paging
@@ -110,6 +111,15 @@ async def seen(world: World, who: Asker, job_id: str) -> Attempt:
     if job is None or not who.sees(job.user):
         raise hidden("job", job_id)
     return job
+
+
+async def _orders_only(request: Request) -> Response:
+    """Another verb than POST at an order's path. What comes next would take it for the id of a job."""
+    raise HTTPException(405, headers={"Allow": "POST"})
+
+
+for _path in ("/retry", "/cancel"):
+    router.add_route(router.prefix + _path, _orders_only, ["GET", "PUT", "PATCH", "DELETE"], None, False)
 
 
 @router.get(

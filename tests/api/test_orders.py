@@ -191,6 +191,7 @@ async def test_what_is_refused(here: Place, path: str, body: Any, status: int) -
     """No operator, no unknown key, no wrong type and not too much: each is a problem that says what to do."""
     told = await here.root.post(f"/api/v1/{path}", body)
     assert told.status == status, told.body
+    assert told.headers.get("allow", "POST") == "POST" or path == "/api/v1/jobs"
     assert told.headers["content-type"].startswith("application/problem+json")
     assert told.body["status"] == status
     assert told.body["request_id"] == told.headers["x-request-id"]
@@ -238,6 +239,8 @@ async def test_a_body_that_does_not_come(here: Place, monkeypatch: pytest.Monkey
     [
         ("GET", "/api/v1/nothing", {}, 404),
         ("DELETE", "/api/v1/jobs", {}, 405),
+        ("GET", "/api/v1/jobs/cancel?dry_run=true", {}, 405),
+        ("DELETE", "/api/v1/jobs/retry", {}, 405),
         ("POST", "/api/v1/jobs/retry", {"Content-Type": "text/plain"}, 415),
         ("POST", "/api/v1/batches", {"Content-Type": "text/plain"}, 415),
     ],
@@ -248,6 +251,7 @@ async def test_every_error_is_a_problem(
     """What the framework refuses by itself looks like what we refuse."""
     told = await here.ada.ask(method, path, data=b"x" if method == "POST" else None, headers=headers)
     assert told.status == status, told.body
+    assert told.headers.get("allow", "POST") == "POST" or path == "/api/v1/jobs"
     assert told.headers["content-type"].startswith("application/problem+json")
     assert told.headers["x-content-type-options"] == "nosniff"
     assert "access-control-allow-origin" not in told.headers
