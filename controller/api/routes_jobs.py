@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.exceptions import HTTPException
 
 from controller import requests
@@ -32,7 +33,16 @@ JobId = Annotated[str, Path(alias="id", pattern=r"^[0-9a-f]{24}$", description="
 Text = Annotated[str, Query(max_length=63, pattern=r"^[A-Za-z0-9._-]*$")]
 User = Annotated[str, Query(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-Instant = Annotated[AwareDatetime | None, Query(ge=_FIRST, le=_LAST)]
+
+
+def _no_number(value: Any) -> Any:
+    """pydantic would take it for seconds, or for milliseconds, by how large it is."""
+    if isinstance(value, str) and not re.match(r"[0-9]{4}-", value):
+        raise ValueError("write an instant as 2026-01-31T12:00:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime | None, BeforeValidator(_no_number), Query(ge=_FIRST, le=_LAST)]
 _KEYS = {
     JobSort.ORDER: "inn",
     JobSort.ATTEMPT: "n",

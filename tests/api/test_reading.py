@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
 from controller.ports import Unavailable
@@ -42,6 +43,16 @@ async def test_retry(here: Place) -> None:
     again = await here.ada.post(f"/api/v1/jobs/{jobs[0].id}/retry")
     assert again.status == 409
     assert told.body["answers"][0]["retry_id"] in again.body["detail"] or "r1" in again.body["detail"]
+
+
+@pytest.mark.parametrize("said", ["0.5", "1767225600", "1767225600000", "-1", "1e9", "1e-9"])
+async def test_a_number_is_no_instant(here: Place, said: str) -> None:
+    """Seconds or milliseconds of it, and since when, would be guessed."""
+    told = await here.ada.get("/api/v1/jobs", params={"inserted_until": said})
+    assert told.status == 422
+    assert "2026-01-31T12:00:00Z" in told.body["detail"]
+    for good in ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00.5+01:00"):
+        assert (await here.ada.get("/api/v1/jobs", params={"inserted_until": good})).status == 200
 
 
 async def test_openapi(here: Place) -> None:
