@@ -15,6 +15,7 @@ All file work happens in threads. Made by ``app``; called by ``intake``.
 from __future__ import annotations
 
 import asyncio
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from errno import ENOENT, ENOTDIR
@@ -136,8 +137,11 @@ class SpecDirectory:
         try:
             written = write_status(self._folder, path, content)
         except OSError as error:
-            if error.errno in (ENOENT, ENOTDIR):
-                return True
+            if error.errno in (
+                ENOENT,
+                ENOTDIR,
+            ):  # the spec's folder is gone, and the spec; or all of the store
+                return os.path.isdir(self._folder)
             self._complain(place, why(error))
             return False
         if written:

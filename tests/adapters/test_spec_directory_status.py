@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from controller.adapters import spec_directory
 from controller.adapters.spec_directory_status import render, write_status
 from controller.adapters.spec_directory_watch import LITTER_AFTER
+from controller.ports import Unavailable
 from tests.adapters.spec_folder import Opens, logged
 from tests.contract.folder_world import FolderWorld
 from tests.contract.source_suite import SPEC
@@ -278,6 +279,23 @@ class TestTrouble:
         await asyncio.sleep(0.05)
         go_on.set()
         await asyncio.gather(telling, scanning)
+        await world.source.scan()
+        assert world.status("a.yaml") == DONE
+
+    async def test_what_was_told_while_the_folder_was_away_stands_there_when_it_is_back(
+        self, world: FolderWorld
+    ) -> None:
+        """An unmounted share is no deletion: nothing is handed out anew, and an end is told once only."""
+        for _ in range(3):
+            world.pass_time()
+            await world.source.scan()
+        await world.source.tell("a.yaml", RUNNING)
+        elsewhere = world.folder.with_name("elsewhere")
+        world.folder.rename(elsewhere)
+        await world.source.tell("a.yaml", DONE)
+        with pytest.raises(Unavailable):
+            await world.source.scan()
+        elsewhere.rename(world.folder)
         await world.source.scan()
         assert world.status("a.yaml") == DONE
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def start(folder: Path, *words: str, columns: int = COLUMNS, **environment: str)
     pid, terminal = pty.fork()
     if pid == 0:  # the child, which ends in the command or not at all
         try:
+            for number in (signal.SIGINT, signal.SIGHUP):  # a suite that runs in the background ignores them
+                signal.signal(number, signal.SIG_DFL)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
             os.chdir(folder)
             clean = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES", "NO_COLOR"}}
