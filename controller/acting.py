@@ -110,7 +110,7 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
     last = [step for step in steps if isinstance(step, MoveBatch)]
     for step in steps:
         if isinstance(step, MoveJob) and _expires(step):
-            engine.expiries.note(view, step)
+            engine.expiries.note(view, step, engine.clock.monotonic())
     changed = await _one_by_one(engine, view, before, trial)
     changed |= await _with_read_ahead(engine, view, moves, trial)
     changed |= await _one_by_one(engine, view, retries, trial)
@@ -174,15 +174,16 @@ async def _hand_over(engine: Engine, view: View, steps: Sequence[Leave | Claim],
     return changed
 
 
-async def let_expire(engine: Engine, batch_id: str) -> Exception | None:
-    """Keep the logs of ended objects and set their times to live; why some are to be asked again, if so."""
+async def let_expire(engine: Engine, batch_id: str, most: int | None = None) -> Exception | None:
+    """Keep the logs of ended objects and set their times to live, of all that are noted or of so many; why
+    some are to be asked again, if so."""
     async with engine.expiries.locks[batch_id]:
-        trial, due = Pass(), engine.expiries.take(batch_id)
-        await _side_by_side(engine, due, trial)
+        trial, due = Pass(), engine.expiries.take(batch_id, most)
+        await _side_by_side(engine, [(each.view, each.step) for each in due], trial)
         if trial.unavailable is None:
             due = engine.expiries.to_try_again(due, trial.ill)
         engine.expiries.keep(due)
-        return trial.unavailable or (trial.ill[due[-1][1].job.id] if due else None)
+        return trial.unavailable or (trial.ill[due[-1].step.job.id] if due else None)
 
 
 async def _one_by_one(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> bool:

@@ -24,12 +24,22 @@ class Agenda:
 
     _waiting: OrderedDict[str, Focus] = field(default_factory=OrderedDict)
     _in_hand: set[str] = field(default_factory=set)
+    _later: dict[str, tuple[float, frozenset[str]]] = field(default_factory=dict)
+    """By batch id: attempts whose news wait for others', and the monotonic instant until which they do."""
     _alarms: dict[str, float] = field(default_factory=dict)
     _alarm_set: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def busy(self) -> bool:
+        """Whether some batch waits for its pass, or has it."""
+        return bool(self._waiting or self._in_hand)
+
     def add(self, batch_id: str, focus: Focus) -> None:
         """A batch wants a pass; more of it than before if it is waiting already."""
+        if batch_id in self._later:
+            _, others = self._later.pop(batch_id)
+            focus = focus | others if focus is not None else None
         if batch_id in self._waiting:
             known = self._waiting[batch_id]
             self._waiting[batch_id] = None if known is None or focus is None else known | focus
@@ -48,12 +58,21 @@ class Agenda:
             self._alarms[batch_id] = instant
             self._alarm_set.set()
 
+    def later(self, batch_id: str, focus: frozenset[str], instant: float) -> None:
+        """These attempts are looked at with the batch's next pass; in one of their own at this instant."""
+        until, others = self._later.get(batch_id, (instant, frozenset()))
+        self._later[batch_id] = until, others | focus
+        self._alarm_set.set()
+
     def ring(self, now: float) -> float | None:
         """Put everything that is due on the agenda; returns the seconds until the next alarm."""
         for batch_id in [batch_id for batch_id, instant in self._alarms.items() if instant <= now]:
             del self._alarms[batch_id]
             self.add(batch_id, None)
-        return min(self._alarms.values()) - now if self._alarms else None
+        for batch_id in [batch_id for batch_id, (until, _) in self._later.items() if until <= now]:
+            self.add(batch_id, frozenset())
+        instants = (*self._alarms.values(), *(until for until, _ in self._later.values()))
+        return min(instants) - now if instants else None
 
     async def changed_or(self, seconds: float | None, clock: Clock) -> None:
         """Wait until the next alarm, or until an earlier one is set."""

@@ -8,6 +8,7 @@ worker gives it a pass; the full pass on its interval is the truth.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from controller.core.copying import replace
 from controller.core.sight import ClusterJob, Hint
 from controller.ending import end_all
 from controller.engine import Engine
+from controller.expiries import CALM, LINGER
 from controller.places import hold_for_places
 from controller.ports import BatchkeeperError, Clock, Journal, StaleEpoch, Unavailable
 
@@ -29,6 +31,8 @@ _Hint = TypeVar("_Hint")
 
 CUT_OFF = "timed-out"
 """The result of a pass that did not come to its end: its time limit cut it off."""
+COMPANY = 0.25
+"""Seconds for which the news that an object is there, or runs, waits for others to share a pass with."""
 HINT_PAUSE = 1.0
 """Seconds before a broken stream of hints is asked for again; the full pass goes on meanwhile."""
 
@@ -47,6 +51,8 @@ class Daemon:
     """Why the last full pass decided nothing; empty: it went through."""
     stepped_down: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it does not lead after having led."""
+    _rested: float = -math.inf
+    """The monotonic instant at which the last pass after an event ended."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -278,8 +284,13 @@ class Daemon:
         else:
             news = self.engine.news.setdefault(hint.batch_id, {})
             before, news[hint.job_id] = news.get(hint.job_id), hint.job
-            if before is None or _tells(before) != _tells(hint.job):
-                self.agenda.add(hint.batch_id, frozenset({hint.job_id}))
+            if before is not None and _tells(before) == _tells(hint.job):
+                return
+            focus = frozenset({hint.job_id})
+            if _on_its_way(before, hint.job):
+                self.agenda.later(hint.batch_id, focus, self.clock.monotonic() + COMPANY)
+            else:
+                self.agenda.add(hint.batch_id, focus)
 
     def _gone(self, hint: Hint) -> None:
         """What was shown is there no more, or only its name is occupied: a live look is to tell."""
@@ -306,17 +317,39 @@ class Daemon:
         while True:
             await engine.expiries.noted.wait()
             for batch_id in engine.expiries.batches():
-                async with engine.locks[batch_id]:
-                    pass  # the pass under way gives their places to others, and is not to share the cluster
-                if not engine.epoch:
-                    engine.expiries.forget()
-                    break
                 with engine.guarded(f"expiries:{batch_id}"):
                     try:
-                        if error := await let_expire(engine, batch_id):
-                            engine.journal.trouble("expiry", error, batch=batch_id)
+                        await self._let_go_of(batch_id)
                     except StaleEpoch as error:
                         self.step_down(str(error))
+
+    async def _let_go_of(self, batch_id: str) -> None:
+        """A few at a time, each of them once; the oldest as soon as it has waited long enough."""
+        engine, left = self.engine, self.engine.expiries.held(batch_id)
+        while left > 0:
+            await self._calm(batch_id)
+            async with engine.locks[batch_id]:
+                pass  # the pass under way gives their places to others, and is not to share the cluster
+            if not engine.epoch:
+                engine.expiries.forget()
+                return
+            left -= engine.settings.concurrency
+            if error := await let_expire(engine, batch_id, engine.settings.concurrency):
+                engine.journal.trouble("expiry", error, batch=batch_id)
+                return
+
+    async def _calm(self, batch_id: str) -> None:
+        """Wait until nobody seems to wait for the cluster, or until one has been noted for long enough.
+
+        In a rush what only tidies up costs those who wait for a place the cluster's and the processor's time.
+        """
+        while (oldest := self.engine.expiries.oldest(batch_id)) is not None:
+            now = self.clock.monotonic()
+            calm = CALM if self.agenda.busy else self._rested + CALM - now
+            wait = min(calm, oldest + LINGER - now)
+            if wait <= 0:
+                return
+            await self.clock.sleep(wait)
 
     async def _work(self) -> None:
         while True:
@@ -329,6 +362,7 @@ class Daemon:
                     else:
                         await self.full_pass()
             finally:
+                self._rested = self.clock.monotonic()
                 self.agenda.done(batch_id)
 
 
@@ -336,3 +370,9 @@ def _tells(job: ClusterJob) -> tuple[object, ...]:
     """What of an object's news can set a pass to work; the rest (a schedule, a message) only time judges."""
     unfinished = job.finished and job.pod_unfinished
     return job.uid, job.tombstone, job.deleting, job.finished, job.half_told, unfinished, job.started
+
+
+def _on_its_way(before: ClusterJob | None, job: ClusterJob) -> bool:
+    """Whether it is there, or runs, and nothing else is new: no place becomes free by that."""
+    over = job.tombstone or job.deleting or job.finished or job.half_told
+    return not over and (before is None or (before.uid == job.uid and not before.tombstone))

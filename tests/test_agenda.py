@@ -31,3 +31,35 @@ async def test_a_cancel_right_after_an_alarm_is_not_lost(turns: int) -> None:
         task.cancel()
         await asyncio.wait({task})
         raise AssertionError("the cancel was swallowed: the daemon would never end")
+
+
+def test_news_that_wait_share_the_next_pass() -> None:
+    """Whatever comes for their batch takes them along, and they ask for no pass after that one."""
+    agenda = Agenda()
+    agenda.later("scan", frozenset({"a"}), 5.0)
+    agenda.later("scan", frozenset({"b"}), 9.0)
+    agenda.later("other", frozenset({"x"}), 7.0)
+    assert (agenda.busy, agenda.ring(0.0)) == (False, 5.0)
+    agenda.add("scan", frozenset({"c"}))
+    assert taken(agenda) == ("scan", frozenset({"a", "b", "c"}))
+    assert agenda.ring(0.0) == 7.0
+    assert agenda.busy, "one is in hand"
+
+
+def test_news_that_wait_come_by_themselves_when_nothing_else_does() -> None:
+    """The first of them sets the time; what wants to see everything sees them too."""
+    agenda = Agenda()
+    agenda.later("scan", frozenset({"a"}), 5.0)
+    agenda.later("scan", frozenset({"b"}), 9.0)
+    assert agenda.ring(5.0) is None
+    assert taken(agenda) == ("scan", frozenset({"a", "b"}))
+    agenda.done("scan")
+    agenda.later("scan", frozenset({"d"}), 5.0)
+    agenda.add("scan", None)
+    assert taken(agenda) == ("scan", None)
+    assert agenda.ring(5.0) is None
+
+
+def taken(agenda: Agenda) -> tuple[str, frozenset[str] | None]:
+    """What a worker gets that need not wait for it."""
+    return asyncio.run(asyncio.wait_for(agenda.take(), 1))

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from controller.core.model import BatchStatus
 from controller.core.sight import ClusterJob
+from controller.daemon import Daemon
 from controller.ending import end_all
+from controller.expiries import CALM, LINGER, Due, Expiries
 from controller.ports import Unavailable
 from tests.engine.acting import batch_named, drop
 from tests.fakes.memory_objects import End
 from tests.simulation.stage import Stage, perform
 
 SILENCE = 20.0
+ROUND = 0.3
+"""Seconds between two passes in a rush: fewer than make a calm."""
 LONG = End(0.0, 10_000.0)
 
 
@@ -68,6 +76,88 @@ def test_a_full_pass_waits_for_no_silent_kubelet() -> None:
         await asyncio.sleep(1)
         assert len(asked) == tries + 1, "it is asked for again all the same, beside the passes"
         asked.clear()
+        await end_all([following])
+
+    perform(trace, ends={"scan-t1": LONG})
+
+
+def told(stage: Stage) -> list[tuple[float, str]]:
+    """When each object was told its time to live, by the loop's clock; filled as it happens."""
+    cluster, loop, times = stage.world.cluster, stage.world.loop, list[tuple[float, str]]()
+    expire = cluster.expire
+
+    async def noted(namespace: str, name: str, uid: str, ttl: timedelta) -> None:
+        times.append((loop.time(), name))
+        await expire(namespace, name, uid, ttl)
+
+    cluster.expire = noted  # type: ignore[method-assign]
+    return times
+
+
+async def rush(stage: Stage, daemon: Daemon, seconds: float) -> None:
+    """One pass follows another."""
+    until = stage.world.loop.time() + seconds
+    while stage.world.loop.time() < until:
+        daemon.agenda.add(stage.batch.id, frozenset())
+        await asyncio.sleep(ROUND)
+
+
+def test_in_a_rush_what_has_ended_lets_others_go_first_and_is_not_forgotten() -> None:
+    """What only tidies up took the API server's time while places waited to be filled."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, loop, times = await stage.leader(), stage.world.loop, told(stage)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await stage.drop(3, 3)
+        await asyncio.sleep(0.1)
+        ended = loop.time() + 5
+        await rush(stage, daemon, 5 + LINGER + 2)
+        assert sorted(name for _, name in times) == ["scan-t0", "scan-t1"]
+        assert all(ended + LINGER - 1 <= at <= ended + LINGER + 1 for at, _ in times)
+        await end_all([following])
+
+    perform(trace, ends={"scan-t2": LONG})
+
+
+def test_a_rush_that_never_ends_lets_them_go_a_few_at_a_time() -> None:
+    """All that have waited long enough at one time would be a rush of their own."""
+    most = 0
+
+    async def trace(stage: Stage) -> None:
+        nonlocal most
+        daemon, times = await stage.leader(), told(stage)
+        daemon.engine.settings = replace(daemon.engine.settings, concurrency=4)
+        following = asyncio.ensure_future(daemon.follow_events())
+        expiries, take = daemon.engine.expiries, Expiries.take
+
+        def counted(self: Expiries, batch_id: str, at_most: int | None = None) -> list[Due]:
+            nonlocal most
+            taken = take(self, batch_id, at_most)
+            most = max(most, len(taken))
+            return taken
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Expiries, "take", counted)
+            await stage.drop(21, 21)
+            await rush(stage, daemon, 6)
+            await daemon.full_pass()  # some events are lost
+            await rush(stage, daemon, LINGER + 2)
+        assert (len(times), most) == (20, 4)
+        assert expiries.held(stage.batch.id) == 0
+        await end_all([following])
+
+    perform(trace, ends={"scan-t20": LONG})
+
+
+def test_when_nobody_waits_it_is_let_go_soon() -> None:
+    """Nothing more happens in its batch: there is nobody to make way for."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, times = await stage.leader(), told(stage)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await stage.drop(2, 2)
+        await asyncio.sleep(5 + 2 * CALM + 0.5)
+        assert [name for _, name in times] == ["scan-t0"]
         await end_all([following])
 
     perform(trace, ends={"scan-t1": LONG})

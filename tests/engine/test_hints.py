@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from controller import requests
 from controller.core.model import BatchStatus, Counts, Status
 from controller.core.sight import Hint, Observation
-from controller.daemon import Daemon
+from controller.daemon import COMPANY, Daemon
 from controller.ending import end_all
 from controller.engine import Pacer
 from controller.ports import Created, NewJob, Unavailable
@@ -26,6 +26,19 @@ from tests.simulation.stage import Stage, perform
 
 LONG = End(0.0, 10_000.0)
 PENDING = End(1000.0, 10_000.0)
+LATER = End(0.05, 10_000.0)
+
+
+class Telling(TelemetryJournal):
+    """Notes which passes there were, and no more of them."""
+
+    def __init__(self, passes: list[str]) -> None:
+        super().__init__(Metrics(CollectorRegistry()))
+        self.passes = passes
+
+    def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
+        """Its kind alone."""
+        self.passes.append(kind)
 
 
 def hear(stage: Stage, daemon: Daemon, name: str) -> frozenset[str]:
@@ -230,25 +243,43 @@ def test_an_object_that_is_to_go_is_news() -> None:
         await stage.cancel("scan-t0")
         await daemon.batch_pass(stage.batch.id, None)
         hear(stage, daemon, "scan-t0")
+        keeping_time = asyncio.ensure_future(daemon._keep_time())
         await asyncio.wait_for(daemon.agenda.take(), 1)
+        await end_all([keeping_time])
         await stage.until_over(daemon)
 
     perform(trace, ends={"scan-t0": PENDING})
+
+
+def test_starts_share_a_pass_and_an_end_takes_them_along() -> None:
+    """Each object that was there, and each that ran, had a pass of its own, which an end had to wait for."""
+    passes: list[str] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(12, 12)
+        await daemon.full_pass()
+        daemon.engine.journal = Telling(passes)
+        following = asyncio.ensure_future(daemon.follow_events())
+        await asyncio.sleep(COMPANY / 2)
+        assert passes == ["full"]
+        await asyncio.sleep(COMPANY)
+        running = [stage.job(f"scan-t{n}").status is Status.RUNNING for n in range(12)]
+        assert running.count(True) >= 8, "some events are lost"
+        assert passes == ["full", "batch"]
+        await end_all([following])
+
+    perform(trace, ends={f"scan-t{n}": LATER for n in range(12)})
 
 
 def test_a_batch_that_rests_asks_for_no_pass_after_another() -> None:
     """When the next submission might go out was not counted anew while it rested: it always was at once."""
     passes: list[str] = []
 
-    class Telling(TelemetryJournal):
-        def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
-            """Nothing but that there was one."""
-            passes.append(kind)
-
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
         engine = daemon.engine
-        engine.journal, engine.pacer = Telling(Metrics(CollectorRegistry())), Pacer(10.0, 2)
+        engine.journal, engine.pacer = Telling(passes), Pacer(10.0, 2)
         await stage.drop(4, 4)
         following = asyncio.ensure_future(daemon.follow_events())
         await asyncio.sleep(0.05)
