@@ -206,7 +206,10 @@ async def _side_by_side(engine: Engine, steps: Sequence[tuple[View, Step]], tria
         if isinstance(step, Submit) or _writes(step):
             return await _one(engine, view, step, trial)  # all of them are written in one go
         async with limit:
-            return await _one(engine, view, step, trial)
+            changed = not trial.unavailable and await _one(engine, view, step, trial)
+        if len(trial.unanswered) >= engine.settings.concurrency:  # the others are not to wait for nothing
+            await _whose_ill(engine, view, trial)
+        return changed
 
     # Whatever ends one of them: none may go on by itself, outside this pass.
     ends = await asyncio.gather(*(one(view, step) for view, step in steps), return_exceptions=True)
@@ -317,8 +320,13 @@ async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int
     _have_left(engine, view, trial)
     engine.pacer.take(len(places))
     submits = [(view, Submit(Reason.PLACE_FREE, job, slot)) for job, slot in places]
-    await _side_by_side(engine, submits, trial)
-    counting.places_taken(engine, view, len(places))
+    counting.places_taken(engine, view, [job for job, _ in places])
+    try:
+        await _side_by_side(engine, submits, trial)
+    finally:
+        for job, _ in places:
+            if not engine.posts.under_way(job.id):
+                counting.refilled(engine, job.id)
     return True
 
 

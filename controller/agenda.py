@@ -24,6 +24,8 @@ class Agenda:
 
     _waiting: OrderedDict[str, Focus] = field(default_factory=OrderedDict)
     _in_hand: set[str] = field(default_factory=set)
+    _resting: dict[str, float] = field(default_factory=dict)
+    """By id of a batch in hand on which nobody works any more: the monotonic instant until which it stays."""
     _later: dict[str, tuple[float, frozenset[str]]] = field(default_factory=dict)
     """By batch id: attempts whose news wait for others', and the monotonic instant until which they do."""
     _alarms: dict[str, float] = field(default_factory=dict)
@@ -71,7 +73,11 @@ class Agenda:
             self.add(batch_id, None)
         for batch_id in [batch_id for batch_id, (until, _) in self._later.items() if until <= now]:
             self.add(batch_id, frozenset())
-        instants = (*self._alarms.values(), *(until for until, _ in self._later.values()))
+        for batch_id in [batch_id for batch_id, until in self._resting.items() if until <= now]:
+            del self._resting[batch_id]
+            self.done(batch_id)
+        later = (until for until, _ in self._later.values())
+        instants = (*self._alarms.values(), *later, *self._resting.values())
         return min(instants) - now if instants else None
 
     async def changed_or(self, seconds: float | None, clock: Clock) -> None:
@@ -98,6 +104,11 @@ class Agenda:
                     return batch_id, focus
             self._ready.clear()
             await self._ready.wait()
+
+    def rest(self, batch_id: str, instant: float) -> None:
+        """The batch's pass is over; what came meanwhile may be taken from this monotonic instant on."""
+        self._resting[batch_id] = instant
+        self._alarm_set.set()
 
     def done(self, batch_id: str) -> None:
         """The batch's pass is over; what came meanwhile may be taken."""

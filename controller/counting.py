@@ -24,12 +24,18 @@ def retries_ended(engine: Engine, view: View, left: Sequence[Attempt]) -> None:
                 engine.journal.retry_ended(failed, job)
 
 
-def places_taken(engine: Engine, view: View, n: int) -> None:
-    """Places that had become free were taken again, the first of them first."""
-    freed, now = engine.freed.get(view.batch.id, []), engine.clock.monotonic()
-    for instant in freed[:n]:
-        engine.journal.refilled(now - instant)
-    engine.freed[view.batch.id] = freed[n:][-view.gate.max :]
+def places_taken(engine: Engine, view: View, jobs: Sequence[Attempt]) -> None:
+    """Places that had become free are taken by these jobs, the first of them first."""
+    freed = engine.freed.get(view.batch.id, [])
+    engine.refilling |= zip((job.id for job in jobs), freed, strict=False)
+    engine.freed[view.batch.id] = freed[len(jobs) :][-view.gate.max :]
+
+
+def refilled(engine: Engine, job_id: str) -> None:
+    """This job's create is over: so long its place was empty, if it had been another's."""
+    freed_at = engine.refilling.pop(job_id, None)
+    if freed_at is not None:
+        engine.journal.refilled(engine.clock.monotonic() - freed_at)
 
 
 def forget_idle_places(engine: Engine, view: View) -> None:

@@ -24,6 +24,7 @@ from controller.engine import Engine
 from controller.expiries import CALM, LINGER
 from controller.places import hold_for_places
 from controller.ports import BatchkeeperError, Clock, Journal, StaleEpoch, Unavailable
+from controller.posts import LAST_ANSWERS
 
 WORKERS = 4
 """Batches that get their pass side by side after events."""
@@ -33,6 +34,9 @@ CUT_OFF = "timed-out"
 """The result of a pass that did not come to its end: its time limit cut it off."""
 COMPANY = 0.25
 """Seconds for which the news that an object is there, or runs, waits for others to share a pass with."""
+MOST_REST = 0.1
+"""Seconds for which a batch rests after a pass, or as long as that took, while creates are under way: few
+passes with much to do cost less than many."""
 HINT_PAUSE = 1.0
 """Seconds before a broken stream of hints is asked for again; the full pass goes on meanwhile."""
 
@@ -59,6 +63,7 @@ class Daemon:
         self.engine.good_at = {}
         self.engine.looks.ended_late = self.agenda.everything
         self.engine.again = self.agenda.add
+        self.engine.later = self._later
 
     # ------------------------------------------------------------------------------- leadership
 
@@ -80,6 +85,7 @@ class Daemon:
         """Mint an epoch and stamp everything with it before anything is decided (R12)."""
         engine = self.engine
         engine.looks.break_off()  # of an earlier lead
+        await engine.posts.break_off()
         engine.forget_counts()
         epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
@@ -254,14 +260,15 @@ class Daemon:
             *(self._work() for _ in range(WORKERS)),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
-        self.engine.expiries.served = True
+        self.engine.expiries.served = self.engine.posts.beside = True
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in ended:
                 task.result()
         finally:
-            self.engine.expiries.served = False
+            self.engine.expiries.served = self.engine.posts.beside = False
             await end_all(tasks)
+            await self.engine.posts.break_off(LAST_ANSWERS)
             await self.engine.looks.close()
 
     async def _listen(
@@ -288,9 +295,12 @@ class Daemon:
                 return
             focus = frozenset({hint.job_id})
             if _on_its_way(before, hint.job):
-                self.agenda.later(hint.batch_id, focus, self.clock.monotonic() + COMPANY)
+                self._later(hint.batch_id, focus)
             else:
                 self.agenda.add(hint.batch_id, focus)
+
+    def _later(self, batch_id: str, focus: frozenset[str]) -> None:
+        self.agenda.later(batch_id, focus, self.clock.monotonic() + COMPANY)
 
     def _gone(self, hint: Hint) -> None:
         """What was shown is there no more, or only its name is occupied: a live look is to tell."""
@@ -345,7 +355,7 @@ class Daemon:
         """
         while (oldest := self.engine.expiries.oldest(batch_id)) is not None:
             now = self.clock.monotonic()
-            calm = CALM if self.agenda.busy else self._rested + CALM - now
+            calm = CALM if self.agenda.busy or self.engine.posts else self._rested + CALM - now
             wait = min(calm, oldest + LINGER - now)
             if wait <= 0:
                 return
@@ -354,6 +364,7 @@ class Daemon:
     async def _work(self) -> None:
         while True:
             batch_id, focus = await self.agenda.take()
+            began = self.clock.monotonic()
             try:
                 # A pass that fails costs itself: ended by it, the process would fail again at each start.
                 with self.engine.guarded(f"pass:{batch_id or 'all'}"):
@@ -362,8 +373,11 @@ class Daemon:
                     else:
                         await self.full_pass()
             finally:
-                self._rested = self.clock.monotonic()
-                self.agenda.done(batch_id)
+                self._rested = now = self.clock.monotonic()
+                if batch_id and self.engine.posts:
+                    self.agenda.rest(batch_id, now + min(MOST_REST, now - began))
+                else:
+                    self.agenda.done(batch_id)
 
 
 def _tells(job: ClusterJob) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from controller import counting
 from controller.core.change import Change
 from controller.core.copying import replace
 from controller.core.decide import (
@@ -35,7 +36,7 @@ from controller.core.verdict import evidence_of
 from controller.core.view import View
 from controller.engine import Engine
 from controller.patterns import matched_patterns
-from controller.ports import CreateResult, Invariant, NewJob, Rejected, Unavailable
+from controller.ports import CreateResult, Invariant, NewJob, Rejected, StaleEpoch, Unavailable
 
 THROTTLED = 429
 """The code of a refusal that heals by itself: too many requests, or a quota that is used up."""
@@ -136,7 +137,7 @@ async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
     record = await engine.apply(job, claimed)
     if record is None:
         return False
-    await _post(engine, view, record, token)
+    await _send(engine, view, record, token, Reason.PLACE_FREE)
     return True
 
 
@@ -147,15 +148,51 @@ async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
     record = await engine.apply(job, opened)
     if record is None:
         return False
-    await _post(engine, view, record, token)
+    await _send(engine, view, record, token, Reason.CREATING_AGAIN)
     return True
 
 
-async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
-    """Ask the cluster for the object; only a definite answer closes this create's token."""
+async def _send(engine: Engine, view: View, job: Attempt, token: str, why: Reason) -> None:
+    """Ask for the object beside the passes, where that may be: no other place waits for its answer."""
+    if engine.posts.beside:
+        engine.posts.begin(job.id, _post_beside(engine, view, job, token, why))
+    else:
+        await _post(engine, view, job, token)
+
+
+async def _post_beside(engine: Engine, view: View, job: Attempt, token: str, why: Reason) -> None:
+    """Says when it is over, and asks for a pass where more follows than that the object is there.
+
+    One without an answer is looked after once it is shown, or by the next full pass: whatever asked for the
+    next try at once would have one that never gets any sent again and again without a pause.
+    """
+    there = answered = False
     try:
-        answer = await engine.create(new_job(view, job))
+        with engine.guarded(f"job:{job.id}", batch=view.batch.name, reason=why.value):
+            there = await _post(engine, view, job, token)
+            answered = True
+    except (Unavailable, StaleEpoch) as error:
+        engine.journal.trouble("step", error, batch=view.batch.name, job=job.name)
+    finally:
+        news, focus = engine.posts.over(job.id), frozenset({job.id})
+        if there and not news:
+            engine.later(job.batch_id, focus)
+        elif answered or news:
+            engine.again(job.batch_id, focus)
+        counting.refilled(engine, job.id)
+
+
+async def _post(engine: Engine, view: View, job: Attempt, token: str) -> bool:
+    """Ask the cluster for the object; only a definite answer closes this create's token.
+
+    True: it is there, and its record says so.
+    """
+    epoch, accepted_it = engine.epoch, False
+    try:
+        answer = await engine.create(new_job(view, job), epoch)
+        engine.must_lead(epoch)
     except Rejected as error:
+        engine.must_lead(epoch)
         await _refused(engine, view.life, job, token, error)
     except Unavailable as error:
         engine.journal.submitted("unknown")
@@ -167,12 +204,14 @@ async def _post(engine: Engine, view: View, job: Attempt, token: str) -> None:
         engine.journal.submitted(answer.result.value)
         if answer.result in (CreateResult.CREATED, CreateResult.EXISTS_OURS):
             change = accepted(job, answer.uid, token=token)
-            if await engine.apply(job, change) is None:
+            accepted_it = await engine.apply(job, change) is not None
+            if not accepted_it:
                 await _close(engine, job, token)
         else:
             record = await _close(engine, job, token)
             if record and record.status is job.status and record.stop is None:
                 await engine.apply(record, name_taken(record, engine.now(), view.life))
+    return accepted_it
 
 
 async def _refused(engine: Engine, life: Lifecycle, job: Attempt, token: str, error: Rejected) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -38,6 +38,7 @@ from controller.ports import (
     Store,
     Unavailable,
 )
+from controller.posts import Posts
 
 K = TypeVar("K")
 _STATUSES, _VERDICTS = tuple(Status), tuple(Verdict)
@@ -160,6 +161,8 @@ class Engine:
     """By batch id and job id: objects as the watch showed them since the last list was asked for."""
     again: Callable[[str, frozenset[str] | None], None] = lambda batch_id, focus: None
     """Told of a batch that wants a pass soon, and because of which attempts; None: all of it."""
+    later: Callable[[str, frozenset[str]], None] = lambda batch_id, focus: None
+    """The same of attempts whose news can wait for others'."""
     ending: list[Callable[[str], object]] = field(default_factory=list)
     """Each is told of a batch whose end is about to be written, however often it ends."""
     seen: Observation | None = None
@@ -185,8 +188,11 @@ class Engine:
     writes: Writes = field(default_factory=Writes)
     """Changes of records that are asked for side by side go to the store together."""
     inquiries: Inquiries = field(default_factory=Inquiries)
+    posts: Posts = field(default_factory=Posts)
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
+    refilling: dict[str, float] = field(default_factory=dict)
+    """By id of a job that is being created: when the place became free that it takes."""
     ended_retries: set[str] = field(default_factory=set)
     """Ids of retries that have ended here and whose places were not given back yet: they are to be told."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -202,6 +208,10 @@ class Engine:
     _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
     _miscounted: set[str] = field(default_factory=set)
     """Ids of batches whose counts may have been written or not."""
+    _changing: Counter[str] = field(default_factory=Counter)
+    """By batch id: changes that are being written."""
+    _undisturbed: set[str] = field(default_factory=set)
+    """Ids of batches that are being counted anew while nothing of them is being written."""
     _clock: tuple[datetime, float] | None = None
     """What the store's clock said, and the monotonic instant of its answer."""
 
@@ -238,6 +248,21 @@ class Engine:
         if "scheduler_id" in change.fields and "scheduler_type" in row.writes:  # whose id that is
             fields = {**change.fields, "scheduler_type": self.cluster.scheduler_type}
             change = replace(change, fields=fields)
+        with self._as_changing(job.batch_id):
+            return await self._written(job, change, epoch)
+
+    @contextlib.contextmanager
+    def _as_changing(self, batch_id: str) -> Iterator[None]:
+        """Until a change is written and told here, nobody knows whether a count of all records has met it."""
+        self._changing[batch_id] += 1
+        self._undisturbed.discard(batch_id)
+        try:
+            yield
+        finally:
+            self._changing[batch_id] -= 1
+            self._changing += Counter()  # let go of those at zero
+
+    async def _written(self, job: Attempt, change: Change, epoch: int | None) -> Attempt | None:
         try:
             after = await self.writes.change(self.store, change, epoch)
         except Conflict:
@@ -275,9 +300,13 @@ class Engine:
             del self._reached[next(iter(self._reached))]
         return False
 
-    async def create(self, job: NewJob) -> Created:
-        """Ask the cluster for an object, one of so many at a time; see ``Cluster.create``."""
+    async def create(self, job: NewJob, epoch: int) -> Created:
+        """Ask the cluster for an object, one of so many at a time; see ``Cluster.create``.
+
+        What has waited for its turn for longer than this process leads is not asked for any more.
+        """
         async with self.hands[job.batch_id]:
+            self.must_lead(epoch)
             return await self.cluster.create(job)
 
     def tally(self, before: Attempt | None, after: Attempt) -> None:
@@ -303,8 +332,10 @@ class Engine:
         whether that was written the last time."""
         moves = self._tally.pop(batch_id, [])
         if batch_id in self._miscounted:
+            (self._undisturbed.discard if self._changing[batch_id] else self._undisturbed.add)(batch_id)
             await self.store.recount(batch_id)
-            self._miscounted.discard(batch_id)
+            if batch_id in self._undisturbed:
+                self._miscounted.discard(batch_id)
         elif moves:
             try:
                 await self.store.add_counts(batch_id, counts_of(moves))
@@ -346,9 +377,9 @@ class Engine:
                 self.expiries.over(batch_id)
         self.sick.forget(self.clock.monotonic())
 
-    def must_lead(self) -> None:
-        """Raise ``StaleEpoch`` when this process does not lead (any more)."""
-        if not self.epoch:
+    def must_lead(self, since: int | None = None) -> None:
+        """Raise ``StaleEpoch`` when this process does not lead (any more), or not by that epoch."""
+        if not self.epoch or since not in (None, self.epoch):
             raise StaleEpoch("this controller does not lead; another one does, or will within seconds")
 
 

@@ -16,7 +16,7 @@ from controller.acting import Pass, act, let_expire
 from controller.allowance import allowance_of
 from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, Gate
-from controller.core.plan import Retry, plan
+from controller.core.plan import MoveJob, Retry, Step, Submit, plan
 from controller.engine import Engine
 from controller.looking import Scene, in_time, look
 from controller.ports import StaleEpoch
@@ -180,13 +180,18 @@ async def _follow(
         planned = plan(view, engine.jitter)
         counting.forget_idle_places(engine, view)
         trial.owed = {step.chain[-1].id for step in planned if isinstance(step, Retry)}
-        steps = [step for step in planned if trial.first_time(step)]
+        steps = [step for step in planned if not _too_early(engine, step) and trial.first_time(step)]
         if not steps or not await act(engine, view, steps, trial) or trial.unavailable:
             return
         again, its_gate = await _as_left(engine, batch, trial)
         if again is None or its_gate is None:
             return
         batch, gate, records = again, its_gate, None
+
+
+def _too_early(engine: Engine, step: Step) -> bool:
+    """Its job is being asked for: only when that is over it is known what there is to decide about."""
+    return isinstance(step, (MoveJob, Submit)) and engine.posts.leave_alone(step.job.id)
 
 
 async def _by_the_halts_of_now(engine: Engine, scene: Scene) -> Scene:
