@@ -222,7 +222,7 @@ _SLOW_LISTS: dict[str, Any] = {
     "patience": 120.0,
     "most_faults": 200,
 }
-CALLED_OTHERS = Bug("a success is called others'", lost_as_others, _CANCELS, 5)
+CALLED_OTHERS = Bug("a success is called others'", lost_as_others, _CANCELS, 17)
 
 
 def ghost_of_a_moment(patch: Patch) -> None:
