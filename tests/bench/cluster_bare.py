@@ -63,6 +63,7 @@ async def bare(plane: ControlPlane, namespace: str) -> AsyncIterator[Bare]:
         connector=aiohttp.TCPConnector(ssl=context, limit=0),
         headers={"Authorization": f"Bearer {plane.admin.token}"},
         read_bufsize=LONGEST_LINE,
+        timeout=aiohttp.ClientTimeout(total=None),  # a watch goes on for as long as the batch
     ) as session:
         yield Bare(session, plane.url, namespace)
 
@@ -100,15 +101,16 @@ async def _loop(
     async with asyncio.TaskGroup() as creating:
         for _ in range(min(at_once, len(waiting))):
             creating.create_task(bare.create(waiting.popleft()))
-        # A namespace of its own: a watch from nowhere begins with all that is there.
-        async for thing in bare.watch(path):
-            uid = thing["metadata"]["uid"]
-            if uid not in over and is_over(thing):
-                over.add(uid)
-                if waiting:
-                    creating.create_task(bare.create(waiting.popleft()))
-                if len(over) == len(wanted):
-                    return
+        while len(over) < len(wanted):  # the API server ends each watch after half an hour or more
+            # A namespace of its own: a watch from nowhere begins with all that is there.
+            async for thing in bare.watch(path):
+                uid = thing["metadata"]["uid"]
+                if uid not in over and is_over(thing):
+                    over.add(uid)
+                    if waiting:
+                        creating.create_task(bare.create(waiting.popleft()))
+                    if len(over) == len(wanted):
+                        return
 
 
 async def indexed(bare: Bare, n: int, at_once: int, env: Mapping[str, str]) -> None:

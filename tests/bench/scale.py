@@ -171,6 +171,8 @@ async def measured(place: Place, size: Size) -> list[Figure]:
     """One size, ours and the bare loop."""
     with kube_place(place) as there:
         ours = await asyncio.to_thread(_run, there, size, place.patience)
+    # The loop beside it takes as long again, and may be broken off.
+    sys.stderr.write(f"  {ours.completed:,} completed in {ours.slots.span:.0f} s; now the bare loop\n")
     raw = await _raw(place, size, ours.wanted)
     mine, theirs = ours.slots.refills(), raw.refills()
     used = [100 * one.utilisation(size.seconds) for one in (ours.slots, raw)]
