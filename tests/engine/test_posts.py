@@ -172,6 +172,36 @@ def test_a_refusal_frees_the_place_for_the_next() -> None:
     perform(trace)
 
 
+def test_a_place_is_refilled_when_the_create_is_answered() -> None:
+    """The latency is from the end before it to the acknowledgement, which no pass sees any more."""
+    told: list[float] = []
+
+    class Timing(Telling):
+        def refilled(self, seconds: float) -> None:
+            """Nothing but how long."""
+            told.append(seconds)
+
+    async def trace(stage: Stage) -> None:
+        daemon, create = await stage.leader(), stage.world.cluster.create
+
+        async def slowly(job: NewJob) -> Created:
+            await asyncio.sleep(3)
+            return await create(job)
+
+        creating(stage, slowly, of="scan-t1")
+        daemon.engine.journal = Timing([])
+        following = await followed(stage, daemon, 2, 1)
+        await asyncio.sleep(6)
+        assert not told, "it is being asked for"
+        await asyncio.sleep(3)
+        assert [round(seconds) for seconds in told] == [3]
+        assert not daemon.engine.refilling
+        await end_all([following])
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
 def test_what_waits_for_its_turn_is_not_asked_for_by_one_that_leads_no_more() -> None:
     """Sixteen at a time: the others stood in line, whoever led by then."""
 
