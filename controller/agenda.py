@@ -110,6 +110,12 @@ class Agenda:
         self._resting[batch_id] = instant
         self._alarm_set.set()
 
+    def wake(self) -> None:
+        """Nothing is left for which a batch would rest."""
+        for batch_id in [*self._resting]:
+            del self._resting[batch_id]
+            self.done(batch_id)
+
     def done(self, batch_id: str) -> None:
         """The batch's pass is over; what came meanwhile may be taken."""
         self._in_hand.discard(batch_id)

@@ -64,6 +64,7 @@ class Daemon:
         self.engine.looks.ended_late = self.agenda.everything
         self.engine.again = self.agenda.add
         self.engine.later = self._later
+        self.engine.posts.none_left = self.agenda.wake
 
     # ------------------------------------------------------------------------------- leadership
 

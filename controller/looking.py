@@ -67,8 +67,11 @@ async def look(
     mine = set() if records else set(held)
     holders = [*_still_there(gate, holders), *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
-    due = await _due(engine, without_the_ended(gate, holders), scene, ahead)
+    staying = without_the_ended(gate, holders)
+    due = await _due(engine, staying, scene, ahead)
     orphans = _orphans(seen, strange, others)
+    if scene.focus is not None and _room(staying):
+        orphans = (*orphans, *await _orphans_elsewhere(engine, batch, gate, seen))
     now = engine.now()
     foreign, blind = _foreign(engine, batch, scene)
     view = View(
@@ -102,15 +105,27 @@ async def look(
 def running_without_place(gate: Gate, jobs: Mapping[str, ClusterJob]) -> frozenset[str]:
     """Job ids of active objects of this gate's batch that hold no place in it (R13)."""
     held = {holder.job for holder in gate.holders}
-    theirs = {job_id for job_id, job in jobs.items() if job.batch_id == gate.batch_id and job.active}
-    return frozenset(theirs - held)
+    return frozenset(job_id for job_id, job in jobs.items() if job_id not in held and job.active)
+
+
+def _running(engine: Engine, batch_id: str) -> dict[str, ClusterJob]:
+    """What of this batch the last list, or the watch since, shows running."""
+    listed = engine.seen.running(batch_id) if engine.seen else {}
+    return {**listed, **engine.news.get(batch_id, {})}
 
 
 def _runs_unseen(engine: Engine, gate: Gate, seen: Mapping[str, ClusterJob]) -> bool:
-    """Whether the last list, or the watch since, shows something running that this pass does not look at."""
-    listed = engine.seen.jobs if engine.seen else {}
-    shown = {**listed, **engine.news.get(gate.batch_id, {})}
-    return not running_without_place(gate, shown) <= seen.keys()
+    """Whether something runs without a place that this pass does not look at."""
+    return not running_without_place(gate, _running(engine, gate.batch_id)) <= seen.keys()
+
+
+async def _orphans_elsewhere(
+    engine: Engine, batch: Batch, gate: Gate, seen: Mapping[str, ClusterJob]
+) -> tuple[ClusterJob, ...]:
+    """Those that this pass does not look at: nobody starts beside them, whosever news it is about."""
+    shown = _running(engine, batch.id)
+    strange = sorted(running_without_place(gate, shown) - seen.keys())
+    return _orphans(shown, strange, await _records(engine, batch, strange)) if strange else ()
 
 
 def _objects_of(batch: Batch, scene: Scene) -> dict[str, ClusterJob]:

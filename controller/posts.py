@@ -7,7 +7,7 @@ Only a note: what is forgotten here in a crash has an open token on its record, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from controller.ending import AGAIN_SECONDS, end_all
@@ -22,6 +22,8 @@ class Posts:
 
     beside: bool = False
     """Passes need not wait; else each waits for its own creates."""
+    none_left: Callable[[], None] = lambda: None
+    """Told when the last one under way is over."""
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _left_alone: set[str] = field(default_factory=set)
 
@@ -49,6 +51,8 @@ class Posts:
         self._under_way.pop(job_id, None)
         left_alone = job_id in self._left_alone
         self._left_alone.discard(job_id)
+        if not self._under_way:
+            self.none_left()
         return left_alone
 
     async def break_off(self, patience: float = 0.0) -> None:

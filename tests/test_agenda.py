@@ -60,6 +60,22 @@ def test_news_that_wait_come_by_themselves_when_nothing_else_does() -> None:
     assert agenda.ring(5.0) is None
 
 
+def test_a_batch_that_rests_is_taken_when_it_is_woken() -> None:
+    """Or when its rest is over; what came meanwhile is there."""
+    agenda = Agenda()
+    for batch_id in ("scan", "other"):
+        agenda.add(batch_id, None)
+        assert taken(agenda) == (batch_id, None)
+        agenda.rest(batch_id, 5.0)
+        agenda.add(batch_id, frozenset({"a"}))
+    assert agenda.ring(4.0) == 1.0
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(agenda.take(), 0.01))
+    agenda.wake()
+    assert [taken(agenda), taken(agenda)] == [("scan", frozenset({"a"})), ("other", frozenset({"a"}))]
+    assert agenda.ring(4.0) is None
+
+
 def taken(agenda: Agenda) -> tuple[str, frozenset[str] | None]:
     """What a worker gets that need not wait for it."""
     return asyncio.run(asyncio.wait_for(agenda.take(), 1))

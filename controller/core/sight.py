@@ -146,6 +146,18 @@ class Observation:
     """Of this one look; ``former`` puts those that no record knows of among ``foreign``."""
     asked_in: Mapping[str, float] = field(default_factory=dict)
     """By namespace, where they were looked at one by one: the instant its own list was asked for."""
+    _running: dict[str, dict[str, ClusterJob]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def running(self, batch_id: str) -> Mapping[str, ClusterJob]:
+        """Our active objects of this batch, by job id; sorted out once, however many passes ask."""
+        if self.jobs and not self._running:
+            self._running[""] = {}
+            for job_id, job in self.jobs.items():
+                if job.active:
+                    self._running.setdefault(job.batch_id, {})[job_id] = job
+        return self._running.get(batch_id, {})
 
     def asked_for(self, namespace: str) -> float:
         """When the list of this namespace was asked for."""

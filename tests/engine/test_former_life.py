@@ -8,8 +8,11 @@ from dataclasses import replace
 import pytest
 
 from controller import surroundings
+from controller.core.model import ForeignKind
 from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
 from controller.former import nobodys, sorted_out
+from controller.ports import NewJob
+from controller.surroundings import _look_again
 from tests.simulation.stage import Stage, perform
 
 LEFT = ClusterJob("scan-t1", "lab", "u2", "2" * 24, "f" * 24, task_id="t1", pod_unfinished=True)
@@ -105,6 +108,30 @@ def test_a_look_finds_it_as_if_others_had_made_it() -> None:
         found = [Adoptable("Job", one) for one in (ours, LEFT, theirs)]
         bare = replace(LEFT, job_id="", batch_id="", task_id="")
         assert await nobodys(daemon.engine, found) == [Adoptable("Job", bare), Adoptable("Job", theirs)]
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_nobody_starts_beside_what_runs_for_a_record_that_waits_whosever_news_it_is_about() -> None:
+    """The database was set back. The first list shows what runs on, and before the full pass has come to it,
+    the news of another object gave the places away (seed 295)."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(3, 2)
+        lost, batch = stage.job("scan-t2"), stage.batch
+        stage.world.recorder.orphans.add(lost.id)
+        stage.world.cluster.restore(
+            NewJob(lost.name, "lab", "scan", batch.id, lost.task_id, 0, lost.id, lost.job_input)
+        )
+        await _look_again(daemon.engine, batch)
+        another = frozenset({stage.job("scan-t1").id})
+        await daemon.batch_pass(batch.id, another)
+        assert [thing.cause for thing in stage.gate.foreign] == [ForeignKind.ORPHAN]
+        assert [holder.job for holder in stage.gate.holders] == [stage.job("scan-t0").id]
+        await daemon.batch_pass(batch.id, another)
+        assert len(stage.gate.holders) == 1
         await stage.until_over(daemon)
 
     perform(trace)

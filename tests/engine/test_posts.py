@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.core.change import Change
 from controller.core.model import Attempt, BatchStatus, Status
-from controller.daemon import Daemon
+from controller.daemon import MOST_REST, Daemon
 from controller.ending import end_all
 from controller.ports import Created, NewJob, Rejected, Unavailable
 from tests.engine.acting import records
@@ -281,6 +281,42 @@ def test_while_creates_are_under_way_passes_do_not_chase_one_another() -> None:
         await end_all([following])
 
     perform(trace, ends={f"scan-t{n}": LONG for n in range(40)})
+
+
+def test_a_batch_rests_no_longer_than_its_last_create_is_under_way() -> None:
+    """What came meanwhile waited although nobody was left to wait for: few jobs had late refills."""
+    passes: list[str] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon, create, answered = await stage.leader(), stage.world.cluster.create, asyncio.Event()
+
+        async def late(job: NewJob) -> Created:
+            await answered.wait()
+            return await create(job)
+
+        creating(stage, late)
+        following = await followed(stage, daemon, 1, 1)
+        daemon.engine.journal = Telling(passes)
+        engine, standing = daemon.engine, daemon.engine.store.standing
+
+        async def slow(batch_id: str, job_ids: list[str]) -> object:
+            await asyncio.sleep(MOST_REST)
+            return await standing(batch_id, job_ids)
+
+        engine.store.standing = slow  # type: ignore[method-assign, assignment]
+        daemon.agenda.add(stage.batch.id, frozenset({"1"}))
+        while not passes:
+            await asyncio.sleep(0.001)
+        engine.store.standing = standing  # type: ignore[method-assign]
+        daemon.agenda.add(stage.batch.id, frozenset({"2"}))
+        await asyncio.sleep(MOST_REST / 2)
+        assert passes == ["batch"], "it rests"
+        answered.set()
+        await asyncio.sleep(MOST_REST / 4)
+        assert passes[1:], "and no longer"
+        await end_all([following])
+
+    perform(trace, ends={"scan-t0": LONG})
 
 
 def test_a_count_of_all_records_that_a_change_ran_into_is_made_once_more() -> None:

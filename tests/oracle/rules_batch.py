@@ -59,8 +59,9 @@ def judge_counted(state: State, entry: Written) -> Iterator[Broken]:
         return
     mine, settled = parent.batch, entry.at - state.facts.list_age - state.facts.patience
     known = {foreign.uid for foreign in before.foreign}
+    stale = entry.writer is not None and entry.writer < before.epoch  # one too many, and for a moment
     for foreign in after.foreign:
-        if foreign.uid not in known and (job := _ours(state, foreign.uid)):
+        if foreign.uid not in known and not stale and (job := _ours(state, foreign.uid)):
             yield Invariant.FOREIGN_COUNTED, f"{job.name} is ours and {job.status}, and counts as others' too"
         if foreign.uid in known or foreign.cause is not ForeignKind.FOREIGN:
             continue
