@@ -46,6 +46,8 @@ class Place:
     """Seconds that one size of the row ``scale`` may take."""
     size: str = ""
     """The one size of the row ``scale`` that is wanted, as 15000x500; empty: what ``full`` says."""
+    ttl: int = 3600
+    """Seconds for which what the row ``scale`` has run stays in the cluster after its end."""
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def settings(self, **more: Any) -> Settings:
