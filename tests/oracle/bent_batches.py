@@ -170,6 +170,18 @@ def waiting_orphan_withdrawn(tale: Tale) -> None:
     tale.change("a", **ended, verdict=Verdict.CANCELLED, finished=tale.now)
 
 
+def waiting_orphan_withdrawn_and_deleted(tale: Tale) -> None:
+    """Nor to blame for its delete, whose look showed neither a pod nor an end: it was to end."""
+    waiting_orphan_withdrawn(tale)
+    tale.happen(Deed.DELETE, "a", ours=True)
+
+
+def waiting_orphan_deleted(tale: Tale) -> None:
+    """Its record waits, and nobody withdrew it."""
+    _set_back(tale)
+    tale.happen(Deed.DELETE, "a", ours=True)
+
+
 def waiting_orphan_retried(tale: Tale) -> None:
     """And who retries it then has it run again: what it ended as was nowhere recorded."""
     waiting_orphan_withdrawn(tale)
@@ -295,6 +307,7 @@ BENT_BATCHES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (started_beside_a_waiting_orphan, Invariant.FOREIGN_COUNTED),
     (waiting_orphan_runs_again, Invariant.COMPLETED_AGAIN),
     (orphan_deleted, Invariant.STRANGER),
+    (waiting_orphan_deleted, Invariant.UNORDERED),
     (stopped_twice, Invariant.ONCE),
     (cancelled_again, Invariant.ONCE),
     (counted_for_ever, Invariant.FOREIGN_KEPT),

@@ -81,14 +81,15 @@ def _touched(state: State, entry: Happened) -> Iterator[Broken]:
     if job is None:
         yield Invariant.STRANGER, f"{thing.name} has no record: {entry.deed}"
     elif entry.deed is Deed.DELETE:
-        yield from _deleted(thing, job)
+        yield from _deleted(state, thing, job)
     elif not job.status.terminal:
         yield Invariant.UNORDERED, f"{thing.name} may expire, and its record is {job.status}"
 
 
-def _deleted(thing: Thing, job: Attempt) -> Iterator[Broken]:
+def _deleted(state: State, thing: Thing, job: Attempt) -> Iterator[Broken]:
+    """By an order, which a withdrawal of a record that was set back is too; or what should not be there."""
     ghost = job.status.terminal and thing.live
-    if job.stop is None and not ghost:
+    if job.stop is None and not ghost and not _forgotten(state, thing):
         yield Invariant.UNORDERED, f"{thing.name} was deleted; its record is {job.status}, no stop is set"
     if job.status is Status.COMPLETED and not thing.live:
         yield Invariant.UNORDERED, f"{thing.name} was deleted, and it is the result of a completed job"

@@ -12,7 +12,12 @@ import pytest
 
 from controller.core.model import BatchStatus, Holder, Origin, Result, Status, TerminatedCode, Verdict
 from tests.oracle.bent import BENT, two_live
-from tests.oracle.bent_batches import success_of_nobody, waiting_orphan_retried, waiting_orphan_withdrawn
+from tests.oracle.bent_batches import (
+    success_of_nobody,
+    waiting_orphan_retried,
+    waiting_orphan_withdrawn,
+    waiting_orphan_withdrawn_and_deleted,
+)
 from tests.oracle.bent_brake import LAWFUL_BRAKES
 from tests.oracle.bent_truth import LAWFUL_TRUTHS
 from tests.oracle.histories import CANCEL, Tale, batch
@@ -159,6 +164,7 @@ LAWFUL = [
     lawful_withdrawal,
     success_of_nobody,
     waiting_orphan_withdrawn,
+    waiting_orphan_withdrawn_and_deleted,
     waiting_orphan_retried,
 ]
 
