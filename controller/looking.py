@@ -60,6 +60,8 @@ async def look(
     wait, where they were just read.
     """
     seen = _objects_of(batch, scene)
+    if scene.observation is None:
+        seen = _beside(engine, gate) | seen
     strange = _without_place(gate, seen)
     held = [holder.job for holder in gate.holders if scene.focus is None or holder.job in scene.focus]
     read_at, holders = records or (engine.clock.monotonic(), ())
@@ -67,11 +69,8 @@ async def look(
     mine = set() if records else set(held)
     holders = [*_still_there(gate, holders), *(job for job in found if job.id in mine)]
     others = tuple(job for job in found if job.id not in mine)
-    staying = without_the_ended(gate, holders)
-    due = await _due(engine, staying, scene, ahead)
+    due = await _due(engine, without_the_ended(gate, holders), scene, ahead)
     orphans = _orphans(seen, strange, others)
-    if scene.focus is not None and _room(staying):
-        orphans = (*orphans, *await _orphans_elsewhere(engine, batch, gate, seen))
     now = engine.now()
     foreign, blind = _foreign(engine, batch, scene)
     view = View(
@@ -94,38 +93,20 @@ async def look(
         channels=engine.settings.channels,
     )
     view = await _with_line(engine, view)
-    ends = view.done and not batch.status.closed and not gate.holders
-    if ends and scene.observation is None and _runs_unseen(engine, gate, seen):
-        # Its end is no matter of the watch alone: what has no place is judged with all that was shown.
-        engine.again(batch.id, None)
-        view = replace(view, done=False)
     return await _with_chains(engine, view)
 
 
-def running_without_place(gate: Gate, jobs: Mapping[str, ClusterJob]) -> frozenset[str]:
-    """Job ids of active objects of this gate's batch that hold no place in it (R13)."""
-    held = {holder.job for holder in gate.holders}
-    return frozenset(job_id for job_id, job in jobs.items() if job_id not in held and job.active)
+def _beside(engine: Engine, gate: Gate) -> dict[str, ClusterJob]:
+    """What the last list, or the watch since, shows running without a place (R13).
 
-
-def _running(engine: Engine, batch_id: str) -> dict[str, ClusterJob]:
-    """What of this batch the last list, or the watch since, shows running."""
-    listed = engine.seen.running(batch_id) if engine.seen else {}
-    return {**listed, **engine.news.get(batch_id, {})}
-
-
-def _runs_unseen(engine: Engine, gate: Gate, seen: Mapping[str, ClusterJob]) -> bool:
-    """Whether something runs without a place that this pass does not look at."""
-    return not running_without_place(gate, _running(engine, gate.batch_id)) <= seen.keys()
-
-
-async def _orphans_elsewhere(
-    engine: Engine, batch: Batch, gate: Gate, seen: Mapping[str, ClusterJob]
-) -> tuple[ClusterJob, ...]:
-    """Those that this pass does not look at: nobody starts beside them, whosever news it is about."""
-    shown = _running(engine, batch.id)
-    strange = sorted(running_without_place(gate, shown) - seen.keys())
-    return _orphans(shown, strange, await _records(engine, batch, strange)) if strange else ()
+    Nobody starts beside it, and its batch does not end over it, whosever news the pass is about.
+    """
+    listed, held = (
+        engine.seen.running(gate.batch_id) if engine.seen else {},
+        {one.job for one in gate.holders},
+    )
+    shown = {**listed, **engine.news.get(gate.batch_id, {})}
+    return {job_id: job for job_id, job in shown.items() if job_id not in held and job.active}
 
 
 def _objects_of(batch: Batch, scene: Scene) -> dict[str, ClusterJob]:

@@ -18,7 +18,7 @@ from controller.core.sharing import NO_LIMITS, Demand
 from controller.core.sight import Observation, joined
 from controller.engine import Engine
 from controller.former import sorted_out
-from controller.looking import Scene, in_time, running_without_place
+from controller.looking import Scene, in_time
 from controller.ports import Unavailable
 
 MOMENT = 1.0
@@ -194,7 +194,7 @@ async def scene_after_event(
         engine.names = names_of(await open_batches(engine))
     # A look forgets what the watch had shown before it, whoever made it and whosever news that was.
     jobs = engine.seen.jobs if engine.seen else {}
-    about = focus or _of_the_whole(engine, gate) | before.keys()
+    about = focus or {holder.job for holder in gate.holders} | before.keys()
     listed = {job_id: jobs[job_id] for job_id in sorted(about) if job_id in jobs}
     life, news = engine.settings.life, before | listed | engine.news.get(batch.id, {})
     return Scene(
@@ -205,13 +205,6 @@ async def scene_after_event(
         focus=focus,
         demands=await all_demands(engine),
     )
-
-
-def _of_the_whole(engine: Engine, gate: Gate) -> frozenset[str]:
-    """Who holds a place, and who runs without one: a cancel makes ghosts of orphans, and may be the last
-    thing that happens to the batch."""
-    running = engine.seen.running(gate.batch_id) if engine.seen else {}
-    return frozenset(holder.job for holder in gate.holders) | running_without_place(gate, running)
 
 
 async def _look_again(engine: Engine, batch: Batch) -> list[Batch]:

@@ -10,6 +10,7 @@ import pytest
 from controller import surroundings
 from controller.core.model import ForeignKind
 from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
+from controller.daemon import Daemon
 from controller.former import nobodys, sorted_out
 from controller.ports import NewJob
 from controller.surroundings import _look_again
@@ -113,25 +114,44 @@ def test_a_look_finds_it_as_if_others_had_made_it() -> None:
     perform(trace)
 
 
-def test_nobody_starts_beside_what_runs_for_a_record_that_waits_whosever_news_it_is_about() -> None:
-    """The database was set back. The first list shows what runs on, and before the full pass has come to it,
-    the news of another object gave the places away (seed 295)."""
+async def _runs_on(stage: Stage, daemon: Daemon, name: str) -> None:
+    """The database was set back to before its claim; the first list after that shows it, and no pass yet."""
+    lost, batch = stage.job(name), stage.batch
+    stage.world.recorder.orphans.add(lost.id)
+    stage.world.cluster.restore(
+        NewJob(lost.name, "lab", "scan", batch.id, lost.task_id, 0, lost.id, lost.job_input)
+    )
+    await _look_again(daemon.engine, batch)
+
+
+def test_nobody_starts_beside_what_runs_for_a_record_that_waits() -> None:
+    """Before the full pass had come to it, news of another object gave the places away (seed 295)."""
 
     async def trace(stage: Stage) -> None:
         daemon = await stage.leader()
         await stage.drop(3, 2)
-        lost, batch = stage.job("scan-t2"), stage.batch
-        stage.world.recorder.orphans.add(lost.id)
-        stage.world.cluster.restore(
-            NewJob(lost.name, "lab", "scan", batch.id, lost.task_id, 0, lost.id, lost.job_input)
-        )
-        await _look_again(daemon.engine, batch)
+        await _runs_on(stage, daemon, "scan-t2")
         another = frozenset({stage.job("scan-t1").id})
-        await daemon.batch_pass(batch.id, another)
+        await daemon.batch_pass(stage.batch.id, another)
         assert [thing.cause for thing in stage.gate.foreign] == [ForeignKind.ORPHAN]
         assert [holder.job for holder in stage.gate.holders] == [stage.job("scan-t0").id]
-        await daemon.batch_pass(batch.id, another)
+        await daemon.batch_pass(stage.batch.id, another)
         assert len(stage.gate.holders) == 1
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_nor_beside_what_runs_for_a_record_that_has_ended() -> None:
+    """A ghost, as that was withdrawn meanwhile: it counts and goes, before the places are given away."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(3, 2)
+        await _runs_on(stage, daemon, "scan-t2")
+        await stage.cancel("scan-t2")
+        await daemon.batch_pass(stage.batch.id, frozenset({stage.job("scan-t1").id}))
+        assert stage.found("scan-t2") is None
         await stage.until_over(daemon)
 
     perform(trace)
