@@ -75,10 +75,12 @@ async def _hold(engine: Engine, view: View, step: HoldBatch) -> bool:
     counts = await engine.store.recount(batch.id)
     if systemic_failure(counts.first) is None:
         return False
-    await engine.store.set_gate(batch.id, {"hold": f"{step.hold.value}: {step.sentence}"})
+    hold = f"{step.hold.value}: {step.sentence}"
+    if not await engine.store.replace_hold(batch.id, "", hold):
+        return False  # for something else by now
     again = await engine.store.batch(batch.id)
     if again and again.resumed != batch.resumed:
-        return await engine.store.set_gate(batch.id, {"hold": None})
+        return await engine.store.replace_hold(batch.id, hold, "")
     engine.journal.said("held", batch=batch.name, hold=step.hold.value, why=step.sentence)
     return True
 
@@ -127,7 +129,8 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     told = () if repeated else tuple(notices(moved(view.gate, move), view.channels))
     for ending in engine.ending if ends else ():
         ending(batch.id)
-    if not await engine.store.set_batch(batch.id, [batch.status], fields, told):
+    engine.must_lead()
+    if not await engine.store.set_batch(batch.id, [batch.status], fields, told, engine.epoch):
         return True
     if reopens:
         await engine.flush_counts(batch.id)

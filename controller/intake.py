@@ -234,22 +234,31 @@ def _why_refused(batch: Batch, spec: BatchSpec, source: str, other_sources: Cont
     return list(fixed)
 
 
+async def _to_gate(store: Store, batch_id: str, name: str, key: str, value: Any) -> Any:
+    """Bring what the setting says to the gate, whose last writer so has found it unchanged; what it says."""
+    batch = await store.batch(batch_id)
+    while batch is not None:
+        value = batch.settings[name].value
+        await store.set_gate(batch_id, {key: value})
+        batch = await store.batch(batch_id)
+        if batch is not None and batch.settings[name].value == value:
+            break
+    return value
+
+
 async def change_setting(
     store: Store, batch: Batch, name: str, value: Any, source: str, now: datetime
 ) -> str:
     """Change one of the four fields that may change; the gate first, for it is the authority (R1).
 
-    Of two who change it at once the later wins, in the setting and in the gate: whoever wrote the gate
-    reads afterwards what the setting is, and writes the gate again where it says something else.
+    Of two who change it at once the later wins, in the setting and in the gate: whoever wrote the setting
+    writes the gate by what it says now, and whoever wrote the gate reads afterwards whether it still does.
     """
     key = {"maxConcurrent": "max", "paused": "paused"}.get(name)
     if key:
         await store.set_gate(batch.id, {key: value})
     await store.set_setting(batch.id, name, Setting(value, source, now))
-    in_gate = value
-    while key and (again := await store.batch(batch.id)) and again.settings[name].value != in_gate:
-        in_gate = again.settings[name].value
-        await store.set_gate(batch.id, {key: in_gate})
+    in_gate = await _to_gate(store, batch.id, name, key, value) if key else value
     if in_gate != value:
         return f"{name}: stays {in_gate}, which was set later"
     shown = "the new rules judge later failures" if name == "retry" else f"now {value}"

@@ -38,6 +38,7 @@ from controller.people import (
     not_there,
     not_yours,
 )
+from controller.ports import Store
 from controller.retrying import hurry, retry, retry_or_hurry
 
 __all__ = [
@@ -173,10 +174,16 @@ async def resume(people: People, caller: Caller, batch: Batch, *, dry_run: bool 
         open_ones = [status for status in BatchStatus if not status.closed]
         await people.store.set_batch(batch.id, open_ones, {"resumed": now})  # it may be held by now
         await people.store.recount(batch.id)
-        if not (gate and about_others(gate)):  # that hold is lifted by a look, or by a take-over
-            await people.store.set_gate(batch.id, {"hold": None})
+        await _lift_hold(people.store, batch.id)
         await change_setting(people.store, batch, "paused", False, caller.user, now)
     return "goes on"
+
+
+async def _lift_hold(store: Store, batch_id: str) -> None:
+    """The one that is seen; another may take its place, and one about others is lifted by a look alone."""
+    while (gate := (await store.gates([batch_id])).get(batch_id)) and gate.hold and not about_others(gate):
+        if await store.replace_hold(batch_id, gate.hold, ""):
+            return
 
 
 async def scale(people: People, caller: Caller, batch: Batch, n: int, *, dry_run: bool = False) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -17,7 +18,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import BulkWriteError
 
 from controller.adapters.mongo_changes import guarded_update
-from controller.adapters.mongo_documents import attempt_document
+from controller.adapters.mongo_documents import ATTEMPT, attempt_document
 from controller.adapters.mongo_edge import DUPLICATE_KEY, MANY, PAGE, MongoPart, bounded, edge, refusals
 from controller.adapters.mongo_schema import ATTEMPTS, FAILED, HOLDING
 from controller.adapters.mongo_shapes import Document, id_or_none, object_id
@@ -28,6 +29,23 @@ from controller.ports import Conflict, Rejected
 
 def _in_line(batch_id: str) -> Document:
     return {"batch_id": object_id(batch_id), "status": Status.WAITING.value}
+
+
+def _kept(name: str, value: Any) -> Any:
+    """A field's value as it is read again: what is unset is its default, instants are whole milliseconds."""
+    return _whole(ATTEMPT.value(name, value))
+
+
+def _whole(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.replace(microsecond=value.microsecond // 1000 * 1000)
+        case dict():
+            return {key: _whole(item) for key, item in value.items()}
+        case list():
+            return [_whole(item) for item in value]
+        case _:
+            return value
 
 
 FEW = 50
@@ -145,7 +163,7 @@ class MongoAttempts(MongoPart):
         answers: list[Attempt | Conflict | Rejected | None] = []
         for number, change in enumerate(changes):
             job = found.get(change.job)
-            applied = job if job and (all_of_them or stands(job, change)) else None
+            applied = job if job and (all_of_them or stands(job, change, _kept)) else None
             answers.append(refused.get(number, applied))
         return answers
 

@@ -92,8 +92,9 @@ class MongoBatches(MongoGates):
         sources: Iterable[BatchStatus],
         fields: Mapping[str, Any],
         notices: Sequence[Notice] = (),
+        epoch: int | None = None,
     ) -> bool:
-        """Set fields of a batch parent if its batch status is one of ``sources``.
+        """Set fields of a batch parent if its batch status is one of ``sources``, by no stale leader.
 
         A closing batch gets its ``finished`` from the store's clock unless it is given; an opening
         one loses ``finished`` and ``result``. Raises ``ValueError`` for fields that can't be set, and
@@ -101,11 +102,13 @@ class MongoBatches(MongoGates):
         """
         if unknown := set(fields) - SETTABLE:
             raise ValueError(f"a batch's {', '.join(sorted(unknown))} cannot be set")
+        stale = {} if epoch is None else {"epoch": {"$not": {"$gt": epoch}}}
         result = await self._jobs.update_one(
             {
                 "_id": object_id(batch_id),
                 "batch_job": True,
                 "batch_status": {"$in": [status.value for status in sources]},
+                **stale,
             },
             [{"$set": {**_moved(fields), **_assigned(fields), **added(notices)}}],
         )

@@ -16,7 +16,7 @@ from pymongo import ReturnDocument, UpdateOne
 from controller.adapters.mongo_documents import HALT
 from controller.adapters.mongo_edge import MongoPart, edge
 from controller.adapters.mongo_notices import fresh
-from controller.adapters.mongo_schema import HOLDING
+from controller.adapters.mongo_schema import HOLDING, IN_LINE, OPEN
 from controller.adapters.mongo_shapes import Document, text
 from controller.core.model import Halt, Halts
 from controller.core.notices import Notice
@@ -81,14 +81,18 @@ class MongoMeta(MongoPart):
 
     @edge
     async def stamp(self, epoch: int) -> None:
-        """Stamp all gates, then all active records; raises ``StaleEpoch`` when a later one was here."""
+        """Stamp gates, who waits with a place, active records, open batches; ``StaleEpoch`` if too late."""
         older = {"epoch": {"$lt": epoch}}
         await self._gates.update_many(older, {"$set": {"epoch": epoch}})
         later = await self._gates.find_one({"epoch": {"$gt": epoch}}, {"epoch": 1})
         if later is not None:
             raise StaleEpoch(f"epoch {epoch} is over: a gate was stamped by epoch {later['epoch']}")
         stamped = [{"$set": {"epoch": epoch, "updated": "$$NOW"}}]
+        if held := await self._gates.distinct("holders.job"):
+            await self._jobs.update_many({"_id": {"$in": held}, **IN_LINE, **older}, stamped)
         await self._jobs.update_many({**HOLDING, **older}, stamped, hint="active")
+        unstamped = {"epoch": {"$not": {"$gte": epoch}}}
+        await self._jobs.update_many({"batch_job": True, **OPEN, **unstamped}, {"$set": {"epoch": epoch}})
 
     @edge
     async def halts(self) -> Halts:

@@ -14,7 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from controller.adapters.mongo_shapes import Document
-from controller.core.model import ACTIVE, LIVE, TERMINAL, Status
+from controller.core.model import ACTIVE, LIVE, TERMINAL, BatchStatus, Status
 from controller.ports import BatchkeeperError
 
 Database = AsyncDatabase[Document]
@@ -45,6 +45,9 @@ def _index(name: str, keys: str, partial: Document, *, unique: bool = False) -> 
 
 HOLDING: Document = {"slot": {"$type": "number"}, "status": {"$in": _values(ACTIVE)}}
 """Active attempts, as the index of that name wants to be asked."""
+
+OPEN: Document = {"batch_status": {"$in": sorted(s.value for s in BatchStatus if not s.closed)}}
+"""Batch parents that are not over."""
 
 UNTOLD: Document = {"notices.at": {"$exists": True}}
 """Batch parents of which something is still to be told."""

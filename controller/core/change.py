@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,12 +35,11 @@ class Change:
     hold: timedelta = timedelta(hours=24)
 
 
-def stands(job: Attempt, change: Change) -> bool:
+def stands(job: Attempt, change: Change, kept: Callable[[str, Any], Any]) -> bool:
     """Whether the record is as this change leaves it: the change was applied, or another one just like it.
 
     A token is its create's own, so nobody else's change can be taken for one that brings or closes it.
-    Of any other change whatever it writes must be there; where a store keeps a value otherwise than it
-    was given, one that was applied may be told as not standing, never the other way round.
+    Of any other change whatever it writes must be there, as the store has ``kept`` the field's value.
     """
     tokens = {create.token for create in job.open_creates}
     if change.add_token:
@@ -49,5 +48,7 @@ def stands(job: Attempt, change: Change) -> bool:
     if change.drop_token in tokens or (target is not None and job.status is not target):
         return False
     return job.reason == change.reason and all(
-        getattr(job, name) == value for name, value in change.fields.items() if name != "retry_ids"
+        kept(name, getattr(job, name)) == kept(name, value)
+        for name, value in change.fields.items()
+        if name != "retry_ids"
     )

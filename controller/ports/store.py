@@ -91,7 +91,8 @@ class Store(Protocol):
         ...
 
     async def stamp(self, epoch: int) -> None:
-        """Stamp all gates, then all active records, with a new leader's epoch, before it acts.
+        """Stamp with a new leader's epoch, before it acts: all gates, then all active records, those that
+        wait with a place, and all open batches.
 
         Raises ``StaleEpoch`` when a gate carries a later one.
         """
@@ -160,8 +161,10 @@ class Store(Protocol):
         sources: Iterable[BatchStatus],
         fields: Mapping[str, Any],
         notices: Sequence[Notice] = (),
+        epoch: int | None = None,
     ) -> bool:
-        """Set fields of a batch parent if its batch status is one of ``sources``.
+        """Set fields of a batch parent if its batch status is one of ``sources``; with an ``epoch``, if no
+        later one stamped it.
 
         ``fields`` are names of ``Batch`` (``status``, ``reason``, ``result``, ``spec``,
         ``spec_hash``, ``source``, ``resumed``, ``finished``); the parent record's own ``status``

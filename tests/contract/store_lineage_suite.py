@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ import pytest
 
 from controller.core.change import Change
 from controller.core.machine import Event
-from controller.core.model import BatchStatus, Halt, Halts, Status, TerminatedCode
+from controller.core.model import BatchStatus, Halt, Halts, Result, Status, TerminatedCode
 from controller.ports import StaleEpoch, Unavailable
 from tests.contract.store_machine_suite import EPOCH
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
@@ -160,6 +161,31 @@ class MetaSuite:
             after = await world.read(job.id)
             assert after.epoch == (4 if job.status.active else 0)
             assert after.status is job.status
+
+    async def test_who_waits_with_a_place_is_stamped(self, world: StoreWorld) -> None:
+        """Who took it, slept and wakes does not start it after its successor has stamped the gate (R12)."""
+        await world.add_batch()
+        job, other = await world.put(), await world.put()
+        await world.store.stamp(3)
+        assert await world.store.claim(world.batch_id, [(job.id, 0)], 3)
+        await world.store.stamp(4)
+        assert [(await world.read(one.id)).epoch for one in (job, other)] == [4, 0]
+        fields = {"slot": 0, "epoch": 3}
+        claimed = Change(job.id, Event.CLAIMED, "place-free", fields=fields, add_token="t")
+        assert await world.store.change(claimed, 3) is None
+        assert await world.store.change(dataclasses.replace(claimed, fields={"slot": 0, "epoch": 4}), 4)
+
+    async def test_an_open_batch_is_stamped(self, world: StoreWorld) -> None:
+        """Who saw all of it ended, slept and wakes does not close it; people's own changes need no epoch."""
+        batch = await world.add_batch()
+        await world.store.stamp(4)
+        finish = {"status": BatchStatus.FINISHED, "result": Result.COMPLETED}
+        open_ones = [status for status in BatchStatus if not status.closed]
+        assert not await world.store.set_batch(batch.id, open_ones, finish, (), 3)
+        assert await world.store.set_batch(batch.id, open_ones, {"reason": "x"})
+        assert await world.store.set_batch(batch.id, open_ones, finish, (), 4)
+        await world.store.stamp(5)
+        assert await world.store.set_batch(batch.id, [BatchStatus.FINISHED], {"reason": "y"}, (), 4)
 
     async def test_a_late_stamp(self, world: StoreWorld) -> None:
         """Whoever finds a later epoch on a gate does not lead, and leaves active records alone."""

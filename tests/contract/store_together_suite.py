@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 
 import pytest
 
 from controller.core.change import Change
 from controller.core.machine import Event
-from controller.core.model import Attempt, Status
+from controller.core.model import Attempt, Status, Stop, Verdict
 from controller.ports import Conflict
 from tests.contract.store_machine_suite import EPOCH
 from tests.contract.store_world import StoreWorld
@@ -45,6 +46,22 @@ class TogetherSuite:
         assert await world.store.changes_many(changes) == [first[0], None]
         error = [dataclasses.replace(change, fields={"error": "another"}) for change in changes]
         assert await world.store.changes_many(error) == [None, None]
+
+    async def test_what_a_store_keeps_otherwise_was_applied_beside_what_was_not(
+        self, world: StoreWorld
+    ) -> None:
+        """Unset is the field's default, instants are whole milliseconds: an end was called not written."""
+        await world.add_batch()
+        ends, late, over = [await world.put(one) for one in (Status.RUNNING, Status.QUEUED, Status.COMPLETED)]
+        fields = {"exit_code": 3, "verdict": Verdict.APPLICATION_ERROR, "error": "x", "node": None}
+        stop = Stop("start-timeout", "daemon", world.now + timedelta(microseconds=123))
+        changes = [
+            Change(ends.id, Event.ENDED, "finished", Status.ERROR, fields),
+            Change(late.id, Event.GIVEN_UP, "start-deadline", None, {"stop": stop}),
+            Change(over.id, Event.ENDED, "finished", Status.COMPLETED, {"exit_code": 0}),
+        ]
+        told = await world.store.changes_many(changes, EPOCH)
+        assert list(told) == [await world.read(ends.id), await world.read(late.id), None]
 
     async def test_many_claims_of_which_some_were_taken(self, world: StoreWorld) -> None:
         """A claim is told as applied where it brought its token; a taken slot is that one's conflict."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Callable
 from unittest.mock import AsyncMock
 
 import pytest
 
 from controller import lifecycle, requests
-from controller.core.model import BatchStatus, Counts, Result, Status, Verdict
+from controller.core.adoption import LOOKING
+from controller.core.model import BatchStatus, Counts, Hold, Result, Status, Verdict
 from controller.ports import Unavailable
 from controller.requests import Caller
 from tests.fakes.memory_objects import End
@@ -19,21 +22,76 @@ from tests.simulation.stage import Stage, perform
 FAILING = {f"scan-t{n}": End(0.0, 1.0, 1) for n in range(10)}
 
 
+def about_to_be_held(stage: Stage, happens: Callable[[], object]) -> list[str]:
+    """It happens right before the brake holds the batch, once; the hold, when it has."""
+    store, real, held = stage.world.store, stage.world.store.replace_hold, list[str]()
+
+    async def replace_hold(batch_id: str, before: str, after: str) -> bool:
+        if after.startswith(Hold.SYSTEMIC_FAILURE.value) and not held:
+            held.append(after)
+            happens()
+        return await real(batch_id, before, after)
+
+    store.replace_hold = replace_hold  # type: ignore[method-assign]
+    return held
+
+
 def test_a_resume_has_the_last_word() -> None:
     """The batch was resumed between the count and the hold, and was held for what had been put right."""
 
     async def trace(stage: Stage) -> None:
-        daemon = await stage.leader()
-        await stage.drop(12, 10)
-
         def resume() -> None:
             drive(requests.resume(stage.people, Caller(OWNER), stage.batch))
 
-        stage.script.lines.append(("set_gate", resume))
+        held = about_to_be_held(stage, resume)
+        daemon = await stage.leader()
+        await stage.drop(12, 10)
         await stage.until_over(daemon)
-        assert not stage.script.lines, "it was about to be held"
+        assert held
         assert not stage.gate.hold
         assert stage.batch.resumed
+
+    perform(trace, ends=FAILING)
+
+
+def test_a_resume_lifts_no_hold_that_it_has_not_seen() -> None:
+    """A new leader had it held for active records without places, and they never got any."""
+
+    async def trace(stage: Stage) -> None:
+        await stage.drop(1, 1)
+        store, real = stage.world.store, stage.world.store.replace_hold
+        stage.set_gate(hold=(before := f"{Hold.SYSTEMIC_FAILURE.value}: all alike"))
+
+        async def meanwhile(batch_id: str, seen: str, after: str) -> bool:
+            store.replace_hold = real  # type: ignore[method-assign]
+            await real(batch_id, before, LOOKING)
+            return await real(batch_id, seen, after)
+
+        store.replace_hold = meanwhile  # type: ignore[method-assign, assignment]
+        await requests.resume(stage.people, Caller(OWNER), stage.batch)
+        assert stage.gate.hold == LOOKING
+
+    perform(trace)
+
+
+def test_a_brake_puts_itself_in_no_other_holds_place() -> None:
+    """Places that nobody has yet are looked for first; the failures are counted again after that."""
+
+    async def trace(stage: Stage) -> None:
+        held = about_to_be_held(stage, lambda: stage.set_gate(hold=LOOKING))
+        daemon = await stage.leader()
+        await stage.drop(12, 10)
+        for _ in range(30):
+            if not held:
+                await daemon.full_pass()
+                await asyncio.sleep(1)
+        gates = [write.after.hold for write in stage.world.store.oplog if write.collection == "gates"]
+        last = len(gates) - gates[::-1].index(LOOKING)
+        assert held[0] not in gates[: last + 1], "its look came first"
+        await stage.passes(daemon, 20)
+        assert stage.gate.hold == held[0]
+        await requests.resume(stage.people, Caller(OWNER), stage.batch)
+        await stage.until_over(daemon)
 
     perform(trace, ends=FAILING)
 

@@ -38,6 +38,26 @@ def test_gate_and_setting_agree_whoever_overtakes_whom() -> None:
     perform(trace)
 
 
+def test_gate_and_setting_agree_when_the_later_change_is_overtaken() -> None:
+    """Paused, said its setting for ever, and its gate was open: who paused it had found their own word."""
+
+    async def trace(stage: Stage) -> None:
+        batch = await drop(stage, "scan", 1, 1)
+        store, now = stage.world.store, stage.world.clock.now()
+        real = store.set_setting
+
+        async def overtaken(*args: Any) -> bool:
+            store.set_setting = real  # type: ignore[method-assign]
+            await change_setting(store, batch, "paused", False, "bob", now)
+            return await real(*args)
+
+        store.set_setting = overtaken  # type: ignore[method-assign,assignment]
+        await change_setting(store, batch, "paused", True, "ann", now + timedelta(seconds=1))
+        assert stage.batch.settings["paused"].value is stage.gate.paused is True
+
+    perform(trace)
+
+
 def test_a_change_that_comes_too_late_does_not_reach_the_gate() -> None:
     """A file that was edited before a command was given was read after it, and bound the gate alone."""
 

@@ -63,6 +63,7 @@ class MemoryBatches:
         self._gates: dict[str, Gate] = {}
         self._quarantine: dict[str, Sequence[str]] = {}
         self._epoch = 0
+        self._batch_epochs: dict[str, int] = {}
         self._halts = Halts()
         self._last_pass: dict[str, datetime] = {}
         self._gaps: dict[str, list[tuple[datetime, datetime]]] = {}
@@ -112,17 +113,23 @@ class MemoryBatches:
         return self._epoch
 
     async def stamp(self, epoch: int) -> None:
-        """Stamp all gates, then all active records."""
+        """Stamp all gates, then those that wait with a place, all active records and open batches."""
         for gate in list(self._gates.values()):
             if gate.epoch < epoch:
                 self._put_gate(replace(gate, epoch=epoch))
         if any(gate.epoch > epoch for gate in self._gates.values()):
             raise StaleEpoch(f"epoch {epoch} is over")
-        for job in [self._attempts.by_id[job] for job in self._attempts.active]:
+        held = [holder.job for gate in self._gates.values() for holder in gate.holders]
+        there = [self._attempts.by_id[job] for job in held if job in self._attempts.by_id]
+        waiting = [job for job in there if job.status is Status.WAITING]
+        for job in [*waiting, *(self._attempts.by_id[job] for job in self._attempts.active)]:
             if job.epoch < epoch:
                 stamped = self._touched(job, epoch=epoch)
                 self._attempts.put(stamped)
                 self._log("jobs", job.id, job, stamped)
+        for batch in self._batches.values():
+            if not batch.status.closed:
+                self._batch_epochs[batch.id] = max(epoch, self._batch_epochs.get(batch.id, 0))
 
     async def halts(self) -> Halts:
         """The operator's kill switches."""
@@ -212,9 +219,14 @@ class MemoryBatches:
         return frozenset(batch_id for batch_id, n in self._attempts.live_of.items() if n)
 
     async def set_batch(
-        self, batch_id: str, sources: Iterable[BatchStatus], fields: Mapping[str, Any]
+        self,
+        batch_id: str,
+        sources: Iterable[BatchStatus],
+        fields: Mapping[str, Any],
+        *,
+        epoch: int | None = None,
     ) -> bool:
-        """Set fields of a batch parent if its batch status is one of ``sources``."""
+        """Set fields of a batch parent if its batch status is one of ``sources``, by no stale leader."""
         status = fields.get("status")
         if not set(fields) <= _BATCH_FIELDS:
             raise ValueError(f"not to be set: {sorted(set(fields) - _BATCH_FIELDS)}")
@@ -222,6 +234,8 @@ class MemoryBatches:
             raise ValueError("a batch finishes with a result")
         batch = self._batches.get(batch_id)
         if batch is None or batch.status not in set(sources):
+            return False
+        if epoch is not None and self._batch_epochs.get(batch_id, 0) > epoch:
             return False
         values: dict[str, Any] = {"updated": self._now()}
         if status is not None:

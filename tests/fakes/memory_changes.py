@@ -47,6 +47,11 @@ def kept(value: Any) -> Any:
     return value
 
 
+def kept_field(name: str, value: Any) -> Any:
+    """A record's value as a store keeps it: what is unset is its default."""
+    return _DEFAULTS[name] if value is None else kept(value)
+
+
 _WITH_INSTANTS = (
     *("inserted", "updated", "not_before", "created", "queued", "running", "finished"),
     *("stop", "open_creates"),

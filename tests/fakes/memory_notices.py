@@ -27,10 +27,11 @@ class MemoryNotices(MemoryBatches):
         sources: Iterable[BatchStatus],
         fields: Mapping[str, Any],
         notices: Sequence[Notice] = (),
+        epoch: int | None = None,
     ) -> bool:
         """Set fields of a batch parent, and add notices in the same instant."""
         if fields:
-            done = await super().set_batch(batch_id, sources, fields)
+            done = await super().set_batch(batch_id, sources, fields, epoch=epoch)
         else:
             done = batch_id in self._batches and self._batches[batch_id].status in set(sources)
         if done:

@@ -18,7 +18,7 @@ from controller.core.copying import replace
 from controller.core.machine import TABLE
 from controller.core.model import Attempt, Origin, Status, TerminatedCode, When
 from controller.ports import Conflict, JobFilter, Rejected, Standing
-from tests.fakes.memory_changes import changed, kept_attempt, target_of
+from tests.fakes.memory_changes import changed, kept_attempt, kept_field, target_of
 from tests.fakes.memory_notices import MemoryNotices
 
 _REQUESTED = frozenset({"stop", "no_retry", "not_before"})
@@ -102,7 +102,7 @@ class MemoryStore(MemoryNotices):
         except (Conflict, Rejected) as error:
             return error
         found = self._attempts.by_id.get(change.job)
-        return after or (found if found and stands(found, change) else None)
+        return after or (found if found and stands(found, change, kept_field) else None)
 
     # ------------------------------------------------------------------------------ standing in line
 

@@ -131,7 +131,7 @@ def _adopted(state: State, before: Attempt, after: Attempt, entry: Written) -> I
 
 def _epoch(before: Attempt, entry: Written, changed: set[str]) -> Iterator[Broken]:
     """Once a record was stamped by a new leader, an older one decides nothing about it (R12)."""
-    if entry.writer is None or not before.status.active or entry.writer >= before.epoch:
+    if entry.writer is None or before.status.terminal or entry.writer >= before.epoch:
         return
     if decided := changed - ANYONES:
         what = f"{before.name} is stamped {before.epoch}; epoch {entry.writer} changed {sorted(decided)}"
