@@ -33,10 +33,12 @@ from controller.core.plan import (
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
 from controller.core.view import View
-from controller.deeds import carry_out, submit, with_chains
+from controller.deeds import carry_out, free_hands, submit, with_chains
 from controller.engine import Engine
 from controller.ports import Invariant, StaleEpoch, Unavailable
 
+LONG_AGO = 1.0
+"""Seconds after which what was read of halts and of a gate is read again before anything starts by it."""
 SENT_BY_THEN = 3
 """Turns of the event loop after which what was begun side by side has been sent; for speed only."""
 
@@ -46,6 +48,10 @@ class Pass:
     """What one pass of one batch has already tried: each thing is tried once, then left to the next."""
 
     demands: Sequence[Demand] | None = None
+    epoch: int | None = None
+    """By which it was begun: in another term it is nothing to go by."""
+    looked: float = 0.0
+    """The monotonic instant at which this round began to act."""
     tried: set[tuple[object, ...]] = field(default_factory=set)
     steps: int = 0
     unavailable: Exception | None = None
@@ -70,6 +76,10 @@ class Pass:
             return False
         self.tried.add(key)
         return True
+
+    def not_now(self, step: Step) -> None:
+        """It was not tried after all."""
+        self.tried.discard(_key(step))
 
 
 def _key(step: Step) -> tuple[object, ...]:
@@ -100,24 +110,39 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
     """Take the steps in the plan's order, independent attempts side by side. True: something changed.
 
     Nothing waits for an ended object's time to live to be set, but the batch's own end: nobody looks at a
-    closed batch again.
+    closed batch again. Nobody starts by what was seen before a long wait: then it is looked again.
     """
     first = (Remember, CountForeign, CheckForeign, LookForOthers, HoldBatch, WithdrawWaiting)
     before = [step for step in steps if isinstance(step, first)]
-    moves = [step for step in steps if isinstance(step, (MoveJob, Submit)) and not _expires(step)]
+    beyond = _beyond_hands(engine, view.batch.id, steps, trial)
+    moves = [
+        step
+        for step in steps
+        if isinstance(step, (MoveJob, Submit)) and not (_expires(step) or step in beyond)
+    ]
     retries = [step for step in steps if isinstance(step, Retry)]
     places = [step for step in steps if isinstance(step, (Leave, Claim))]
     last = [step for step in steps if isinstance(step, MoveBatch)]
     for step in steps:
         if isinstance(step, MoveJob) and _expires(step):
             engine.expiries.note(view, step, engine.clock.monotonic())
+    trial.looked = engine.clock.monotonic()
     changed = await _one_by_one(engine, view, before, trial)
     changed |= await _with_read_ahead(engine, view, moves, trial)
     changed |= await _one_by_one(engine, view, retries, trial)
     changed |= await _hand_over(engine, view, places, trial)
-    if last:
+    if any(step.move.status.closed for step in last):
         trial.unavailable = await let_expire(engine, view.batch.id) or trial.unavailable
     return changed | await _one_by_one(engine, view, last, trial)
+
+
+def _beyond_hands(engine: Engine, batch_id: str, steps: Sequence[Step], trial: Pass) -> list[Step]:
+    """Of half-taken places those for whose creates there is no hand: they are looked at when there is."""
+    beyond = [step for step in steps if isinstance(step, Submit)][free_hands(engine, batch_id) :]
+    for step in beyond:
+        trial.not_now(step)
+        engine.posts.wanting[batch_id] = None
+    return [*beyond]
 
 
 async def _with_read_ahead(
@@ -168,7 +193,11 @@ async def _hand_over(engine: Engine, view: View, steps: Sequence[Leave | Claim],
     leave = next((step for step in steps if isinstance(step, Leave)), None)
     claim = next((step for step in steps if isinstance(step, Claim)), None)
     trial.leaving = tuple(job for job in leave.jobs if job.id not in trial.owed) if leave else ()
-    changed = await _one_by_one(engine, view, [claim] if claim else [], trial)
+    late = False
+    if claim is not None and engine.clock.monotonic() - trial.looked > LONG_AGO:  # logs were waited for, say
+        trial.not_now(claim)
+        claim, late = None, True
+    changed = late | await _one_by_one(engine, view, [claim] if claim else [], trial)
     if leave and trial.leaving:  # no claim has taken them out with it
         changed |= await _one_by_one(engine, view, [leave], trial)
     return changed
@@ -249,6 +278,7 @@ async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
         return False
     trial.steps += 1
     changed = False
+    engine.must_lead(trial.epoch)
     try:
         with engine.guarded(item, batch=view.batch.name, reason=step.reason.value):
             changed = await _take(engine, view, step, trial)
@@ -308,6 +338,10 @@ async def _claim(engine: Engine, view: View, places: Sequence[tuple[Attempt, int
     """One guarded update takes the places; each attempt then goes its own way."""
     view = await with_chains(engine, view, [job for job, _ in places])
     async with engine.claims:
+        free = free_hands(engine, view.batch.id)
+        if free < len(places):
+            engine.posts.wanting.setdefault(view.batch.id, frozenset())
+            places = places[:free]
         places = places[: (await allowance_now(engine, view.batch, view.gate, trial.demands)).places]
         if not places:
             return False
@@ -338,7 +372,7 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
     if not added:
         await _check_name(engine, view, child)
         return True
-    engine.tally(None, child)
+    engine.counts.add(None, child)
     engine.journal.retried(step.chain[-1], child)
     await lifecycle.complete(engine.store, [child])
     return True

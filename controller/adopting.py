@@ -143,7 +143,7 @@ async def _new_tally(engine: Engine, batch: Batch) -> None:
     await engine.flush_counts(batch.id)
     begins = await lifecycle.tally_begins(engine.store)
     await engine.store.set_batch(batch.id, OPEN, {"resumed": begins})
-    await engine.store.recount(batch.id)
+    await engine.recount(batch.id)
 
 
 # ------------------------------------------------------------------------------------ what people order

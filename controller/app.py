@@ -241,7 +241,8 @@ async def _until(
     finally:
         ended.cancel()
         await timetable.stop()
-        await end_all([events, office])
+        await end_all([events])  # while it leads: the last answers of creates are recorded
+        await end_all([office])
         await asyncio.gather(events, office, ended, return_exceptions=True)
 
 

@@ -28,6 +28,7 @@ from controller.core.systemic import systemic_failure
 from controller.core.telling import moved
 from controller.core.view import View
 from controller.engine import Engine
+from controller.ports import Unavailable
 
 WITHDRAW_AT_ONCE = 500
 
@@ -58,10 +59,28 @@ async def take_for_batch(engine: Engine, view: View, step: Step) -> bool:
 async def check_foreign(engine: Engine, view: View, step: CheckForeign) -> bool:
     """The object is no longer listed: ask live, and only then stop counting it (R2)."""
     thing = step.object
-    if await engine.cluster.get_uid(view.batch.namespace, thing.name, thing.kind, thing.uid):
-        return False
+    try:
+        if await engine.cluster.get_uid(view.batch.namespace, thing.name, thing.kind, thing.uid):
+            return False
+    except Unavailable as error:
+        if not await _ours_answer(engine, view):
+            raise
+        engine.journal.trouble("step", error, batch=view.batch.name, name=thing.name)
+        return False  # this one alone can't be asked about: it goes on counting
     await engine.store.drop_foreign(view.batch.id, thing.uid)
     engine.journal.said("foreign-gone", batch=view.batch.name, name=thing.name)
+    return True
+
+
+async def _ours_answer(engine: Engine, view: View) -> bool:
+    """Whether the store, and the cluster about a job of ours, can be asked."""
+    ours = next((job for job in (*view.holders, *view.due, *view.others) if not job.kind), None)
+    try:
+        await engine.store.epoch()
+        if ours is not None:
+            await engine.cluster.get(ours.namespace, ours.name, ours.id)
+    except Unavailable:
+        return False
     return True
 
 
@@ -71,8 +90,7 @@ async def _hold(engine: Engine, view: View, step: HoldBatch) -> bool:
     And a ``resume`` between the counting and the hold has the last word.
     """
     batch = view.batch
-    await engine.flush_counts(batch.id)  # else they would be added to what is counted here
-    counts = await engine.store.recount(batch.id)
+    counts = await engine.recount(batch.id)
     if systemic_failure(counts.first) is None:
         return False
     hold = f"{step.hold.value}: {step.sentence}"
@@ -133,8 +151,7 @@ async def _move_batch(engine: Engine, view: View, step: MoveBatch) -> bool:
     if not await engine.store.set_batch(batch.id, [batch.status], fields, told, engine.epoch):
         return True
     if reopens:
-        await engine.flush_counts(batch.id)
-        await engine.store.recount(batch.id)
+        await engine.recount(batch.id)
     engine.journal.said("batch", batch=batch.name, status=move.status.value, why=move.sentence)
     if move.lifts_cancel and view.gate.cancel:
         await engine.store.lift_cancel(batch.id, view.gate.cancel)

@@ -87,7 +87,7 @@ class Daemon:
         engine = self.engine
         engine.looks.break_off()  # of an earlier lead
         await engine.posts.break_off()
-        engine.forget_counts()
+        engine.counts.clear()
         epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
         await hold_for_places(engine)

@@ -57,7 +57,7 @@ async def carry_out(engine: Engine, view: View, job: Attempt, move: Move) -> boo
                 return False
             return await _look_closer(engine, view, job)
         case Act.CREATE:
-            return job.id in startable(view) and await create_again(engine, view, job)
+            return await create_again(engine, view, job)
         case Act.END:
             return await _end(engine, view, job, view.sight(job).job)
         case Act.DELETE:
@@ -142,7 +142,15 @@ async def submit(engine: Engine, view: View, job: Attempt, slot: int) -> bool:
 
 
 async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
-    """A live look found nothing under the name: the same create with a token of its own (R5, R6)."""
+    """A live look found nothing under the name: the same create with a token of its own (R5, R6).
+
+    If it may start now, and there is a hand for it.
+    """
+    if job.id not in startable(view):
+        return False
+    if not free_hands(engine, job.batch_id):
+        engine.posts.wanting[job.batch_id] = None
+        return False
     view, token = await with_chains(engine, view, [job]), engine.new_token()
     opened = Change(job.id, Event.CREATE_OPENED, Reason.CREATING_AGAIN, add_token=token)
     record = await engine.apply(job, opened)
@@ -155,12 +163,13 @@ async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
 async def _send(engine: Engine, view: View, job: Attempt, token: str, why: Reason) -> None:
     """Ask for the object beside the passes, where that may be: no other place waits for its answer."""
     if engine.posts.beside:
-        engine.posts.begin(job.id, _post_beside(engine, view, job, token, why))
+        post = _post_beside(engine, view, job, token, why, engine.epoch)
+        engine.posts.begin(job.batch_id, job.id, post)
     else:
-        await _post(engine, view, job, token)
+        await _post(engine, view, job, token, engine.epoch)
 
 
-async def _post_beside(engine: Engine, view: View, job: Attempt, token: str, why: Reason) -> None:
+async def _post_beside(engine: Engine, view: View, job: Attempt, token: str, why: Reason, epoch: int) -> None:
     """Says when it is over, and asks for a pass where more follows than that the object is there.
 
     One without an answer is looked after once it is shown, or by the next full pass: whatever asked for the
@@ -169,25 +178,42 @@ async def _post_beside(engine: Engine, view: View, job: Attempt, token: str, why
     there = answered = False
     try:
         with engine.guarded(f"job:{job.id}", batch=view.batch.name, reason=why.value):
-            there = await _post(engine, view, job, token)
+            there = await _post(engine, view, job, token, epoch)
             answered = True
     except (Unavailable, StaleEpoch) as error:
         engine.journal.trouble("step", error, batch=view.batch.name, job=job.name)
     finally:
-        news, focus = engine.posts.over(job.id), frozenset({job.id})
+        news, focus = engine.posts.over(job.batch_id, job.id), frozenset({job.id})
+        if answered:
+            engine.sick.recovered(f"job:{job.id}")
         if there and not news:
             engine.later(job.batch_id, focus)
         elif answered or news:
             engine.again(job.batch_id, focus)
+        _hands_again(engine, job.batch_id)
         counting.refilled(engine, job.id)
 
 
-async def _post(engine: Engine, view: View, job: Attempt, token: str) -> bool:
+def free_hands(engine: Engine, batch_id: str) -> int:
+    """How many creates of the batch may be begun now: none stands in line, where nothing reaches it that was
+    ordered since. A pass that waits for its own creates is over before anything else is decided."""
+    if not engine.posts.beside:
+        return 1_000_000_000
+    return max(0, engine.settings.concurrency - engine.posts.of(batch_id))
+
+
+def _hands_again(engine: Engine, batch_id: str) -> None:
+    """Who waits for a hand is looked at when half of them are free: few passes with much to do cost less."""
+    if batch_id in engine.posts.wanting and 2 * free_hands(engine, batch_id) >= engine.settings.concurrency:
+        engine.again(batch_id, engine.posts.wanting.pop(batch_id))
+
+
+async def _post(engine: Engine, view: View, job: Attempt, token: str, epoch: int) -> bool:
     """Ask the cluster for the object; only a definite answer closes this create's token.
 
     True: it is there, and its record says so.
     """
-    epoch, accepted_it = engine.epoch, False
+    accepted_it = False
     try:
         answer = await engine.create(new_job(view, job), epoch)
         engine.must_lead(epoch)

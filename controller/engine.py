@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from controller.core.change import Change
 from controller.core.copying import replace
 from controller.core.decide import Lifecycle
 from controller.core.machine import TABLE, Writer
-from controller.core.model import Attempt, Batch, Counts, Status, Verdict
+from controller.core.model import Attempt, Counts, Status
 from controller.core.notices import Channel
 from controller.core.sharing import Demand, Limits
 from controller.core.sight import ClusterJob, Observation
+from controller.counts import Tally
 from controller.expiries import Expiries
 from controller.grouping import Writes
 from controller.inquiries import Inquiries
@@ -40,8 +40,6 @@ from controller.ports import (
 )
 from controller.posts import Posts
 
-K = TypeVar("K")
-_STATUSES, _VERDICTS = tuple(Status), tuple(Verdict)
 REACHED = 20_000
 """Records of which a process remembers to which status it brought them: more than any view is old."""
 
@@ -189,6 +187,9 @@ class Engine:
     """Changes of records that are asked for side by side go to the store together."""
     inquiries: Inquiries = field(default_factory=Inquiries)
     posts: Posts = field(default_factory=Posts)
+    counts: Tally = field(default_factory=Tally)
+    passed: dict[str, float] = field(default_factory=dict)
+    """By batch id: the monotonic instant at which its last pass was over."""
     freed: dict[str, list[float]] = field(default_factory=dict)
     """By batch id: monotonic instants at which places became free, for the refill latency."""
     refilling: dict[str, float] = field(default_factory=dict)
@@ -205,13 +206,6 @@ class Engine:
     """A slot was found to be another one's: the next full pass looks for active records without a place."""
     _reached: dict[str, Status] = field(default_factory=dict)
     """By job id, the latest last: the status to which this process brought a record."""
-    _tally: dict[str, list[tuple[Attempt | None, Attempt]]] = field(default_factory=dict)
-    _miscounted: set[str] = field(default_factory=set)
-    """Ids of batches whose counts may have been written or not."""
-    _changing: Counter[str] = field(default_factory=Counter)
-    """By batch id: changes that are being written."""
-    _undisturbed: set[str] = field(default_factory=set)
-    """Ids of batches that are being counted anew while nothing of them is being written."""
     _clock: tuple[datetime, float] | None = None
     """What the store's clock said, and the monotonic instant of its answer."""
 
@@ -248,19 +242,8 @@ class Engine:
         if "scheduler_id" in change.fields and "scheduler_type" in row.writes:  # whose id that is
             fields = {**change.fields, "scheduler_type": self.cluster.scheduler_type}
             change = replace(change, fields=fields)
-        with self._as_changing(job.batch_id):
+        with self.counts.changing(job.batch_id):
             return await self._written(job, change, epoch)
-
-    @contextlib.contextmanager
-    def _as_changing(self, batch_id: str) -> Iterator[None]:
-        """Until a change is written and told here, nobody knows whether a count of all records has met it."""
-        self._changing[batch_id] += 1
-        self._undisturbed.discard(batch_id)
-        try:
-            yield
-        finally:
-            self._changing[batch_id] -= 1
-            self._changing += Counter()  # let go of those at zero
 
     async def _written(self, job: Attempt, change: Change, epoch: int | None) -> Attempt | None:
         try:
@@ -278,7 +261,7 @@ class Engine:
         if job.batch_id in self.known:
             known[job.id] = after
         if after.status is not job.status:
-            self.tally(job, after)
+            self.counts.add(job, after)
             if after.status.terminal and job.status.active and job.attempt:
                 self.ended_retries.add(job.id)
         self.journal.moved(job, after, change)
@@ -309,44 +292,19 @@ class Engine:
             self.must_lead(epoch)
             return await self.cluster.create(job)
 
-    def tally(self, before: Attempt | None, after: Attempt) -> None:
-        """Remember a change of status for the batch's cached counts."""
-        self._tally.setdefault(after.batch_id, []).append((before, after))
-
-    def counted(self, batch: Batch) -> Batch:
-        """The batch with what this process changed and has not yet added to its cached counts."""
-        moves = self._tally.get(batch.id)
-        if not moves:
-            return batch
-        delta = counts_of(moves)
-        status = _added(_STATUSES, batch.counts.status, delta.status)
-        return replace(batch, counts=Counts(status, _added(_VERDICTS, batch.counts.first, delta.first)))
-
-    def forget_counts(self) -> None:
-        """What an earlier lead left uncounted is in the records, which are counted anew."""
-        self._tally.clear()
-        self._miscounted.clear()
-
     async def flush_counts(self, batch_id: str) -> None:
-        """Bring the cached counts up to date with what this process changed; anew, where nobody knows
-        whether that was written the last time."""
-        moves = self._tally.pop(batch_id, [])
-        if batch_id in self._miscounted:
-            (self._undisturbed.discard if self._changing[batch_id] else self._undisturbed.add)(batch_id)
-            await self.store.recount(batch_id)
-            if batch_id in self._undisturbed:
-                self._miscounted.discard(batch_id)
-        elif moves:
-            try:
-                await self.store.add_counts(batch_id, counts_of(moves))
-            except (Unavailable, asyncio.CancelledError):
-                self._miscounted.add(batch_id)
-                raise
+        """Bring the batch's cached counts up to date with what this process changed."""
+        await self.counts.flush(self.store, batch_id)
+
+    async def recount(self, batch_id: str) -> Counts:
+        """Count all of the batch's records now."""
+        return await self.counts.recount(self.store, batch_id)
 
     @contextlib.contextmanager
     def guarded(self, item: str, **facts: object) -> Iterator[None]:
         """One sick item costs one item: it is left alone for a while, counted and named.
 
+        It is well again when it has gone through, which a create that goes on beside the passes has not yet.
         What may happen to anybody (``Unavailable``, ``StaleEpoch``, a cancel) passes through.
         """
         try:
@@ -357,7 +315,8 @@ class Engine:
             seconds = self.sick.fell_ill(item, self.clock.monotonic(), f"{type(error).__name__}: {error}")
             self.journal.quarantined(item, error, seconds, **facts)
         else:
-            self.sick.recovered(item)
+            if not self.posts.goes_on(item):
+                self.sick.recovered(item)
 
     def remembered(self) -> frozenset[str]:
         """Ids of batches of which something is remembered."""
@@ -370,7 +329,8 @@ class Engine:
         """
         for batch_id in over:
             self.freed.pop(batch_id, None)
-            self._miscounted.discard(batch_id)
+            self.counts.forget(batch_id)
+            self.passed.pop(batch_id, None)
             if (lock := self.locks.get(batch_id)) is not None and not lock.locked():
                 del self.locks[batch_id]
                 self.hands.pop(batch_id, None)
@@ -381,20 +341,3 @@ class Engine:
         """Raise ``StaleEpoch`` when this process does not lead (any more), or not by that epoch."""
         if not self.epoch or since not in (None, self.epoch):
             raise StaleEpoch("this controller does not lead; another one does, or will within seconds")
-
-
-def _added(keys: Iterable[K], one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
-    return {key: n for key in keys if (n := one.get(key, 0) + other.get(key, 0)) > 0}
-
-
-def counts_of(moves: list[tuple[Attempt | None, Attempt]]) -> Counts:
-    """The sum of changes of status, as what to add to the cached counts."""
-    status: dict[Status, int] = {}
-    first: dict[object, int] = {}
-    for before, after in moves:
-        if before is not None:
-            status[before.status] = status.get(before.status, 0) - 1
-        status[after.status] = status.get(after.status, 0) + 1
-        if after.attempt == 0 and after.status.terminal and after.verdict:
-            first[after.verdict] = first.get(after.verdict, 0) + 1
-    return Counts({key: n for key, n in status.items() if n}, first)  # type: ignore[arg-type]

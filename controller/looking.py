@@ -39,8 +39,8 @@ class Scene:
     """By namespace, where time counts for itself (R10); elsewhere ``life`` holds."""
     judged: Mapping[str, Attempt] = field(default_factory=dict)
     """By id: records as they were read before the list was asked for, where that was before this pass."""
-    halts_at: float = 0.0
-    """The monotonic instant before the halts were read."""
+    read_at: float = 0.0
+    """The monotonic instant before the gate and the halts were read."""
     demands: Sequence[Demand] | None = None
     """What every batch holds and asks for, where an operator's limits bind them; None: no limits."""
 
@@ -260,8 +260,7 @@ async def _with_line(engine: Engine, view: View) -> View:
     done = not active and not at_end and not await store.has(batch_id, [Status.WAITING])
     completed = 0
     if _ends(view, done):
-        await engine.flush_counts(batch_id)  # else they would be added to what is counted here
-        completed = (await store.recount(batch_id)).status.get(Status.COMPLETED, 0)
+        completed = (await engine.recount(batch_id)).status.get(Status.COMPLETED, 0)
     return replace(view, at_end=tuple(at_end), idle=idle, done=done, completed=completed)
 
 

@@ -12,7 +12,7 @@ from controller.core.model import (
     Attempt,
     Counts,
 )
-from controller.engine import counts_of
+from controller.counts import counts_of
 from controller.ports import BatchkeeperError, Clock, Store
 
 

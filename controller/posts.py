@@ -7,6 +7,7 @@ Only a note: what is forgotten here in a crash has an open token on its record, 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
@@ -24,20 +25,32 @@ class Posts:
     """Passes need not wait; else each waits for its own creates."""
     none_left: Callable[[], None] = lambda: None
     """Told when the last one under way is over."""
+    wanting: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    """By id of a batch in which somebody waits for a hand: what is to be looked at when there is one."""
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _in_batch: Counter[str] = field(default_factory=Counter)
     _left_alone: set[str] = field(default_factory=set)
 
-    def begin(self, job_id: str, post: Coroutine[None, None, None]) -> None:
+    def begin(self, batch_id: str, job_id: str, post: Coroutine[None, None, None]) -> None:
         """Go on with the pass; ``post`` says that it is over, and raises nothing."""
+        self._in_batch[batch_id] += 1
         self._under_way[job_id] = asyncio.create_task(post)
 
     def __bool__(self) -> bool:
         """Whether any is under way."""
         return bool(self._under_way)
 
+    def of(self, batch_id: str) -> int:
+        """How many of this batch are."""
+        return self._in_batch[batch_id]
+
     def under_way(self, job_id: str) -> bool:
         """Whether this job's create is."""
         return job_id in self._under_way
+
+    def goes_on(self, item: str) -> bool:
+        """Whether this item, ``job:`` and an id, has begun here and is not over."""
+        return item.removeprefix("job:") in self._under_way
 
     def leave_alone(self, job_id: str) -> bool:
         """Whether a pass that wants to move this job is too early for that; ``over`` then tells of it."""
@@ -46,9 +59,11 @@ class Posts:
         self._left_alone.add(job_id)
         return True
 
-    def over(self, job_id: str) -> bool:
+    def over(self, batch_id: str, job_id: str) -> bool:
         """This one is; returns whether a pass has left the job alone for its sake."""
-        self._under_way.pop(job_id, None)
+        if self._under_way.pop(job_id, None):
+            self._in_batch[batch_id] -= 1
+            self._in_batch += Counter()  # let go of those at zero
         left_alone = job_id in self._left_alone
         self._left_alone.discard(job_id)
         if not self._under_way:
@@ -64,4 +79,6 @@ class Posts:
         finally:
             await end_all(under_way)
             self._under_way.clear()
+            self._in_batch.clear()
+            self.wanting.clear()
             self._left_alone.clear()

@@ -8,11 +8,12 @@ memory. Events only make a pass come sooner and look at less.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
 from controller import counting
-from controller.acting import Pass, act, let_expire
+from controller.acting import LONG_AGO, Pass, act, let_expire
 from controller.allowance import allowance_of
 from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, Gate
@@ -25,9 +26,6 @@ from controller.surroundings import lifecycles as lifecycles
 from controller.surroundings import longest_silence as longest_silence
 from controller.surroundings import open_batches as open_batches
 from controller.surroundings import scene_of as scene_of
-
-HALTS_AGE = 1.0
-"""Seconds after which a pass asks again what is halted: no gate would refuse what it starts."""
 
 # ------------------------------------------------------------------------------------------ full pass
 
@@ -46,17 +44,16 @@ async def all_batches(engine: Engine) -> int:
     engine.listed = engine.unseen = frozenset()
     batches = _after_the_last(engine, await open_batches(engine))
     ids = [batch.id for batch in batches]
+    read_at = engine.clock.monotonic()
     gates = await engine.store.gates(ids)
     if any(gate.epoch < engine.epoch for gate in gates.values()):
         await engine.store.stamp(engine.epoch)  # a batch that came since: no earlier leader may claim in it
-    read_at = engine.clock.monotonic()
     records = await holders_of(engine, gates)
     observation, judged = await observe(engine, batches, read_at, records) if batches else (None, {})
     engine.listed = observation.namespaces if observation else frozenset()
-    asked = engine.clock.monotonic()
     scene = replace(
         await scene_of(engine, batches),
-        halts_at=asked,
+        read_at=read_at,
         observation=observation,
         judged=judged,
         demands=await all_demands(engine),
@@ -95,7 +92,7 @@ async def one_batch(engine: Engine, batch_id: str, focus: frozenset[str] | None)
     if now.batch is None or now.gate is None:
         return 0
     scene = await scene_after_event(engine, now.batch, now.gate, now.halts, focus)
-    scene = replace(scene, halts_at=asked)
+    scene = replace(scene, read_at=asked)
     return await _guarded_pass(engine, now.batch, now.gate, scene, None, now.jobs)
 
 
@@ -124,19 +121,20 @@ async def _guarded_pass(
     item = f"batch:{batch.id}"
     if engine.sick.rests(item, engine.clock.monotonic()):
         return 0
-    trial, late = Pass(scene.demands), engine.locks[batch.id].locked()
+    trial = Pass(scene.demands, engine.epoch)
     async with engine.locks[batch.id]:
         with engine.guarded(item, batch=batch.name):
+            late = engine.passed.get(batch.id, -math.inf) >= scene.read_at
             if late:  # another pass has moved them since they were read
                 named, records = (), None
             if late or gate.cancel:  # it may be done by now, and a retry be in line: that is not withdrawn
-                batch_now, gate_now = await _as_it_stands(engine, batch.id)
-                batch, gate = batch_now or batch, gate_now or gate
+                batch, gate, scene = await _as_of_now(engine, batch, gate, scene)
             engine.known[batch.id] = {job.id: job for job in named}
             try:
                 await _rounds(engine, batch, gate, scene, records, trial)
             finally:
                 del engine.known[batch.id]
+                engine.passed[batch.id] = engine.clock.monotonic()
             await engine.flush_counts(batch.id)  # no other pass counts anew what is being added
     if trial.unavailable:
         engine.journal.trouble("pass", trial.unavailable, batch=batch.name)
@@ -171,8 +169,9 @@ async def _follow(
 ) -> None:
     """Where only attempts and places moved, the next round starts from what those writes answered."""
     for _ in range(engine.settings.max_rounds):
-        scene = await _by_the_halts_of_now(engine, scene)
-        trial.gate, counted = gate, engine.counted(batch)
+        if engine.clock.monotonic() - scene.read_at > LONG_AGO:
+            batch, gate, scene = await _as_of_now(engine, batch, gate, scene)
+        trial.gate, counted = gate, engine.counts.counted(batch)
         allowance = await allowance_of(engine, counted, gate, scene.demands)
         ahead, trial.ahead = trial.ahead, ()
         view = await look(engine, counted, gate, scene, allowance, records, ahead)
@@ -194,12 +193,11 @@ def _too_early(engine: Engine, step: Step) -> bool:
     return isinstance(step, (MoveJob, Submit)) and engine.posts.leave_alone(step.job.id)
 
 
-async def _by_the_halts_of_now(engine: Engine, scene: Scene) -> Scene:
+async def _as_of_now(engine: Engine, batch: Batch, gate: Gate, scene: Scene) -> tuple[Batch, Gate, Scene]:
     """A pass may take long, or wait for another one: nothing starts in it by what was said before that."""
-    now = engine.clock.monotonic()
-    if now - scene.halts_at <= HALTS_AGE:
-        return scene
-    return replace(scene, halts=await engine.store.halts(), halts_at=now)
+    asked = engine.clock.monotonic()
+    now = await engine.store.standing(batch.id)
+    return now.batch or batch, now.gate or gate, replace(scene, halts=now.halts, read_at=asked)
 
 
 # --------------------------------------------------------------------------------------- afterwards

@@ -260,6 +260,8 @@ def _after_the_end(
     job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle
 ) -> Move | None:
     """The record is terminal, an object of ours is still there: let it expire, or it is a ghost (R13)."""
+    if found.half_told and not sight.live:
+        return Move(Act.LOOK, Reason.FINISHED)
     if found.active:
         # What this attempt ended with had ended: its pod is gone before the object says so itself, and a
         # live answer of that moment shows neither. Only another pod makes it live again.

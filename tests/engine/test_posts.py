@@ -335,13 +335,13 @@ def test_a_count_of_all_records_that_a_change_ran_into_is_made_once_more() -> No
 
         await stage.passes(daemon, 20)
         engine.store.change = slow  # type: ignore[method-assign]
-        engine._miscounted.add(stage.batch.id)
+        engine.counts.doubt(stage.batch.id)
         await asyncio.sleep(HANGS - stage.world.loop.time() + 2)
         assert stage.job("scan-t0").status is Status.QUEUED, "the answer is written, and nobody knows it yet"
         await engine.flush_counts(stage.batch.id)
         await asyncio.sleep(3)
         await engine.flush_counts(stage.batch.id)
-        shown = engine.counted(stage.batch).counts.status
+        shown = engine.counts.counted(stage.batch).counts.status
         assert shown == {stage.job("scan-t0").status: 1, Status.COMPLETED: 1}
         engine.store.change = write  # type: ignore[method-assign]
         await end_all([following])

@@ -285,11 +285,13 @@ def test_a_reaped_job_is_told_by_whoever_comes_next() -> None:
     async def trace(stage: Stage) -> None:
         real, dying = stage.world.store.set_batch, [True]
 
-        async def dies(batch_id: str, sources: Any, fields: Any, notices: tuple[Notice, ...] = ()) -> bool:
+        async def dies(
+            batch_id: str, sources: Any, fields: Any, notices: tuple[Notice, ...] = (), epoch: Any = None
+        ) -> bool:
             if dying and any(notice.topic is Topic.REAPED for notice in notices):
                 daemon.step_down("it died")
                 raise Unavailable("it died")
-            return await real(batch_id, sources, fields, notices)
+            return await real(batch_id, sources, fields, notices, epoch)
 
         stage.world.store.set_batch = dies  # type: ignore[assignment, method-assign]
         daemon, _, _ = await leading(stage)

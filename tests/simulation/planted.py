@@ -139,9 +139,9 @@ def timeout_is_failure(patch: Patch) -> None:
     """A create without an answer is taken for a refusal."""
     original = deeds._post
 
-    async def post(engine: Any, view: Any, job: Any, token: str) -> None:
+    async def post(engine: Any, view: Any, job: Any, token: str, epoch: int) -> None:
         try:
-            await original(engine, view, job, token)
+            await original(engine, view, job, token, epoch)
         except Unavailable as error:
             await deeds._refused(engine, view.life, job, token, Rejected(str(error)))
 
@@ -218,9 +218,9 @@ def token_removed_on_timeout(patch: Patch) -> None:
     """A create without an answer closes its token."""
     original = deeds._post
 
-    async def post(engine: Any, view: Any, job: Any, token: str) -> None:
+    async def post(engine: Any, view: Any, job: Any, token: str, epoch: int) -> None:
         try:
-            await original(engine, view, job, token)
+            await original(engine, view, job, token, epoch)
         except Unavailable:
             await deeds._close(engine, job, token)
             raise
@@ -271,8 +271,8 @@ def acts_on_foreign(patch: Patch) -> None:
     """The oldest mistake: whoever sits on the name is deleted."""
     original = deeds._post
 
-    async def post(engine: Any, view: Any, job: Any, token: str) -> None:
-        await original(engine, view, job, token)
+    async def post(engine: Any, view: Any, job: Any, token: str, epoch: int) -> None:
+        await original(engine, view, job, token, epoch)
         live = await engine.cluster.get(job.namespace, job.name, job.id)
         if live.foreign_uid:
             await engine.cluster.delete(job.namespace, job.name, live.foreign_uid)

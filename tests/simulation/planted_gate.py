@@ -61,9 +61,9 @@ def place_given_back(patch: Patch) -> None:
     """A create without an answer gives its place back."""
     original = deeds._post
 
-    async def post(engine: Engine, view: View, job: Attempt, token: str) -> None:
+    async def post(engine: Engine, view: View, job: Attempt, token: str, epoch: int) -> None:
         try:
-            await original(engine, view, job, token)
+            await original(engine, view, job, token, epoch)
         except Unavailable:
             await engine.store.leave(job.batch_id, [job.id])
             raise
