@@ -139,8 +139,15 @@ class Supervision:
     # -------------------------------------------------------------------------------------- the watching
 
     def _watch(self) -> None:
-        """One look at everything that may end the job before it ends itself."""
+        """One look at everything that may end the job before it ends itself.
+
+        Whoever was held up (stopped, swapped out, asleep with the machine) hears first what came meanwhile:
+        a job that has ended ran into nothing.
+        """
         now = time.monotonic()
+        self._wait(0)
+        if self._code is not None:
+            return
         below = proc.descendants(os.getpid())
         if used := self._meter.over(below) if self._started_at else 0:
             self._cause = self._cause or local_ends.out_of_memory(used, self._meter.limit)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,34 @@ async def test_a_daemon_that_a_look_missed_is_killed(world: LocalWorld) -> None:
     assert shown.succeeded
     left = int(await world.cluster.log_tail(shown, 100))
     assert local_proc.look(left) is None
+
+
+@pytest.mark.parametrize("told", ["", "os.kill(os.getpid(), signal.SIGTERM)"], ids=["deadline", "shutdown"])
+async def test_a_success_is_one_although_its_supervisor_was_held_up(world: LocalWorld, told: str) -> None:
+    """The job ended with 0 in time; its supervisor comes to know of it when its deadline has passed, or
+    when the machine goes down."""
+    mishap = f"""
+    import os, signal
+
+    from controller.adapters.local_supervision import Supervision
+
+    real, held_up = Supervision._let_run, []
+
+    def let_run(self, seconds):
+        if held_up or self._started_at is None:
+            return real(self, seconds)
+        held_up.append(True)
+        os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
+        self._started_at -= 3600.0  # so long was it held up
+        {told}
+
+    Supervision._let_run = let_run
+    """
+    job = world.job("sweep-1", "sleep", "0.2", deadline=timedelta(hours=2 if told else 1))
+    ended = await supervised(world, job, mishap)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    shown = await world.once(job, lambda found: found.finished)
+    assert (shown.exit_code, shown.succeeded, shown.pod_reason) == (0, True, "")
 
 
 async def test_a_full_disk_does_not_fail_a_job(world: LocalWorld) -> None:
