@@ -21,12 +21,16 @@ from controller.adapters.local_proc import boot_id
 Json = dict[str, Any]
 
 
-def write_new(path: str, data: Mapping[str, Any]) -> None:
-    """Write a JSON file and bring it to the disk. Raises ``OSError`` and leaves nothing half-made."""
+def write_new(path: str, data: Mapping[str, Any], *, lasting: bool = True) -> None:
+    """Write a JSON file and bring it to the disk. Raises ``OSError`` and leaves nothing half-made.
+
+    Not ``lasting``: it is for this boot only, and the disk is not waited for.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         write_all(descriptor, json.dumps(data).encode())
-        os.fsync(descriptor)
+        if lasting:
+            os.fsync(descriptor)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(path)
@@ -35,16 +39,16 @@ def write_new(path: str, data: Mapping[str, Any]) -> None:
         os.close(descriptor)
 
 
-def prepare(path: str, data: Mapping[str, Any]) -> str:
+def prepare(path: str, data: Mapping[str, Any], *, lasting: bool = True) -> str:
     """Write what shall become ``path`` beside it; one ``os.replace`` of the result makes it so."""
     draft = f"{path}.{os.getpid()}.{get_ident()}.new"
-    write_new(draft, data)
+    write_new(draft, data, lasting=lasting)
     return draft
 
 
-def write(path: str, data: Mapping[str, Any]) -> None:
+def write(path: str, data: Mapping[str, Any], *, lasting: bool = True) -> None:
     """Replace a JSON file as a whole: readers see the old one or the new one."""
-    os.replace(prepare(path, data), path)
+    os.replace(prepare(path, data, lasting=lasting), path)
 
 
 def sync_folder(path: str) -> None:

@@ -7,6 +7,7 @@
     status.json  queued → running → finished, written by the supervisor only (or after its death)
     delete.json  somebody asked for its deletion        expire.json  its time to live
     log          the end of its output                  work/, empty/<n>/  where it runs, its emptyDirs
+    apart.json   processes of the job that only its supervisor sees, for whoever ends it without that one
 
 A folder comes and goes by one rename, together with its line in the history, so it is never seen
 half-made. Standard library only and few imports: each supervisor loads this.

@@ -100,9 +100,21 @@ def session_of(leader: Proc) -> list[Proc]:
 
 def marked(entry: str) -> list[Proc]:
     """Running processes that were started with this ``KEY=value`` in their environment."""
-    needle = b"\0" + entry.encode() + b"\0"
-    pids = (pid for pid in _pids() if needle in b"\0" + _read(f"/proc/{pid}/environ"))
+    pids = (pid for pid in _pids() if carries(pid, entry))
     return [proc for proc in map(look, pids) if proc and proc.pid != os.getpid()]
+
+
+def carries(pid: int, entry: str) -> bool:
+    """Whether it was started with this ``KEY=value`` in its environment."""
+    return b"\0" + entry.encode() + b"\0" in b"\0" + _read(f"/proc/{pid}/environ")
+
+
+def session(pid: int) -> int:
+    """The number of its session; 0 when it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def command_line(proc: Proc) -> bytes:

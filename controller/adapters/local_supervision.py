@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from controller.adapters import (
+    local_apart,
     local_child,
     local_ends,
     local_files,
@@ -60,6 +61,8 @@ class Supervision:
         self._folder = folders.path(record.namespace, record.name)
         self._output = Output(os.path.join(self._folder, "log"), self._run["log_bytes"])
         self._meter = Meter(self._run["memory"])
+        mark = f"BATCHKEEPER_JOB={self._run['identity']['BATCHKEEPER_JOB']}"
+        self._apart = local_apart.Apart(os.path.join(self._folder, local_apart.NAME), mark)
         self._status: Json = {}
         self._child: Child | None = None
         self._code: int | None = None
@@ -148,7 +151,7 @@ class Supervision:
         self._wait(0)
         if self._code is not None:
             return
-        below = proc.descendants(os.getpid())
+        below = self._below()
         if used := self._meter.over(below) if self._started_at else 0:
             self._cause = self._cause or local_ends.out_of_memory(used, self._meter.limit)
             self._kill_at = now
@@ -161,6 +164,13 @@ class Supervision:
         if self._kill_at is not None and now >= self._kill_at:
             self._cause = self._cause or local_ends.MOUNT_TIMEOUT
             self._kill(below)
+
+    def _below(self) -> list[proc.Proc]:
+        """Every process of the job; those that nobody would find without this one are written down."""
+        below = proc.descendants(os.getpid())
+        if self._child:
+            self._apart.note(below, self._child.pid)
+        return below
 
     def _stop(self, cause: Json, now: float) -> None:
         """SIGTERM once, SIGKILL after the grace; a later order may only shorten it."""
@@ -206,7 +216,7 @@ class Supervision:
         """
         pause = 0.002
         while self._reap():
-            self._kill(proc.descendants(os.getpid()))
+            self._kill(self._below())
             self._wait(pause)
             pause = min(2 * pause, 1.0)  # one that hangs in the kernel takes its time
         if self._child:

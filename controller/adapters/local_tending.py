@@ -11,7 +11,15 @@ import os
 import signal
 import time
 
-from controller.adapters import local_ends, local_files, local_hints, local_history, local_output, local_proc
+from controller.adapters import (
+    local_apart,
+    local_ends,
+    local_files,
+    local_hints,
+    local_history,
+    local_output,
+    local_proc,
+)
 from controller.adapters.local_files import Json
 from controller.adapters.local_folders import FINISHED, QUEUED, RUNNING, Folders, Record, process
 from controller.adapters.local_launch import Launcher
@@ -102,14 +110,17 @@ class Tender:
         return local_ends.node_lost(rebooted=rebooted, last_words=words)
 
     def _cleared(self, record: Record) -> bool:
-        """Kill what is left of the job: its session, and whatever carries its id in its environment."""
+        """Kill what is left of the job: its session, whatever carries its id in its environment, and those
+        of whom its supervisor knew that they do neither."""
         leader = process(record.status, "job")
+        apart = local_apart.read(self._folders.path(record.namespace, record.name, local_apart.NAME))
         job_id = record.job["run"]["identity"]["BATCHKEEPER_JOB"]
         give_up = time.monotonic() + _PATIENCE
         while True:
             left = set(local_proc.marked(f"BATCHKEEPER_JOB={job_id}"))
             left |= set(local_proc.session_of(leader)) if leader else set()
             left = {proc for proc in left if not _is_supervisor(proc)}
+            left |= {proc for proc in apart if local_proc.alive(proc)}
             if not left:
                 return True
             _kill(left)

@@ -131,21 +131,6 @@ async def test_a_job_dies_with_its_supervisor_at_once(world: LocalWorld) -> None
     assert world.processes(job) == []
 
 
-async def test_leftovers_without_a_mark_are_found_by_their_session(world: LocalWorld) -> None:
-    """What a lost job left with an empty environment is still in its session, and is killed."""
-    job = world.job("sweep-1", "sh", "-c", "env -i sleep 300 & echo $!; wait")
-    await world.running(job)
-    shown = await world.shown(job)
-    assert shown
-    while not (log := await world.cluster.log_tail(shown, 100)).endswith("\n"):
-        await asyncio.sleep(0.02)
-    left = local_proc.look(int(log))
-    assert left
-    local_proc.send(world.supervisor(job), signal.SIGKILL)
-    await world.once(job, lambda found: found.finished)
-    assert not local_proc.alive(left)
-
-
 async def test_a_lost_job_is_hinted(world: LocalWorld) -> None:
     """Nobody tells of a killed supervisor; a listener hears of its job within a second or two."""
     job = world.job("sweep-1", "sleep", "300")

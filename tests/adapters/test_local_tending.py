@@ -1,13 +1,27 @@
-"""What is due for a folder, and what is said of it."""
+"""What is due for a folder, and what becomes of a job that has lost its supervisor."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from controller.adapters import local_proc, local_tending
 from controller.adapters.local_proc import Proc
+from controller.ports import NewJob
+from tests.adapters.local_world import LocalWorld
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[LocalWorld]:
+    """A local cluster of its own."""
+    local = LocalWorld(tmp_path)
+    yield local
+    await local.end()
 
 
 def test_one_that_is_not_ours_to_kill_spares_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +35,34 @@ def test_one_that_is_not_ours_to_kill_spares_no_other(monkeypatch: pytest.Monkey
     monkeypatch.setattr(local_proc, "send", send)
     local_tending._kill([Proc(11, 1), Proc(12, 1)])
     assert asked == [11, 12]
+
+
+async def _left(world: LocalWorld, job: NewJob) -> Proc:
+    """The process whose pid the job tells, once its supervisor has seen it."""
+    shown = await world.shown(job)
+    assert shown
+    while not (log := await world.cluster.log_tail(shown, 100)).endswith("\n"):
+        await asyncio.sleep(0.02)
+    left = local_proc.look(int(log))
+    assert left
+    apart = world.folder(job.name) / "apart.json"
+    for _ in range(100):
+        if apart.exists() and str(left.pid) in apart.read_text():
+            break
+        await asyncio.sleep(0.03)
+    return left
+
+
+@pytest.mark.parametrize("session", ["", "setsid "], ids=["its session", "one of its own"])
+async def test_leftovers_without_a_mark_are_ended(world: LocalWorld, session: str) -> None:
+    """What a lost job left with an empty environment is killed, whether or not it is in the job's session."""
+    job = world.job("sweep-1", "sh", "-c", f"{session}env -i sleep 300 & echo $!; wait")
+    await world.running(job)
+    left = await _left(world, job)
+    try:
+        local_proc.send(world.supervisor(job), signal.SIGKILL)
+        shown = await world.once(job, lambda found: found.finished)
+        assert shown.pod_reason == "NodeLost"
+        assert not local_proc.alive(left), "the job has ended, and a process of it runs on"
+    finally:
+        local_proc.send(left, signal.SIGKILL)
