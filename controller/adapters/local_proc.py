@@ -88,14 +88,14 @@ def descendants(pid: int) -> list[Proc]:
     return found
 
 
-def session_of(leader: Proc) -> list[Proc]:
-    """Running members of the session that this process led, whether or not it still runs.
+def session_of(leader: Proc, known: Iterable[Proc] = ()) -> list[Proc]:
+    """Running members of the session that this process led; none where it may be another's by now.
 
-    The kernel gives a number to nobody else while a session of it lives; members started no earlier
-    than their leader, so an older process can't be one.
+    The kernel gives a number to nobody else while a session of it lives. So it is this one as long as the
+    leader lives, or a member that is ``known`` to be of it: asked after the look, for all that it has shown.
     """
-    members = (entry for entry in map(stat, _pids()) if entry and entry.session == leader.pid)
-    return [entry.proc for entry in members if entry.proc.start >= leader.start]
+    members = {entry.proc for entry in map(stat, _pids()) if entry and entry.session == leader.pid}
+    return list(members) if any(map(alive, members & {leader, *known})) else []
 
 
 def marked(entry: str) -> list[Proc]:

@@ -110,17 +110,20 @@ class Tender:
         return local_ends.node_lost(rebooted=rebooted, last_words=words)
 
     def _cleared(self, record: Record) -> bool:
-        """Kill what is left of the job: its session, whatever carries its id in its environment, and those
-        of whom its supervisor knew that they do neither."""
+        """Kill what is left of the job: whatever carries its id in its environment, those of whom its
+        supervisor knew that they hide, and the session of its first process while one of these is in it.
+
+        Nothing else is known to be of the job: the numbers of its dead may be others' by now.
+        """
         leader = process(record.status, "job")
-        apart = local_apart.read(self._folders.path(record.namespace, record.name, local_apart.NAME))
+        known = local_apart.read(self._folders.path(record.namespace, record.name, local_apart.NAME))
         job_id = record.job["run"]["identity"]["BATCHKEEPER_JOB"]
         give_up = time.monotonic() + _PATIENCE
         while True:
-            left = set(local_proc.marked(f"BATCHKEEPER_JOB={job_id}"))
-            left |= set(local_proc.session_of(leader)) if leader else set()
-            left = {proc for proc in left if not _is_supervisor(proc)}
-            left |= {proc for proc in apart if local_proc.alive(proc)}
+            marked = local_proc.marked(f"BATCHKEEPER_JOB={job_id}")
+            known |= {proc for proc in marked if not _is_supervisor(proc)}
+            known |= set(local_proc.session_of(leader, known)) if leader else set()
+            left = {proc for proc in known if local_proc.alive(proc)}
             if not left:
                 return True
             _kill(left)

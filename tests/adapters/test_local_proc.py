@@ -22,8 +22,11 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     )
     assert started.stdout
     started.stdout.readline()
+    leader = local_proc.look(started.pid)
+    assert leader
+    members = local_proc.session_of(leader)
     yield started
-    for process in local_proc.session_of(Proc(started.pid, 0)):
+    for process in members:
         local_proc.send(process, signal.SIGKILL)
     started.wait()
     started.stdout.close()
@@ -41,15 +44,30 @@ def test_a_reused_pid_is_another_process(child: subprocess.Popen[bytes]) -> None
     assert local_proc.send(found, signal.SIGKILL)
 
 
-def test_a_session_has_no_older_members(child: subprocess.Popen[bytes]) -> None:
-    """A session is its members that started no earlier than its leader, which may be dead."""
+def test_a_session_outlives_its_leader_in_those_who_are_known(child: subprocess.Popen[bytes]) -> None:
+    """Once the leader is dead, one member that is known shows that the others are of its session, too."""
     found = local_proc.look(child.pid)
     assert found
-    assert len(local_proc.session_of(found)) == 2
-    assert local_proc.session_of(Proc(found.pid, found.start + 10**6)) == []
+    members = local_proc.session_of(found)
+    assert len(members) == 2
     local_proc.send(found, signal.SIGKILL)
     child.wait()
-    assert len(local_proc.session_of(found)) == 1
+    left = set(members) - {found}
+    assert set(local_proc.session_of(found, members)) == left
+    assert local_proc.session_of(found) == []
+    assert local_proc.session_of(found, [one._replace(start=one.start - 1) for one in left]) == []
+
+
+@pytest.mark.parametrize("later", [-100, 100])
+def test_a_session_whose_number_has_another_leader_is_another(
+    child: subprocess.Popen[bytes], later: int
+) -> None:
+    """The number of a leader that is dead was given away: whose session it is now started it anew."""
+    found = local_proc.look(child.pid)
+    assert found
+    former = Proc(found.pid, found.start + later)
+    assert local_proc.session_of(former) == []
+    assert local_proc.session_of(former, [former, Proc(os.getpid(), 1)]) == []
 
 
 def test_the_dead_are_not_alive() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from controller.adapters import local_proc, local_tending
+from controller.adapters import local_files, local_objects, local_proc, local_tending
+from controller.adapters.local_folders import RUNNING, Folders
+from controller.adapters.local_launch import Launcher
 from controller.adapters.local_proc import Proc
 from controller.ports import NewJob
 from tests.adapters.local_world import LocalWorld
@@ -66,3 +69,44 @@ async def test_leftovers_without_a_mark_are_ended(world: LocalWorld, session: st
         assert not local_proc.alive(left), "the job has ended, and a process of it runs on"
     finally:
         local_proc.send(left, signal.SIGKILL)
+
+
+@pytest.fixture(params=[True, False], ids=["its leader lives", "its leader is dead"])
+def strangers(request: pytest.FixtureRequest) -> Iterator[list[Proc]]:
+    """A session of somebody else's: its leader, dead or alive, and a member."""
+    script = "sleep 300 >/dev/null & echo $!; read _"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": {"PATH": os.environ["PATH"]}}
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True, **pipes) as shell:  # type: ignore[call-overload]
+        member = int(shell.stdout.readline())
+        found = [proc for proc in map(local_proc.look, (shell.pid, member)) if proc]
+        if not request.param:
+            shell.communicate(b"\n")
+        yield found
+        for one in found:
+            local_proc.send(one, signal.SIGKILL)
+
+
+async def test_who_got_the_number_of_a_lost_job_is_spared(world: LocalWorld, strangers: list[Proc]) -> None:
+    """The number of a job's dead first process was given to others, whose session is nobody's of the job."""
+    before = [local_proc.alive(one) for one in strangers]
+    assert before[1]
+    leader = strangers[0]
+    assert _ended_as_lost(world, leader._replace(start=leader.start - 100))
+    assert [local_proc.alive(one) for one in strangers] == before, "somebody else's process was killed"
+
+
+def _ended_as_lost(world: LocalWorld, first: Proc) -> bool:
+    """Tend the folder of a job whose supervisor and first process, this one, are dead."""
+    job = world.job("sweep-1", "sleep", "300")
+    folders = Folders(str(world.state / "cluster"))
+    folders.create(local_objects.document(job, "uid-1", local_files.mark(), world.settings))
+    record = folders.read(job.namespace, job.name)
+    assert record
+    now = local_files.mark()
+    supervisor = first._replace(start=first.start - 100)
+    status = {"phase": RUNNING, "boot": now["boot"], "supervisor": supervisor, "job": first}
+    folders.note(record, {**status, "scheduled": now, "started": now})
+    record = folders.read(job.namespace, job.name)
+    assert record
+    ended = local_tending.Tender(folders, Launcher(folders)).tend(record)
+    return bool(ended and ended.status.get("pod_reason") == "NodeLost")
