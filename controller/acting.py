@@ -374,7 +374,8 @@ async def _retry(engine: Engine, view: View, step: Retry) -> bool:
         return True
     engine.counts.add(None, child)
     engine.journal.retried(step.chain[-1], child)
-    await lifecycle.complete(engine.store, [child])
+    done = await lifecycle.complete(engine.store, [child])
+    lifecycle.tell_unlisted(engine, [child], done)
     return True
 
 

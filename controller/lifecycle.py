@@ -11,16 +11,17 @@ any two leaves work that the next repair finds by the toggle.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.core.model import LIVE, Attempt, BatchStatus, Hold
 from controller.engine import Engine
-from controller.ports import Store
+from controller.ports import Rejected, Store
 
 REPAIR_AT_ONCE = 1000
 """Children per round trip of the repair pass; what is left is found by the next one."""
+NO_LIST = "their batch parent or their root is not there, or has something else where its list should be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +31,66 @@ class Completed:
     toggled: int
     """Toggles that this call set."""
     listed: Mapping[str, tuple[str, ...]]
+    refused: Mapping[str, Rejected] = field(default_factory=dict)
+    """Batches and roots, by id, that the store would not write; nothing of theirs is ``listed``."""
 
 
 async def complete(store: Store, children: Sequence[Attempt]) -> Completed:
     """Steps 2–4 for these children.
 
     The batch is reopened before the toggle: while the toggle is false, repair knows that something is
-    left to do, so a crash anywhere in between loses nothing.
+    left to do, so a crash anywhere in between loses nothing. A parent that refuses costs its own children.
     """
     by_batch: dict[str, list[str]] = defaultdict(list)
     by_root: dict[str, list[str]] = defaultdict(list)
     for child in children:
         by_batch[child.batch_id].append(child.id)
         by_root[child.root_id].append(child.id)
+    refused: dict[str, Rejected] = {}
     for batch_id, ids in by_batch.items():
-        await store.list_children(batch_id, ids)
-    await store.list_retries(by_root)
+        try:
+            await store.list_children(batch_id, ids)
+        except Rejected as error:
+            refused[batch_id] = error
+    await _list_retries(store, by_root, refused)
     for batch_id in by_batch:
-        await reopen(store, batch_id)
-    listed = await store.listed(children)
-    return Completed(await store.toggle(sorted(listed)) if listed else 0, listed)
+        try:
+            await reopen(store, batch_id)
+        except Rejected as error:
+            refused[batch_id] = error
+    lost = {child.id for child in children if child.batch_id in refused or child.root_id in refused}
+    found = await store.listed(children)
+    listed = {child: retries for child, retries in found.items() if child not in lost}
+    return Completed(await store.toggle(sorted(listed)) if listed else 0, listed, refused)
+
+
+async def _list_retries(
+    store: Store, by_root: Mapping[str, Iterable[str]], refused: dict[str, Rejected]
+) -> None:
+    """Step 3 for all roots together; root by root where that is refused, to find out whose fault it is."""
+    try:
+        await store.list_retries(by_root)
+        return
+    except Rejected:
+        pass
+    for root, ids in by_root.items():
+        try:
+            await store.list_retries({root: ids})
+        except Rejected as error:
+            refused[root] = error
+
+
+def tell_unlisted(engine: Engine, children: Sequence[Attempt], done: Completed) -> None:
+    """One line for each batch with children that are not in both lists: they run, and are not complete."""
+    by_batch: dict[str, list[Attempt]] = defaultdict(list)
+    for child in children:
+        if child.id not in done.listed:
+            by_batch[child.batch_id].append(child)
+    for batch_id, left in by_batch.items():
+        parents = (batch_id, *(child.root_id for child in left))
+        reasons = (str(done.refused[parent]) for parent in parents if parent in done.refused)
+        why = next(reasons, NO_LIST)
+        engine.journal.said("unlisted", batch=batch_id, retries=len(left), first=left[0].name, why=why)
 
 
 async def tally_begins(store: Store) -> datetime:
@@ -100,8 +141,9 @@ async def repair(engine: Engine, *, dry_run: bool = False) -> Sequence[Attempt]:
     engine.journal.gauge("retry_lifecycle_incomplete", len(children))
     engine.journal.gauge("oldest_incomplete_retry_seconds", oldest)
     if children and not dry_run:
-        done = (await complete(engine.store, children)).toggled
-        engine.journal.repaired("toggle", done)
-        for child in children:
+        done = await complete(engine.store, children)
+        engine.journal.repaired("toggle", done.toggled)
+        for child in (child for child in children if child.id in done.listed):
             engine.journal.said("repaired", batch=child.batch_id, task=child.task_id, attempt=child.attempt)
+        tell_unlisted(engine, children, done)
     return children

@@ -18,21 +18,32 @@ from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.model import Attempt
 
 
+def _as_list(name: str) -> Document:
+    """A list field; anything else as an empty one, so that a sick record breaks no query."""
+    return {"$cond": [{"$isArray": f"${name}"}, f"${name}", []]}
+
+
+def _takes(name: str) -> Document:
+    """A field that is a list, or not there. Anything else stays as it is, for whoever mends it."""
+    return {"$or": [{name: {"$type": "array"}}, {name: {"$exists": False}}]}
+
+
 def _new_in(name: str, ids: list[ObjectId]) -> Document:
     """Whether one of these ids is not in the list yet."""
-    return {"$expr": {"$not": {"$setIsSubset": [{"$literal": ids}, {"$ifNull": [f"${name}", []]}]}}}
+    return {"$expr": {"$not": {"$setIsSubset": [{"$literal": ids}, _as_list(name)]}}}
 
 
-_LISTED = {"$ifNull": ["$retry_ids", []]}
+_LISTED = _as_list("retry_ids")
 _MISSING = {"$filter": {"input": "$$new.new", "cond": {"$not": {"$in": ["$$this", _LISTED]}}}}
-_NOTHING_NEW = {"$or": [{"$eq": ["$batch_job", True]}, {"$eq": [_MISSING, []]}]}
+_BENT = {"$not": {"$in": [{"$type": "$retry_ids"}, ["array", "missing"]]}}
+_NOTHING_NEW = {"$or": [{"$eq": ["$batch_job", True]}, _BENT, {"$eq": [_MISSING, []]}]}
 _MERGED: list[Document] = [
     {
         "$set": {
             "retry_ids": {
                 "$cond": [
                     _NOTHING_NEW,
-                    {"$ifNull": ["$retry_ids", "$$REMOVE"]},
+                    "$retry_ids",
                     {"$concatArrays": [_LISTED, _MISSING]},
                 ]
             },
@@ -50,7 +61,12 @@ FEW = 20
 def _linking(root: str, ids: Iterable[str]) -> UpdateOne:
     """A root's list is short: for it the plain operators take half the time of a pipeline."""
     new = [object_id(job) for job in ids]
-    query = {"_id": object_id(root), "batch_job": {"$ne": True}, "retry_ids": {"$not": {"$all": new}}}
+    query = {
+        "_id": object_id(root),
+        "batch_job": {"$ne": True},
+        "retry_ids": {"$not": {"$all": new}},
+        **_takes("retry_ids"),
+    }
     update = {"$addToSet": {"retry_ids": {"$each": new}}, "$currentDate": {"updated": True}}
     return UpdateOne(query, update)
 
@@ -61,7 +77,7 @@ class MongoLineage(MongoPart):
     @edge
     async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
         """Step 2, as a set: ``child_jobs`` of the batch parent; a crash in between leaves some of it."""
-        parent = {"_id": object_id(batch_id), "batch_job": True}
+        parent = {"_id": object_id(batch_id), "batch_job": True, **_takes("child_jobs")}
         listed = list(ids)
         for first in range(0, len(listed), LISTED_AT_ONCE):
             new = [object_id(job) for job in listed[first : first + LISTED_AT_ONCE]]
@@ -110,7 +126,7 @@ class MongoLineage(MongoPart):
     async def _found(self, parent: str, name: str, ids: list[str]) -> frozenset[str]:
         """Which of these ids are in the parent's list; a list of 100,000 is not sent over for it."""
         asked = {"$literal": [object_id(job) for job in ids]}
-        found = {"$setIntersection": [{"$ifNull": [f"${name}", []]}, asked]}
+        found = {"$setIntersection": [_as_list(name), asked]}
         document = await self._jobs.find_one({"_id": object_id(parent)}, {"_id": 0, "found": found})
         return frozenset(map(str, document["found"])) if document else frozenset()
 
@@ -118,7 +134,8 @@ class MongoLineage(MongoPart):
         """The lists of these roots; nothing else of them is sent over."""
         roots = [object_id(root) for root in of_root]
         found = await self._jobs.find({"_id": {"$in": roots}}, {"retry_ids": 1}).batch_size(MANY).to_list()
-        return {str(root["_id"]): tuple(map(str, root.get("retry_ids", ()))) for root in found}
+        lists = {str(root["_id"]): root.get("retry_ids") for root in found}
+        return {root: tuple(map(str, ids)) for root, ids in lists.items() if isinstance(ids, list)}
 
     @edge
     async def toggle(self, ids: Iterable[str]) -> int:

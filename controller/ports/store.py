@@ -320,11 +320,11 @@ class Store(Protocol):
 
     # -- the retry lifecycle (R9)
     async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
-        """Step 2, as a set: ``child_jobs`` of the batch parent."""
+        """Step 2, as a set: ``child_jobs`` of the batch parent. One that is no list takes nothing."""
         ...
 
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:
-        """Step 3, in bulk, each as a set: ``retry_ids`` of these roots."""
+        """Step 3, in bulk, each as a set: ``retry_ids`` of these roots. One that is no list takes nothing."""
         ...
 
     async def listed(self, children: Sequence[Attempt]) -> Mapping[str, tuple[str, ...]]:

@@ -8,9 +8,12 @@ from uuid import uuid4
 
 import pymongo
 import pytest
+from bson import ObjectId
 from pymongo.database import Database
 
+from controller import lifecycle
 from controller.adapters.mongo import MongoStore, open_store
+from controller.adapters.mongo_lineage import FEW
 from controller.adapters.mongo_shapes import Document
 from controller.core.change import Change
 from controller.core.machine import Event
@@ -75,3 +78,25 @@ async def test_what_has_ended_is_held_no_more(
         await another.close()
         await store.standing(world.batch_id, ids)
     assert len(store._built) == 0
+
+
+@pytest.mark.parametrize("bent", ["none", 7, None], ids=str)
+@pytest.mark.parametrize("many", [1, FEW + 5])
+@pytest.mark.parametrize("field", ["child_jobs", "retry_ids"])
+async def test_a_list_that_is_none_costs_its_own_children_only(
+    world: StoreWorld, prepared: Database[Document], field: str, many: int, bent: object
+) -> None:
+    """It stays as it is, takes nothing, and what is asked of it together with others is done for those."""
+    sick = await world.add_batch("sick")
+    root = await world.put(Status.ERROR)
+    lost = await world.put_retry(root)
+    parent = {"_id": ObjectId(sick.id if field == "child_jobs" else root.id)}
+    prepared["jobs"].update_one(parent, {"$set": {field: bent}})
+    await world.add_batch("well")
+    children = [await world.put_retry(await world.put(Status.ERROR)) for _ in range(many)]
+    done = await lifecycle.complete(world.store, [lost, *children])
+    assert set(done.listed) == {child.id for child in children}
+    assert (done.toggled, dict(done.refused)) == (many, {})
+    found = prepared["jobs"].find_one(parent)
+    assert found
+    assert found[field] == bent
