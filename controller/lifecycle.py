@@ -21,7 +21,7 @@ from controller.ports import Rejected, Store
 
 REPAIR_AT_ONCE = 1000
 """Children per round trip of the repair pass; what is left is found by the next one."""
-NO_LIST = "their batch parent or their root is not there, or has something else where its list should be"
+NO_LIST = "the list of their batch or root is full, or something else stands in its place, or nothing does"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DUPLICATE_KEY = 11000
-_REFUSALS = frozenset({2, 9, 14, 22, 52, 56, 57, 121, 10334, 17280})
+_REFUSALS = frozenset({2, 9, 14, 22, 52, 56, 57, 121, 10334, 17280, 17419})
 """The server's codes that say "this document or command, never": bad values, the validators of
 ``mongo_schema``, too large. Every other failure, also a missing permission or a full disk, may pass."""
 

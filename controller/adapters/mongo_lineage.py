@@ -29,8 +29,9 @@ def _takes(name: str) -> Document:
 
 
 def _new_in(name: str, ids: list[ObjectId]) -> Document:
-    """Whether one of these ids is not in the list yet."""
-    return {"$expr": {"$not": {"$setIsSubset": [{"$literal": ids}, _as_list(name)]}}}
+    """Whether one of these ids is not in the list yet, and there is room for it."""
+    new = {"$not": {"$setIsSubset": [{"$literal": ids}, _as_list(name)]}}
+    return {"$expr": {"$and": [{"$lt": [{"$bsonSize": "$$ROOT"}, FULL]}, new]}}
 
 
 _LISTED = _as_list("retry_ids")
@@ -52,6 +53,9 @@ _MERGED: list[Document] = [
     }
 ]
 """What a root becomes by ids that may be new to it: nothing where none is."""
+FULL = 15 * 2**20
+"""Bytes of a batch parent from which on its list grows no more: what else is written to it needs the rest of
+the 16 MiB that a document may have. A batch of 50,000 tasks comes there with the fifteenth retry of each."""
 LISTED_AT_ONCE = 10_000
 """Ids of one update of a list: a hundred thousand in one are made and sent while nobody else has a turn."""
 FEW = 20

@@ -320,7 +320,7 @@ class Store(Protocol):
 
     # -- the retry lifecycle (R9)
     async def list_children(self, batch_id: str, ids: Iterable[str]) -> None:
-        """Step 2, as a set: ``child_jobs`` of the batch parent. One that is no list takes nothing."""
+        """Step 2, as a set: ``child_jobs`` of the batch parent. No list, or a full one, takes none."""
         ...
 
     async def list_retries(self, by_root: Mapping[str, Iterable[str]]) -> None:

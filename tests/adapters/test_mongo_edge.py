@@ -58,6 +58,7 @@ def raw(mongo_uri: str, mongo_database: str) -> Iterator[Database[Document]]:
         (errors.BulkWriteError({"writeErrors": [{"code": 121}]}), Rejected),
         (errors.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64}]}), Unavailable),
         (errors.WriteError("validation", 121), Rejected),
+        (errors.WriteError("Resulting document after update is larger than 16777216", 17419), Rejected),
         (errors.DocumentTooLarge("17 MB"), Rejected),
         (InvalidDocument("cannot encode"), Rejected),
         (OverflowError("int too large"), Rejected),

@@ -12,12 +12,13 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from controller import lifecycle
+from controller.adapters import mongo_lineage
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongo_lineage import FEW
 from controller.adapters.mongo_shapes import Document
 from controller.core.change import Change
 from controller.core.machine import Event
-from controller.core.model import Status
+from controller.core.model import BatchStatus, Result, Status
 from tests.contract.store_machine_suite import EPOCH
 from tests.contract.store_suite import StoreSuite
 from tests.contract.store_world import StoreWorld
@@ -100,3 +101,22 @@ async def test_a_list_that_is_none_costs_its_own_children_only(
     found = prepared["jobs"].find_one(parent)
     assert found
     assert found[field] == bent
+
+
+async def test_a_full_list_costs_its_own_children_only(
+    world: StoreWorld, prepared: Database[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows no further than leaves room for what else is written to its batch, which can still end."""
+    full = await world.add_batch("full")
+    lost = await world.put_retry(await world.put(Status.ERROR))
+    await world.store.list_children(full.id, [world.store.new_id() for _ in range(100)])
+    monkeypatch.setattr(mongo_lineage, "FULL", 1000)
+    await world.add_batch("well")
+    child = await world.put_retry(await world.put(Status.ERROR))
+    done = await lifecycle.complete(world.store, [lost, child])
+    assert set(done.listed) == {child.id}
+    found = prepared["jobs"].find_one({"_id": ObjectId(full.id)})
+    assert found
+    assert len(found["child_jobs"]) == 100
+    ended = {"status": BatchStatus.FINISHED, "result": Result.PARTIAL}
+    assert await world.store.set_batch(full.id, [BatchStatus.RUNNING], ended)
