@@ -20,7 +20,7 @@ from controller.engine import Engine
 from controller.ports import Rejected, Store
 
 REPAIR_AT_ONCE = 1000
-"""Children per round trip of the repair pass; what is left is found by the next one."""
+"""Children that the repair pass takes at a time, page by page: some can't be completed, and are met again."""
 NO_LIST = "the list of their batch or root is full, or something else stands in its place, or nothing does"
 
 
@@ -136,14 +136,23 @@ async def repair(engine: Engine, *, dry_run: bool = False) -> Sequence[Attempt]:
     the store's clock, like everything about records that several processes write.
     """
     before = await engine.store.now() - engine.settings.repair_after
-    children = await engine.store.unfinished_lifecycles(before, REPAIR_AT_ONCE)
-    oldest = (await engine.store.now() - children[0].inserted).total_seconds() if children else 0.0
-    engine.journal.gauge("retry_lifecycle_incomplete", len(children))
-    engine.journal.gauge("oldest_incomplete_retry_seconds", oldest)
-    if children and not dry_run:
-        done = await complete(engine.store, children)
-        engine.journal.repaired("toggle", done.toggled)
-        for child in (child for child in children if child.id in done.listed):
-            engine.journal.said("repaired", batch=child.batch_id, task=child.task_id, attempt=child.attempt)
-        tell_unlisted(engine, children, done)
-    return children
+    page = await engine.store.unfinished_lifecycles(before, REPAIR_AT_ONCE)
+    oldest = (await engine.store.now() - page[0].inserted).total_seconds() if page else 0.0
+    children: list[Attempt] = []
+    while True:
+        children += page
+        engine.journal.gauge("retry_lifecycle_incomplete", len(children))
+        engine.journal.gauge("oldest_incomplete_retry_seconds", oldest)
+        if page and not dry_run:
+            await _repair(engine, page)
+        if len(page) < REPAIR_AT_ONCE:
+            return children
+        page = await engine.store.unfinished_lifecycles(before, REPAIR_AT_ONCE, page[-1])
+
+
+async def _repair(engine: Engine, children: Sequence[Attempt]) -> None:
+    done = await complete(engine.store, children)
+    engine.journal.repaired("toggle", done.toggled)
+    for child in (child for child in children if child.id in done.listed):
+        engine.journal.said("repaired", batch=child.batch_id, task=child.task_id, attempt=child.attempt)
+    tell_unlisted(engine, children, done)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
 
 from controller.adapters.mongo_changes import union
-from controller.adapters.mongo_edge import MANY, MongoPart, edge
+from controller.adapters.mongo_edge import MANY, PAGE, MongoPart, edge
+from controller.adapters.mongo_schema import UNFINISHED
 from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.model import Attempt
 
@@ -156,11 +158,24 @@ class MongoLineage(MongoPart):
         return result.modified_count
 
     @edge
-    async def unfinished_lifecycles(self, before: datetime, limit: int) -> Sequence[Attempt]:
+    async def unfinished_lifecycles(
+        self, before: datetime, limit: int, after: Attempt | None = None
+    ) -> Sequence[Attempt]:
         """Records with a retry parent and the toggle false, inserted before then, oldest first."""
         unfinished = {
             "retry_toggle": False,
             "retry_parent": {"$exists": True},
             "inserted": {"$lt": before},
         }
-        return await self._attempts(self._jobs.find(unfinished).sort("inserted").limit(limit))
+        cursor = self._jobs.find(unfinished).sort([("inserted", 1), ("_id", 1)]).hint(UNFINISHED)
+        if after is not None:  # from its place in the index on, itself included if it is still there
+            place: list[tuple[str, Any]] = [("inserted", after.inserted), ("_id", object_id(after.id))]
+            cursor = cursor.min(place)
+        found: list[Attempt] = []
+        async with cursor.batch_size(PAGE):  # not cut short by the server: some may be unreadable
+            async for document in cursor:
+                if (child := self._attempt(document)) and (after is None or child.id != after.id):
+                    found.append(child)
+                    if len(found) == limit:
+                        break
+        return found

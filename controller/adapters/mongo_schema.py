@@ -52,6 +52,10 @@ OPEN: Document = {"batch_status": {"$in": sorted(s.value for s in BatchStatus if
 UNTOLD: Document = {"notices.at": {"$exists": True}}
 """Batch parents of which something is still to be told."""
 
+UNFINISHED = "unfinished_by_age"
+"""The index of retries whose lifecycle is unfinished."""
+SUPERSEDED = frozenset({"unfinished"})
+"""Indexes that older programs made, and that nothing asks any more."""
 JOB_INDEXES = [
     _index("slot", "batch_id slot", {"slot": {"$type": "number"}}, unique=True),
     _index("attempt", "batch_id task_id attempt", ATTEMPTS, unique=True),
@@ -75,7 +79,7 @@ JOB_INDEXES = [
     _index("failures", "batch_id -finished -_id", {"status": {"$in": _values(FAILED)}}),
     # Lineage.
     _index("lineage", "retry_parent attempt", {"retry_parent": {"$exists": True}}),
-    _index("unfinished", "inserted", {"retry_toggle": False, "retry_parent": {"$exists": True}}),
+    _index(UNFINISHED, "inserted _id", {"retry_toggle": False, "retry_parent": {"$exists": True}}),
     _index("batches", "batch_status -inserted -_id", {"batch_job": True}),
     # What is still to be told: an entry leaves when it is.
     _index("untold", "notices.at", UNTOLD),
@@ -86,6 +90,7 @@ REQUEST_INDEXES = [IndexModel([("at", ASCENDING)], name="kept", expireAfterSecon
 GATE_INDEXES = [IndexModel([("epoch", ASCENDING)], name="epoch")]
 
 _NAMESPACE_EXISTS = 48
+_INDEX_NOT_FOUND = 27
 _NO_SLOT = {"not": {"required": ["slot"]}}
 
 
@@ -152,6 +157,7 @@ async def prepare(
     await _collection(db, "jobs", JOB_VALIDATOR)
     await _collection(db, "gates", GATE_VALIDATOR)
     await db["jobs"].create_indexes(JOB_INDEXES)
+    await _drop_superseded(db)
     await db["gates"].create_indexes(GATE_INDEXES)
     await db["requests"].create_indexes(REQUEST_INDEXES)
 
@@ -181,3 +187,12 @@ async def _collection(db: Database, name: str, validator: Document) -> None:
             # Another process made it at the same instant, with the same validator.
     elif listed[0].get("options", {}).get("validator") != validator:
         await db.command("collMod", name, **options)
+
+
+async def _drop_superseded(db: Database) -> None:
+    for name in SUPERSEDED & (await db["jobs"].index_information()).keys():
+        try:
+            await db["jobs"].drop_index(name)
+        except OperationFailure as error:
+            if error.code != _INDEX_NOT_FOUND:  # another process dropped it at the same instant
+                raise

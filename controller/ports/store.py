@@ -338,8 +338,13 @@ class Store(Protocol):
         """Step 4 for children that were read in both lists."""
         ...
 
-    async def unfinished_lifecycles(self, before: datetime, limit: int) -> Sequence[Attempt]:
-        """Records with a retry parent and the toggle false, inserted before then, oldest first."""
+    async def unfinished_lifecycles(
+        self, before: datetime, limit: int, after: Attempt | None = None
+    ) -> Sequence[Attempt]:
+        """Records with a retry parent and the toggle false, inserted before then, oldest first.
+
+        ``after``: only those that come after this one by (inserted, id). Fewer than ``limit``: the last page.
+        """
         ...
 
     async def last_failures(self, batch_id: str, limit: int) -> Sequence[Attempt]:

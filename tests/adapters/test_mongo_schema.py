@@ -46,6 +46,13 @@ async def test_an_empty_database(db: Database) -> None:
     assert await db["jobs"].index_information() == indexes
 
 
+async def test_an_index_of_an_older_program(db: Database) -> None:
+    """One that nothing asks any more costs every write no longer, whoever comes first to drop it."""
+    await db["jobs"].create_index("inserted", name="unfinished")
+    await asyncio.gather(*(prepare(db) for _ in range(5)))
+    assert "unfinished" not in await db["jobs"].index_information()
+
+
 async def test_an_old_validator(db: Database) -> None:
     """A validator that is not ours any more is replaced."""
     await prepare(db)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
@@ -122,6 +123,23 @@ class LineageSuite:
         assert list(await world.store.unfinished_lifecycles(world.now, 9)) == by_age
         assert list(await world.store.unfinished_lifecycles(world.now, 2)) == by_age[:2]
         assert list(await world.store.unfinished_lifecycles(world.now - 2 * SECOND, 9)) == by_age[:1]
+
+    async def test_unfinished_lifecycles_page_by_page(self, world: StoreWorld) -> None:
+        """Each page goes on after the last one's place, also among those of one instant, and also when what
+        stood there is finished meanwhile."""
+        await world.add_batch()
+        root, age = await world.put(Status.ERROR), (3, 2, 2, 2, 2, 1)
+        put = [
+            await world.put_retry(root, n, inserted=world.now - at * SECOND) for n, at in enumerate(age, 1)
+        ]
+        by_age = sorted(put, key=lambda child: (child.inserted, child.id))
+        ask = functools.partial(world.store.unfinished_lifecycles, world.now, 2)
+        assert list(await ask()) == by_age[:2]
+        assert list(await ask(by_age[1])) == by_age[2:4]
+        assert await world.store.toggle([child.id for child in by_age[2:4]]) == 2
+        assert list(await ask(by_age[3])) == by_age[4:]
+        assert list(await ask(by_age[4])) == by_age[5:]
+        assert list(await ask(by_age[5])) == []
 
     async def test_chains(self, world: StoreWorld) -> None:
         """All attempts of a task by number; of many tasks by root, without those that don't exist."""

@@ -21,7 +21,7 @@ from controller.core.machine import Event
 from controller.core.model import BatchStatus, Result, Status
 from tests.contract.store_machine_suite import EPOCH
 from tests.contract.store_suite import StoreSuite
-from tests.contract.store_world import StoreWorld
+from tests.contract.store_world import SECOND, StoreWorld
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,15 @@ async def test_a_full_list_costs_its_own_children_only(
     assert len(found["child_jobs"]) == 100
     ended = {"status": BatchStatus.FINISHED, "result": Result.PARTIAL}
     assert await world.store.set_batch(full.id, [BatchStatus.RUNNING], ended)
+
+
+async def test_children_that_cannot_be_read_are_not_the_last_page(
+    world: StoreWorld, prepared: Database[Document]
+) -> None:
+    """They are left out, and a page is as long as it was asked for while there are others."""
+    await world.add_batch()
+    root = await world.put(Status.ERROR)
+    put = [await world.put_retry(root, n, inserted=world.now - (9 - n) * SECOND) for n in range(1, 6)]
+    for child in put[:3]:
+        prepared["jobs"].update_one({"_id": ObjectId(child.id)}, {"$set": {"origin": "nobody"}})
+    assert list(await world.store.unfinished_lifecycles(world.now, 2)) == put[3:]

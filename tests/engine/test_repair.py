@@ -132,6 +132,22 @@ async def test_children_without_a_root_are_told_and_not_called_repaired(
     assert journal.of("repaired") == []
 
 
+async def test_children_that_never_get_complete_starve_no_younger_one(
+    world: StoreWorld, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of them is met first in every pass, and the pass goes on after it."""
+    monkeypatch.setattr(lifecycle, "REPAIR_AT_ONCE", 3)
+    await world.add_batch()
+    for n in range(6):
+        await world.put_retry(world.attempt(Status.ERROR), inserted=world.now - (99 - n) * SECOND)
+    young = await world.put_retry(await world.put(Status.ERROR), inserted=world.now - SECOND)
+    engine, journal = _engine(store)
+    assert len(await lifecycle.repair(engine)) == 7
+    assert (await world.read(young.id)).retry_toggle is True
+    assert journal.gauges == {"retry_lifecycle_incomplete": 7, "oldest_incomplete_retry_seconds": 99}
+    assert len(await lifecycle.repair(engine, dry_run=True)) == 6
+
+
 def test_an_automatic_retry_whose_batch_takes_no_more_is_recorded_all_the_same() -> None:
     """The pass goes on: the failed attempt gives its place back; that its retry is not listed is told."""
 

@@ -224,11 +224,17 @@ class MemoryStore(MemoryNotices):
             self._put(self._touched(self._attempts.by_id[job], retry_toggle=True))
         return len(toggled)
 
-    async def unfinished_lifecycles(self, before: datetime, limit: int) -> Sequence[Attempt]:
+    async def unfinished_lifecycles(
+        self, before: datetime, limit: int, after: Attempt | None = None
+    ) -> Sequence[Attempt]:
         """Records with a retry parent and the toggle false, inserted before then, oldest first."""
         unfinished = (self._attempts.by_id[job] for job in self._attempts.unfinished)
-        found = sorted((job for job in unfinished if job.inserted < before), key=lambda job: job.inserted)
-        return found[: limit or None]
+        found = sorted((job for job in unfinished if job.inserted < before), key=_by_age)
+        return [job for job in found if after is None or _by_age(job) > _by_age(after)][: limit or None]
+
+
+def _by_age(job: Attempt) -> tuple[datetime, str]:
+    return (job.inserted, job.id)
 
 
 def _order(job: Attempt) -> tuple[str, int, int, str]:
