@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from controller.ending import end_all
-from controller.ports import BatchkeeperError, Clock, Elector, StaleEpoch, Unavailable
+from controller.ports import BatchkeeperError, Clock, Elector, Rejected, StaleEpoch, Unavailable
 
 AGAIN = 1.0
 """Seconds between stepping down and standing for election again."""
@@ -87,7 +87,7 @@ async def _term(daemon: Candidate, elector: Elector, leads: Callable[[bool], Non
             return lost.result()
         try:
             begun.result()
-        except (Unavailable, StaleEpoch) as error:
+        except (Unavailable, Rejected, StaleEpoch) as error:
             daemon.journal.trouble("taking the lead", error)
             return str(error)
         leads(True)

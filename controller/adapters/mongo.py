@@ -78,6 +78,9 @@ def connect(uri: str, patience: timedelta, *, numbered: bool = True) -> AsyncMon
             retryReads=True,
             tz_aware=True,
             tzinfo=UTC,
+            # A date that Python has not, or text that is not UTF-8, costs no more than its own record.
+            datetime_conversion="DATETIME_AUTO",
+            unicode_decode_error_handler="replace",
             timeoutMS=milliseconds,
             connectTimeoutMS=min(5000, milliseconds),
         )

@@ -215,7 +215,8 @@ class MongoAttempts(MongoPart):
         }
         cursor = self._jobs.find(query, {"_id": 0, "not_before": 1}).sort("not_before").limit(1)
         found = await cursor.hint("line_retries").to_list()
-        return found[0]["not_before"] if found else None
+        due = found[0]["not_before"] if found else None
+        return due if isinstance(due, datetime) else None  # a date that Python has not is never due
 
     @edge
     async def has(self, batch_id: str, statuses: Iterable[Status], *, when: str = "") -> bool:

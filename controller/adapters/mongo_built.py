@@ -7,17 +7,17 @@ stamp that two writes of one millisecond could share, and a record that anybody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from bson import CodecOptions, ObjectId, decode
+from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from controller.core.model import Attempt
 
 MOST = 20_000
 """Records that are kept; the one that was built first goes first."""
-_ID = slice(9, 21)
+ID = slice(9, 21)
+"""Where a document has its id."""
 _ID_FIRST = b"\x07_id\x00"
 """How a document begins, after its length: with an ObjectId, which the server always puts first."""
 
@@ -25,11 +25,8 @@ _ID_FIRST = b"\x07_id\x00"
 class Built:
     """Active records by id, each with the very bytes that it was built from."""
 
-    def __init__(
-        self, options: CodecOptions[Mapping[str, Any]], build: Callable[[Mapping[str, Any]], Attempt | None]
-    ) -> None:
+    def __init__(self, build: Callable[[RawBSONDocument], Attempt | None]) -> None:
         """``build``: from a document to a record; None for one that can't be read."""
-        self._options = options
         self._build = build
         self._kept: dict[bytes, tuple[bytes, Attempt]] = {}
 
@@ -44,12 +41,12 @@ class Built:
     def attempt(self, document: RawBSONDocument) -> tuple[Attempt | None, bool]:
         """The record of a document as it was just read, and whether it had to be built."""
         raw = bytes(document.raw)
-        key = raw[_ID]
+        key = raw[ID]
         kept = self._kept.get(key)
         if kept is not None and kept[0] == raw:
             return kept[1], False
         self._kept.pop(key, None)
-        job = self._build(decode(raw, self._options))
+        job = self._build(document)
         if job is not None and job.status.active and raw[4:9] == _ID_FIRST:
             self._kept[key] = raw, job
             if len(self._kept) > MOST:

@@ -16,11 +16,10 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
 from typing import Any, ParamSpec, TypeVar
 
 import pymongo
-from bson import CodecOptions
+from bson import CodecOptions, ObjectId, decode
 from bson.errors import BSONError, InvalidDocument
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
@@ -35,7 +34,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from controller.adapters.mongo_built import Built
+from controller.adapters.mongo_built import ID, Built
 from controller.adapters.mongo_documents import decode_attempt
 from controller.adapters.mongo_shapes import Document
 from controller.core.model import Attempt
@@ -154,7 +153,7 @@ class MongoPart:
         self._raw_jobs: AsyncCollection[RawBSONDocument] = self._jobs.with_options(
             codec_options=CodecOptions(document_class=RawBSONDocument)
         )
-        self._built = Built(CodecOptions(tz_aware=True, tzinfo=UTC), self._attempt)
+        self._built = Built(self._decoded)
         self._gates: AsyncCollection[Document] = self._db["gates"]
         self._meta: AsyncCollection[Document] = self._db["meta"]
         self._refused: AsyncCollection[Document] = self._db["quarantine"]
@@ -172,6 +171,15 @@ class MongoPart:
         if not job.status.active:
             self._built.forget(document["_id"])
         return job
+
+    def _decoded(self, raw: RawBSONDocument) -> Attempt | None:
+        """The same of a document as it came from the server."""
+        try:
+            document = decode(raw.raw, self._jobs.codec_options)
+        except (BSONError, TypeError, ValueError) as error:
+            self._unreadable[str(ObjectId(bytes(raw.raw[ID])))] = f"{type(error).__name__}: {error}"
+            return None
+        return self._attempt(document)
 
     async def _stream(self, cursor: AsyncCursor[Document]) -> AsyncIterator[Attempt]:
         """The readable attempts of a cursor, page by page."""

@@ -133,6 +133,13 @@ def _instant(value: datetime) -> datetime:
     return value
 
 
+def _read_instant(value: Any) -> datetime:
+    """A date that Python has not comes as something else, and so does whatever somebody wrote there."""
+    if not isinstance(value, datetime):
+        raise ValueError(f"no instant, or one that is out of range: {str(value)[:40]}")
+    return value
+
+
 def pairs(mapping: Mapping[str, Any]) -> list[Document]:
     """A mapping with the user's own keys, as name and value: ``$where`` and ``a.b`` stay mere text."""
     return [{"name": text(str(name)), "value": _plain(value)} for name, value in mapping.items()]
@@ -203,7 +210,7 @@ WHOLE = Codec(as_is, int)
 """A number that may be large, see ``plain_number``."""
 ID = Codec(object_id, str)
 IDS = each(ID)
-INSTANT = Codec(_instant, as_is)
+INSTANT = Codec(_instant, _read_instant)
 SECONDS = Codec(timedelta.total_seconds, lambda seconds: timedelta(seconds=seconds))
 TEXTS = each(AS_TEXT_OR_IS)
 PAIRS = Codec(pairs, from_pairs)

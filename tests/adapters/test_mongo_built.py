@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bson import CodecOptions, ObjectId, encode
+from bson import CodecOptions, ObjectId, decode, encode
 from bson.raw_bson import RawBSONDocument
 
 from controller.adapters import mongo_built
@@ -35,7 +35,11 @@ JOB = Attempt(
 
 
 def _built() -> Built:
-    return Built(CodecOptions(tz_aware=True, tzinfo=UTC), decode_attempt)
+    return Built(_attempt)
+
+
+def _attempt(document: RawBSONDocument) -> Attempt:
+    return decode_attempt(decode(document.raw, CodecOptions(tz_aware=True, tzinfo=UTC)))
 
 
 def _raw(job: Attempt) -> RawBSONDocument:
@@ -86,6 +90,6 @@ def test_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unreadable_one_is_none() -> None:
     """It is left out, each time it is met."""
-    built = Built(CodecOptions(tz_aware=True, tzinfo=UTC), lambda document: None)
+    built = Built(lambda document: None)
     assert built.attempt(_raw(JOB)) == (None, True)
     assert built.attempt(_raw(JOB)) == (None, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import signal
@@ -15,12 +16,14 @@ from typing import Any
 
 import pymongo
 import pytest
-from bson import ObjectId
-from bson.errors import InvalidDocument
+from bson import CodecOptions, ObjectId, decode, encode
+from bson.datetime_ms import DatetimeMS
+from bson.errors import InvalidBSON, InvalidDocument
+from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 from pymongo.database import Database
 
-from controller.adapters import mongo
+from controller.adapters import mongo, mongo_edge
 from controller.adapters.mongo import open_store
 from controller.adapters.mongo_edge import translated
 from controller.adapters.mongo_shapes import Document
@@ -160,6 +163,55 @@ async def test_a_record_that_cannot_be_read(world: StoreWorld, raw: Database[Doc
     assert "nobody" in unreadable[bad.id]
     assert "job_input" in unreadable[worse.id]
     assert await world.store.has(world.batch_id, [Status.RUNNING])
+
+
+@pytest.mark.parametrize("date", [DatetimeMS(2**60), "yesterday"], ids=["far", "text"])
+async def test_a_date_that_is_none_costs_one_record(
+    world: StoreWorld, raw: Database[Document], date: object
+) -> None:
+    """Python has no year 36536598: what has it is named with its reason, all else is served."""
+    sick = await world.add_batch("sick")
+    batch = await world.add_batch("well")
+    good, bad = [await world.put(Status.RUNNING) for _ in range(2)]
+    raw["jobs"].update_one({"_id": ObjectId(bad.id)}, {"$set": {"queued": date}})
+    raw["jobs"].update_one({"_id": ObjectId(sick.id)}, {"$set": {"resumed": date}})
+    assert list(await world.store.active()) == [good]
+    assert list(await world.store.jobs([bad.id, good.id])) == [good]
+    assert list(await world.store.batches(closed=False)) == [batch]
+    assert set(world.store.quarantined()) == {bad.id, sick.id}
+    due = await world.put(not_before=world.now)
+    raw["jobs"].update_one({"_id": ObjectId(due.id)}, {"$set": {"attempt": 1, "not_before": date}})
+    assert await world.store.next_due(batch.id, world.now) is None
+
+
+async def test_text_that_is_no_utf8_costs_itself(world: StoreWorld, raw: Database[Document]) -> None:
+    """A record with it is served, and shows where it was."""
+    await world.add_batch()
+    job = await world.put(Status.RUNNING)
+    replaced = CodecOptions(RawBSONDocument, unicode_decode_error_handler="replace")
+    for document in raw["jobs"].find({"_id": ObjectId(job.id)}):
+        sick = encode({**document, "node": "n-XX-n"}).replace(b"n-XX-n", b"n-\xff\xfe-n")
+        raw["jobs"].replace_one({"_id": document["_id"]}, RawBSONDocument(sick, replaced))
+    expected = [dataclasses.replace(job, node="n-\ufffd\ufffd-n")]
+    assert list(await world.store.active()) == expected
+    assert list(await world.store.jobs([job.id])) == expected
+
+
+async def test_a_document_that_cannot_be_decoded_costs_itself(
+    world: StoreWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the driver makes of it: the others of the same read are served."""
+    await world.add_batch()
+    good, bad = [await world.put(Status.RUNNING) for _ in range(2)]
+
+    def read(raw: bytes, options: Any) -> Any:
+        if ObjectId(bad.id).binary in raw:
+            raise InvalidBSON("objsize too large")
+        return decode(raw, options)
+
+    monkeypatch.setattr(mongo_edge, "decode", read)
+    assert list(await world.store.jobs([bad.id, good.id])) == [good]
+    assert "objsize" in world.store.quarantined()[bad.id]
 
 
 async def test_the_published_form(world: StoreWorld, raw: Database[Document]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 from dataclasses import dataclass, field
+from unittest.mock import AsyncMock
 
 import pytest
 
 from controller.leading import stand
-from controller.ports import Unavailable
+from controller.ports import Rejected, Unavailable
 from tests.leading.candidates import LocalClock, play
 
 
@@ -85,3 +86,22 @@ def test_a_process_that_ends_while_it_begins_to_lead(late: bool) -> None:
     assert play(main) == ["begins", "broken off", "steps down"]
     gc.collect()
     assert not unheard
+
+
+@pytest.mark.parametrize("error", [Unavailable("no answer"), Rejected("it has something in it")])
+def test_a_beginning_that_fails_is_begun_again(error: Exception) -> None:
+    """Whatever the store says to it: neither an outage nor a refusal ends the process."""
+
+    async def main() -> list[str]:
+        one, leads = Beginner(late=False), list[bool]()
+        real, one.lead = one.lead, AsyncMock(side_effect=error)  # type: ignore[method-assign]
+        stands = asyncio.ensure_future(stand(one, Elected(), leads.append))
+        await asyncio.sleep(0.5)
+        one.lead = real  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+        stands.cancel()
+        await asyncio.gather(stands, return_exceptions=True)
+        assert not any(leads)
+        return one.story
+
+    assert play(main) == ["steps down", "begins", "broken off", "steps down"]
