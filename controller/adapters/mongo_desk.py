@@ -16,6 +16,7 @@ from controller.adapters.mongo_batches import WITHOUT_CHILDREN, MongoBatches
 from controller.adapters.mongo_edge import edge
 from controller.adapters.mongo_schema import ATTEMPTS
 from controller.adapters.mongo_shapes import Document, object_id
+from controller.core.model import BatchStatus
 from controller.ports import BatchPage, BatchQuery, JobPage, JobQuery, JobSort, Place
 
 _SECONDS = {"$dateDiff": {"startDate": "$running", "endDate": "$finished", "unit": "millisecond"}}
@@ -190,10 +191,10 @@ def jobs_asked(query: JobQuery) -> Document:
 
 def batches_asked(query: BatchQuery) -> Document:
     """The filter of a query for batches."""
-    asked: Document = {"batch_job": True}
+    # A status is always asked for: so the index of batches serves, whose filter alone chooses no index.
+    wanted = query.status or tuple(BatchStatus)
+    asked: Document = {"batch_job": True, "batch_status": {"$in": [status.value for status in wanted]}}
     for name in ("namespace", "name", "user"):
         if value := getattr(query, name):
             asked[name] = {"$eq": value}
-    if query.status:
-        asked["batch_status"] = {"$in": [status.value for status in query.status]}
     return asked

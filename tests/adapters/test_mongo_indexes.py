@@ -19,7 +19,7 @@ from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.mongo_shapes import Document
 from controller.core.model import Attempt, BatchStatus, Counts, Foreign, Status, Verdict, When
 from controller.core.notices import Channel, Notice, Topic
-from controller.ports import JobFilter, JobQuery, JobSort, Place
+from controller.ports import BatchQuery, JobFilter, JobQuery, JobSort, Place
 from tests.contract.store_world import HOUR, SECOND, StoreWorld
 
 FINISHED = 20_000
@@ -207,6 +207,34 @@ async def test_what_a_page_for_people_reads(full: Full) -> None:
             wrong.append(f"{name}: {read} documents of {most}: {[_shown(entry) for entry in entries]}")
     assert 0 < found < len(there) / 10
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [
+        (BatchQuery(), 11),
+        (BatchQuery(user="ada"), 11),
+        (BatchQuery(name="b3"), 11),
+        (BatchQuery(namespace="lab", name="b3"), 1),
+        (BatchQuery(status=(BatchStatus.RUNNING,)), 1),
+    ],
+    ids=["all", "of a user", "of a name", "of a full name", "of a status"],
+)
+async def test_what_a_list_of_batches_reads(full: Full, query: BatchQuery, most: int) -> None:
+    """No job is read for it: a page and its total read batches, through an index."""
+    store = full.world.store
+    assert isinstance(store, MongoStore)
+    first = (await store.batch_page(query, None, 1)).batches[0]
+    after = Place((first.inserted,), first.id)
+    calls: list[tuple[Callable[[], Awaitable[Any]], int]] = [
+        (lambda: store.batch_page(query, None, 50), 2 * most),
+        (lambda: store.batch_page(query, after, 50), 2 * most),
+        (lambda: store.count_batches(query, 100_000), most),
+    ]
+    for call, read in calls:
+        entries = await full.profiled(call)
+        assert entries
+        assert sum(entry["docsExamined"] for entry in entries) <= read, [_shown(entry) for entry in entries]
 
 
 def _with(query: JobQuery, **fields: Any) -> JobQuery:
