@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from bson import ObjectId
 
@@ -42,7 +43,8 @@ class MongoListing(MongoPart):
             cursor = self._jobs.find(query).sort([(key, 1) for key in ORDER]).hint("order")
             if last is not None:
                 # From the last one's place in the index on, itself included.
-                cursor = cursor.min([(key, last[key]) for key in ORDER])
+                place: list[tuple[str, Any]] = [(key, last.get(key)) for key in ORDER]
+                cursor = cursor.min(place)
             found = await cursor.limit(PAGE + 1).to_list()
             page = [document for document in found if last is None or document["_id"] != last["_id"]]
             if page:
@@ -61,15 +63,25 @@ class MongoListing(MongoPart):
         """Those of a page that are their task's newest attempt, asked of an index alone."""
         tasks: dict[ObjectId, list[str]] = defaultdict(list)
         for document in page:
-            tasks[document["batch_id"]].append(document["task_id"])
+            if isinstance(task := document.get("task_id"), str):
+                tasks[document["batch_id"]].append(task)
         newest: dict[tuple[ObjectId, str], int] = {}
         for batch_id, ids in tasks.items():
             query = {"batch_id": batch_id, "task_id": {"$in": ids}}
             shown = {"_id": 0, "task_id": 1, "attempt": 1}
             async for found in self._jobs.find(query, shown).hint("attempt"):
-                task = (batch_id, found["task_id"])
-                newest[task] = max(newest.get(task, 0), found["attempt"])
-        return [d for d in page if d["attempt"] == newest.get((d["batch_id"], d["task_id"]))]
+                key, attempt = (batch_id, found["task_id"]), found.get("attempt")
+                if isinstance(attempt, int):  # else it is one that can't be read, and no task's newest
+                    newest[key] = max(newest.get(key, 0), attempt)
+        return [document for document in page if _is_newest(document, newest)]
+
+
+def _is_newest(document: Document, newest: Mapping[tuple[ObjectId, str], int]) -> bool:
+    """Whether it is its task's newest; also if that can't be told, so that it is met, and named."""
+    task, attempt = document.get("task_id"), document.get("attempt")
+    if not isinstance(task, str) or not isinstance(attempt, int):
+        return True
+    return attempt == newest.get((document["batch_id"], task))
 
 
 def _query(what: JobFilter) -> Document:

@@ -23,7 +23,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import errors
 from pymongo.database import Database
 
-from controller.adapters import mongo, mongo_edge
+from controller.adapters import mongo, mongo_edge, mongo_listing
 from controller.adapters.mongo import open_store
 from controller.adapters.mongo_edge import translated
 from controller.adapters.mongo_shapes import Document
@@ -182,6 +182,23 @@ async def test_a_date_that_is_none_costs_one_record(
     due = await world.put(not_before=world.now)
     raw["jobs"].update_one({"_id": ObjectId(due.id)}, {"$set": {"attempt": 1, "not_before": date}})
     assert await world.store.next_due(batch.id, world.now) is None
+
+
+@pytest.mark.parametrize("field", ["task_id", "attempt", "index"])
+@pytest.mark.parametrize("value", [None, [], {"n": 1}, "gone"], ids=str)
+async def test_a_bent_record_costs_a_report_one_line(
+    world: StoreWorld, raw: Database[Document], monkeypatch: pytest.MonkeyPatch, field: str, value: object
+) -> None:
+    """Whatever stands where its place in the order should, all others are listed, page by page."""
+    monkeypatch.setattr(mongo_listing, "PAGE", 2)
+    await world.add_batch()
+    jobs = [await world.put(Status.ERROR) for _ in range(5)]
+    update = {"$unset": {field: ""}} if value == "gone" else {"$set": {field: value}}
+    raw["jobs"].update_one({"_id": ObjectId(jobs[2].id)}, update)
+    there = {job.id for job in jobs if job is not jobs[2]}
+    for newest in (True, False):
+        what = JobFilter(batch_id=world.batch_id, newest_only=newest)
+        assert {job.id async for job in world.store.find_jobs(what)} >= there
 
 
 async def test_text_that_is_no_utf8_costs_itself(world: StoreWorld, raw: Database[Document]) -> None:
