@@ -68,6 +68,7 @@ class Records(Protocol[B, J]):
 
 async def find_batch(store: Records[B, J], text: str) -> B:
     """The batch that is meant. Raises ``NotFound`` with the nearest name, or ``Ambiguous``."""
+    text = _readable(text)
     found = await _batches(store, text)
     if len(found) > 1:
         raise Ambiguous(f"{text} is the name of several batches: say which, {_listed(map(full_name, found))}")
@@ -78,6 +79,7 @@ async def find_batch(store: Records[B, J], text: str) -> B:
 
 async def find_job(store: Records[B, J], text: str) -> J:
     """The job that is meant. Raises ``NotFound`` with the nearest name, or ``Ambiguous``."""
+    text = _readable(text)
     found = await _jobs(store, text)
     if len(found) > 1:
         names = (f"{job.namespace}/{job.name}" for job in found)
@@ -89,6 +91,7 @@ async def find_job(store: Records[B, J], text: str) -> J:
 
 async def find_either(store: Records[B, J], text: str) -> B | J:
     """The batch or the job that is meant. Raises ``NotFound``, or ``Ambiguous`` when it may be both."""
+    text = _readable(text)
     batches, jobs = await _batches(store, text), await _jobs(store, text)
     if len(batches) + len(jobs) > 1:
         ids = [f"batch {batch.id}" for batch in batches] + [f"job {job.id}" for job in jobs]
@@ -101,6 +104,11 @@ async def find_either(store: Records[B, J], text: str) -> B | J:
 def full_name(batch: Named) -> str:
     """``namespace/name``: unique for ever."""
     return f"{batch.namespace}/{batch.name}"
+
+
+def _readable(text: str) -> str:
+    """An argument of a command may be any bytes; what is no text of theirs is part of no name."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 async def _batches(store: Records[B, J], text: str) -> Sequence[B]:

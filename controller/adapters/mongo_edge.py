@@ -89,7 +89,7 @@ def translated(operation: str) -> Iterator[None]:
         raise Conflict(f"mongodb: {operation}: {_line(error)}") from error
     except BulkWriteError as error:
         raise _bulk(operation, error) from error
-    except (BSONError, DocumentTooLarge, OverflowError, InvalidDocument) as error:
+    except (BSONError, DocumentTooLarge, OverflowError, InvalidDocument, UnicodeEncodeError) as error:
         raise Rejected(f"mongodb: {operation}: this cannot be stored: {_line(error)}") from error
     except OperationFailure as error:
         if error.code in _REFUSALS:

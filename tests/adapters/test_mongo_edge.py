@@ -31,6 +31,8 @@ from controller.adapters.mongod import acquire
 from controller.core.change import Change
 from controller.core.machine import Event
 from controller.core.model import JobInput, Setting, Status
+from controller.finding import find_batch, find_either, find_job
+from controller.people import NotFound
 from controller.ports import BatchkeeperError, Conflict, JobFilter, Rejected, Unavailable
 from tests.contract.store_world import StoreWorld
 from tests.freezing import freeze
@@ -65,6 +67,7 @@ def raw(mongo_uri: str, mongo_database: str) -> Iterator[Database[Document]]:
         (errors.DocumentTooLarge("17 MB"), Rejected),
         (InvalidDocument("cannot encode"), Rejected),
         (OverflowError("int too large"), Rejected),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), Rejected),
         (errors.AutoReconnect("reset"), Unavailable),
         (errors.NetworkTimeout("timed out"), Unavailable),
         (errors.ServerSelectionTimeoutError("nobody there"), Unavailable),
@@ -87,6 +90,17 @@ def test_errors_in_our_words(error: Exception, ours: type[BatchkeeperError]) -> 
     assert caught.value.__cause__ is error
     assert str(caught.value).startswith("mongodb: change")
     assert "\n" not in str(caught.value)
+
+
+async def test_half_a_character_is_in_no_name(world: StoreWorld) -> None:
+    """An argument of a command may be any bytes: the store refuses what no text of its own can be, and who
+    looks for it is told that there is none."""
+    await world.add_batch()
+    with pytest.raises(Rejected):
+        await world.store.batch_named("lab", "\ud800")
+    for find in (find_batch, find_job, find_either):
+        with pytest.raises(NotFound, match=r"there is no .* lab/\?"):
+            await find(world.store, "lab/\udcff")
 
 
 def test_our_own_bugs_stay_bugs() -> None:
