@@ -103,7 +103,7 @@ def _bulk(operation: str, error: BulkWriteError) -> BatchkeeperError:
     if error.details.get("writeConcernErrors"):  # nor does what was in its way last for certain
         return Unavailable(f"mongodb: {operation}: no majority acknowledged it in time")
     codes = {item.get("code") for item in error.details.get("writeErrors", ())}
-    if DUPLICATE_KEY in codes:
+    if DUPLICATE_KEY in codes and codes <= _REFUSALS | {DUPLICATE_KEY}:  # else some may yet be written
         return Conflict(f"mongodb: {operation}: {_line(error)}")
     if codes and codes <= _REFUSALS:
         return Rejected(f"mongodb: {operation} was refused: {_line(error)}", min(codes))

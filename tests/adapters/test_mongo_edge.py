@@ -60,6 +60,8 @@ def raw(mongo_uri: str, mongo_database: str) -> Iterator[Database[Document]]:
     [
         (errors.DuplicateKeyError("E11000", 11000), Conflict),
         (errors.BulkWriteError({"writeErrors": [{"code": 11000}]}), Conflict),
+        (errors.BulkWriteError({"writeErrors": [{"code": 11000}, {"code": 121}]}), Conflict),
+        (errors.BulkWriteError({"writeErrors": [{"code": 11000}, {"code": 14031}]}), Unavailable),
         (errors.BulkWriteError({"writeErrors": [{"code": 121}]}), Rejected),
         (errors.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64}]}), Unavailable),
         (errors.WriteError("validation", 121), Rejected),
