@@ -137,11 +137,22 @@ class MongoLineage(MongoPart):
         return frozenset(map(str, document["found"])) if document else frozenset()
 
     async def _lists(self, of_root: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-        """The lists of these roots; nothing else of them is sent over."""
+        """The lists of these roots, oldest first; nothing else of them is sent over."""
         roots = [object_id(root) for root in of_root]
         found = await self._jobs.find({"_id": {"$in": roots}}, {"retry_ids": 1}).batch_size(MANY).to_list()
-        lists = {str(root["_id"]): root.get("retry_ids") for root in found}
-        return {root: tuple(map(str, ids)) for root, ids in lists.items() if isinstance(ids, list)}
+        lists = {str(root["_id"]): ids for root in found if isinstance(ids := root.get("retry_ids"), list)}
+        numbers = await self._numbers(job for ids in lists.values() if len(ids) > 1 for job in ids)
+        return {
+            root: tuple(map(str, sorted(ids, key=lambda job: numbers.get(str(job), len(numbers)))))
+            for root, ids in lists.items()
+        }
+
+    async def _numbers(self, job_ids: Iterable[ObjectId]) -> dict[str, int]:
+        """By id, in which order they were tried: one that repair has listed stands after younger ones."""
+        if not (wanted := list(job_ids)):
+            return {}
+        cursor = self._jobs.find({"_id": {"$in": wanted}}, {"attempt": 1}).sort("attempt").batch_size(MANY)
+        return {str(job["_id"]): number for number, job in enumerate(await cursor.to_list())}
 
     @edge
     async def toggle(self, ids: Iterable[str]) -> int:

@@ -39,6 +39,17 @@ class LineageSuite:
         assert (await world.read(root.id)).retry_toggle is None
         assert await world.store.listed([]) == {}
 
+    async def test_what_is_listed_is_oldest_first(self, world: StoreWorld) -> None:
+        """Also where a later attempt was listed before an earlier one; what has no record comes last."""
+        batch = await world.add_batch()
+        root, gone = await world.put(Status.ERROR), world.store.new_id()
+        children = [await world.put_retry(root, n, status=Status.ERROR) for n in (3, 1, 2)]
+        three, one, two = (child.id for child in children)
+        await world.store.list_children(batch.id, [one, two, three])
+        for child in (gone, three, one, two):
+            await world.store.list_retries({root.id: [child]})
+        assert await world.store.listed([children[0]]) == {three: (one, two, three, gone)}
+
     async def test_only_the_batch_or_only_the_root(self, world: StoreWorld) -> None:
         """A child that the root lists and the batch does not is not listed."""
         await world.add_batch()

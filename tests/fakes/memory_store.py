@@ -210,12 +210,19 @@ class MemoryStore(MemoryNotices):
     async def listed(self, children: Sequence[Attempt]) -> Mapping[str, tuple[str, ...]]:
         """Those children that both their batch parent and their root are read to list, by id."""
         return {
-            child.id: root.retry_ids
+            child.id: self._oldest_first(root.retry_ids)
             for child in children
             if child.id in self._children.get(child.batch_id, {})
             and (root := self._attempts.by_id.get(child.retry_parent or ""))
             and child.id in root.retry_ids
         }
+
+    def _oldest_first(self, retries: tuple[str, ...]) -> tuple[str, ...]:
+        if len(retries) < 2:
+            return retries
+        there = [job for job in retries if job in self._attempts.by_id]
+        ordered = sorted(there, key=lambda job: self._attempts.by_id[job].attempt)
+        return (*ordered, *(job for job in retries if job not in self._attempts.by_id))
 
     async def toggle(self, ids: Iterable[str]) -> int:
         """Step 4; returns how many toggles it set."""
