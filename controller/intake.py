@@ -27,6 +27,8 @@ CHUNK = 200
 """Root records written at once; between two chunks the event loop gets its turn."""
 SHOWN = 5
 """Taken names that an answer lists."""
+KEPT = 16
+"""Contents of a batch that are remembered as superseded, the newest ones."""
 
 
 class Outcome(StrEnum):
@@ -35,6 +37,8 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     SAME = "same"
     CHANGED = "changed"
+    SUPERSEDED = "superseded"
+    """An older content of the batch, out of another file than the one it goes by now: nothing is done."""
     REFUSED = "refused"
 
 
@@ -59,7 +63,8 @@ async def accept(
 
     ``source`` names where the spec came from; ``other_sources`` are the places that still hold specs:
     a second file that gives the same batch other content is refused, not taken in turns. ``by``: whose
-    the file is, which changes nobody else's batch; empty: who asks has been checked.
+    the file is, which changes nobody else's batch, nor takes back what came after it; empty: who asks is a
+    person, who has been checked and means it.
     """
     batch = await store.batch_named(spec.namespace, spec.name)
     if batch is None:
@@ -200,6 +205,8 @@ async def _known(
         return Taken(Outcome.ACCEPTED, batch, (f"went on recording its {batch.tasks} tasks",))
     if batch.spec_hash == spec.hash:
         return Taken(Outcome.SAME, batch, (f"the same content is batch {batch.name} already",))
+    if by and (why := superseded_by(batch, source, spec.hash)):
+        return Taken(Outcome.SUPERSEDED, batch, (why,))
     problems = _why_refused(batch, spec, source, other_sources)
     if by not in ("", batch.user):
         problems = [f"batch {batch.name} belongs to {batch.user}, and this spec to {by}: choose another name"]
@@ -215,9 +222,31 @@ async def _known(
     await store.set_batch(
         batch.id,
         [status for status in BatchStatus if not status.closed],
-        {"spec": spec.document, "spec_hash": spec.hash, "source": source},
+        {
+            "spec": spec.document,
+            "spec_hash": spec.hash,
+            "source": source,
+            "superseded": _superseded(batch, spec.hash),
+        },
     )
     return Taken(Outcome.CHANGED, batch, tuple(sentences) or ("nothing that matters changed",))
+
+
+def superseded_by(batch: Batch, source: str, content: str) -> str:
+    """Why this content (a hash) of this source is none that changes the batch, in one line; empty: it may.
+
+    Every start hands out each file anew, also one whose content was superseded from elsewhere long ago: by a
+    spec that was sent, say. Whoever edits the file the batch goes by now may go back to what it said before.
+    """
+    if source == batch.source or content not in batch.superseded:
+        return ""
+    return f"superseded by {batch.source}: for this content to count, edit the file, or submit it again"
+
+
+def _superseded(batch: Batch, content: str) -> tuple[str, ...]:
+    """The contents that the batch has had once it has this one."""
+    older = [each for each in batch.superseded if each not in (content, batch.spec_hash)]
+    return (*older, batch.spec_hash)[-KEPT:]
 
 
 def _why_refused(batch: Batch, spec: BatchSpec, source: str, other_sources: Container[str]) -> list[str]:

@@ -77,6 +77,8 @@ class SpecPass:
     _recalled: int = -1
     """The epoch for which it was read what is refused."""
     _batches: dict[str, str] = field(default_factory=dict)
+    _hashes: dict[str, str] = field(default_factory=dict)
+    """By spec: the hash of the content that was taken in."""
     _told: set[str] = field(default_factory=set)
     """Batches whose final status was told; nothing more is read for them."""
     _last: dict[str, tuple[object, float]] = field(default_factory=dict)
@@ -176,6 +178,7 @@ class SpecPass:
         for key in self._batches.keys() - (self._keys or frozenset()):
             if self._batches[key] in self._told:
                 del self._batches[key]
+                self._hashes.pop(key, None)
         self._told &= set(self._batches.values())
 
     async def _take_in(self, file: SpecFile) -> None:
@@ -201,6 +204,7 @@ class SpecPass:
         if taken.outcome is Outcome.REFUSED:
             await self._refuse(file.key, taken.sentences, taken.batch)
         else:
+            self._hashes[file.key] = reading.spec.hash
             await self._accepted(file.key, taken)
 
     async def _tell_awaited(self) -> None:
@@ -228,6 +232,7 @@ class SpecPass:
 
     async def _refuse(self, key: str, problems: tuple[str, ...], batch: Batch | None) -> None:
         self._refused[key] = problems
+        self._hashes.pop(key, None)
         await self._remember(key, problems, batch)
         self.engine.journal.passed("specs", Outcome.REFUSED.value, 0.0, 1)
         self.engine.journal.said("spec", spec=key, outcome=Outcome.REFUSED.value, problems=list(problems[:5]))
@@ -310,7 +315,8 @@ class SpecPass:
         if batch is None or gate is None:
             return
         view = await self.view_of(batch, gate)
-        status = batch_status(batch, gate, await self._progress(view), self._refused.get(key, ()))
+        newer = intake.superseded_by(batch, key, self._hashes.get(key, ""))
+        status = batch_status(batch, gate, await self._progress(view), self._refused.get(key, ()), newer)
         await self.source.tell(key, status)
         if batch.status.closed:
             self._told.add(batch_id)

@@ -19,7 +19,9 @@ from controller.core.notices import Notice
 
 W = TypeVar("W", bound=StrEnum)
 WITHOUT_CHILDREN = {"child_jobs": 0}
-SETTABLE = frozenset({"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"})
+SETTABLE = frozenset(
+    {"status", "reason", "result", "spec", "spec_hash", "source", "superseded", "resumed", "finished"}
+)
 SETTINGS = frozenset({"maxConcurrent", "paused", "priority", "retry"})
 
 

@@ -136,6 +136,7 @@ BATCH = Shape(
     finished=INSTANT,
     notices=each(nested(NOTICE)),
     told=each(word(Topic)),
+    superseded=TEXTS,
 )
 
 HOLDER = Shape(Holder, job=ID)

@@ -155,6 +155,8 @@ async def _brought_in(running: Running, wanted: Wanted) -> Batch | None:
             _say_known(taken.batch)
             if taken.batch.status.closed:
                 return taken.batch
+        if taken.batch and intake.superseded_by(taken.batch, copy.target.name, spec.hash):
+            await intake.accept(parts.store, spec, source=copy.target.name)  # a file alone would not
         copy.drop()
     finally:
         copy.discard()

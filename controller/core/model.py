@@ -285,6 +285,8 @@ class Batch:
     """What is still to be told of it."""
     told: tuple[Topic, ...] = ()
     """What was told as an Event, or is about to be: never again."""
+    superseded: tuple[str, ...] = ()
+    """Hashes of the contents that it had before ``spec_hash``, the newest last: see ``intake``."""
 
 
 @dataclass(frozen=True, slots=True)

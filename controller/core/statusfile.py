@@ -36,8 +36,12 @@ class Progress:
     """Failed attempts, the newest first; ten are shown."""
 
 
-def batch_status(batch: Batch, gate: Gate, progress: Progress, refused: Sequence[str] = ()) -> dict[str, Any]:
-    """The status of a spec that is a batch. ``refused``: why the file's newest content was not taken."""
+def batch_status(
+    batch: Batch, gate: Gate, progress: Progress, refused: Sequence[str] = (), superseded: str = ""
+) -> dict[str, Any]:
+    """The status of a spec that is a batch. ``refused``: why the file's newest content was not taken;
+    ``superseded``: by what it was superseded since.
+    """
     tasks = _tasks(batch, progress)
     status = {
         "batch": f"{batch.namespace}/{batch.name}",
@@ -46,6 +50,7 @@ def batch_status(batch: Batch, gate: Gate, progress: Progress, refused: Sequence
         "reason": _line(batch.reason if batch.status.closed else gate.hold or batch.reason),
         "next": _next(batch, gate, refused),
         "refused": _lines(refused),
+        "superseded": _line(superseded),
         "activeJobsInBatch": f"{progress.active} of {gate.max}",
         "waits": _lines(progress.why_waits),
         "tasks": tasks,

@@ -167,9 +167,10 @@ class Store(Protocol):
         later one stamped it.
 
         ``fields`` are names of ``Batch`` (``status``, ``reason``, ``result``, ``spec``,
-        ``spec_hash``, ``source``, ``resumed``, ``finished``); the parent record's own ``status``
-        follows ``status`` and ``result``. ``notices`` are remembered in the same write, at the store's
-        present; an Event whose topic is in ``told`` is not, and every other one's enters ``told`` with it.
+        ``spec_hash``, ``source``, ``superseded``, ``resumed``, ``finished``); the parent record's own
+        ``status`` follows ``status`` and ``result``. ``notices`` are remembered in the same write, at the
+        store's present; an Event whose topic is in ``told`` is not, and every other one's enters ``told``
+        with it.
         Without ``fields`` nothing of the batch itself changes.
         """
         ...

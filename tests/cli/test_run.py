@@ -45,7 +45,8 @@ def running(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
             for path in settings.specs.folder.glob("[!.]*.yaml"):
                 reading = await read_spec_file(settings, path, user=local_user())
                 assert reading.spec
-                await intake.accept(place.store, reading.spec, source=path.name)
+                owner = reading.spec.owner
+                await intake.accept(place.store, reading.spec, source=path.name, by=owner)
             await daemon.full_pass()
             place.clock.seconds += 1
             await asyncio.sleep(0)
@@ -105,6 +106,26 @@ def test_other_content_under_an_ended_name_is_refused(running: Place, shell: She
     assert "--fresh" in answer.err
     assert Path("specs/sweep.yaml").read_text() == dropped
     assert not list(Path("specs").glob(".*"))
+
+
+def test_to_run_what_was_superseded_is_to_submit_it_again(running: Place, shell: Shell) -> None:
+    """By the file alone it would change nothing, and the command would wait for that for ever."""
+    file = Path("specs/sweep.yaml")
+    file.parent.mkdir(exist_ok=True)
+
+    async def accepted(source: str) -> None:
+        reading = await read_spec_file(running.parts.settings, file, user=local_user())
+        assert reading.spec
+        await intake.accept(running.store, reading.spec, source=source)
+
+    for at_most, source in ((4, "sweep.yaml"), (2, "ada: sent")):
+        file.write_text(SPEC.format(name="sweep", at_most=at_most))
+        asyncio.run(accepted(source))
+    file.write_text(SPEC.format(name="sweep", at_most=4))
+    assert "of 4, waiting" in shell("run", str(file)).err
+    batch = asyncio.run(running.store.batch_named("default", "sweep"))
+    assert batch
+    assert (batch.settings["maxConcurrent"].value, batch.source) == (4, "sweep.yaml")
 
 
 def test_a_bad_spec_starts_no_daemon(running: Place, shell: Shell) -> None:

@@ -46,6 +46,7 @@ class BatchSuite:
             status=BatchStatus.HELD,
             reason="systemic-failure: $sum",
             resumed=world.now,
+            superseded=("0" * 64, "1" * 64),
         )
         assert await world.store.batch(batch.id) == batch
         assert await world.store.batch_named("lab", "gwas") == batch
@@ -139,6 +140,7 @@ class BatchSuite:
             "status": BatchStatus.PAUSED,
             "reason": "paused by $ada",
             "spec_hash": "1",
+            "superseded": ("0" * 64,),
             "spec": {"$a": 1},
         }
         assert await world.store.set_batch(batch.id, [BatchStatus.RUNNING], fields)

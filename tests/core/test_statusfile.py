@@ -190,6 +190,14 @@ def test_a_refused_change_stands_beside_the_batch_that_goes_on() -> None:
     assert found["state"] == "running"
 
 
+def test_what_superseded_a_files_content_is_one_line_of_it() -> None:
+    """None where its content is the batch's."""
+    why = "superseded by ada: sent: edit the file"
+    status = batch_status(BATCH, GATE, PROGRESS, superseded=why)
+    assert status["superseded"] == why
+    assert "superseded" not in batch_status(BATCH, GATE, PROGRESS)
+
+
 def test_of_a_batch_that_has_ended_nothing_is_told_of_what_could_go_on() -> None:
     """Neither of a change that came after the end, nor of the hold under which it ended."""
     over = replace(BATCH, status=BatchStatus.FINISHED, result=Result.FAILED, reason="0 of 186 completed")

@@ -10,9 +10,12 @@ import pytest
 
 from controller.core.model import Batch, Gate
 from controller.core.view import View
+from controller.intake import KEPT, Outcome, Taken
+from controller.people import Caller
 from controller.ports import SpecFile
 from controller.spec_pass import Reading, SpecPass
 from controller.spec_stores import SpecStores, Watched
+from controller.submitting import submit_spec
 from tests.fakes.memory_source import MemorySource
 from tests.simulation.faults import Fault
 from tests.simulation.people import spec_of
@@ -20,6 +23,7 @@ from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
 
 BUCKET = "s3://lab/"
+SENT = "ada: sent"
 
 
 class Stores:
@@ -53,6 +57,17 @@ class Stores:
             await self.over_folder.scan()
             await self.over_bucket.scan()
         self.world.recorder.catch_up()
+
+    async def submit(self, most: int) -> Taken:
+        """A person sends the spec of ``scan`` with this maxConcurrent."""
+        (batch,) = await self.world.store.batches()
+        spec = spec_of(BatchPlan("scan", 1, 1), self.world.scenario, most)
+        return await submit_spec(self.world.store, Caller(batch.user), spec, SENT)
+
+    async def most(self) -> tuple[int, str]:
+        """The batch's maxConcurrent, and what it goes by."""
+        (batch,) = await self.world.store.batches()
+        return batch.settings["maxConcurrent"].value, batch.source
 
     def told(self, *keys: str) -> list[str]:
         """What stands beside specs, as text."""
@@ -89,6 +104,92 @@ def test_the_same_content_in_two_stores_is_one_batch() -> None:
         await stores.scan()
         (batch,) = await stage.world.store.batches()
         assert all(batch.id in told for told in stores.told("a.yaml", f"{BUCKET}b.yaml"))
+
+    perform(trace)
+
+
+def test_a_restart_does_not_take_back_what_was_submitted() -> None:
+    """The file as it was is handed out anew, and differed from the batch: a change, it seemed."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.folder.drop("a.yaml", b"1")
+        await stores.scan()
+        await stores.submit(7)
+        await stores.over_folder.tell_all()
+        line = f"superseded by {SENT}: for this content to count, edit the file, or submit it again"
+        assert line in stores.told("a.yaml")[0]
+        again = Stores(stage, daemon.engine)
+        again.folder.drop("a.yaml", b"1")
+        await again.scan(3)
+        assert await again.most() == (7, SENT)
+        assert line in again.told("a.yaml")[0]
+        assert not await stage.world.store.quarantine()
+
+    perform(trace)
+
+
+def test_what_was_superseded_counts_again_once_a_person_means_it() -> None:
+    """Submitted again, or another content in the file, and from then on the file goes back as it likes."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.folder.drop("a.yaml", b"1")
+        await stores.scan()
+        for most in (7, 1):
+            assert (await stores.submit(most)).outcome is Outcome.CHANGED
+            assert await stores.most() == (most, SENT)
+        await stores.over_folder.tell_all()
+        assert "superseded" not in stores.told("a.yaml")[0]
+        await stores.submit(7)
+        for content in (b"2", b"7", b"1", b"2"):
+            stores.folder.drop("a.yaml", content)
+            await stores.scan()
+            assert await stores.most() == (int(content), "a.yaml")
+
+    perform(trace)
+
+
+def test_a_restart_does_not_bring_back_what_an_older_copy_says() -> None:
+    """One of two copies was edited, and deleted: deleting a spec changes nothing."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        for name in ("a.yaml", "b.yaml"):
+            stores.folder.drop(name, b"1")
+        await stores.scan()
+        stores.folder.drop("a.yaml", b"7")
+        await stores.scan()
+        stores.folder.remove("a.yaml")
+        await stores.scan()
+        again = Stores(stage, daemon.engine)
+        again.folder.drop("b.yaml", b"1")
+        await again.scan(3)
+        assert await again.most() == (7, "a.yaml")
+        assert "superseded by a.yaml" in again.told("b.yaml")[0]
+
+    perform(trace)
+
+
+def test_of_what_was_superseded_the_newest_are_remembered() -> None:
+    """A bounded list, whatever a script submits."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        stores.folder.drop("a.yaml", b"1")
+        await stores.scan()
+        hashes = []
+        for most in (*range(2, KEPT + 4), 1):
+            (batch,) = await stage.world.store.batches()
+            hashes.append(batch.spec_hash)
+            await stores.submit(most)
+        (batch,) = await stage.world.store.batches()
+        assert batch.superseded == tuple(hashes[-KEPT:])
+        assert batch.spec_hash == hashes[0]
 
     perform(trace)
 

@@ -27,8 +27,8 @@ from controller.ports import Clock, Conflict, StaleEpoch, Unavailable
 from tests.fakes.memory_changes import kept
 from tests.fakes.memory_table import Attempts
 
-_BATCH_FIELDS = {"status", "reason", "result", "spec", "spec_hash", "source", "resumed", "finished"}
 _BATCH_DEFAULTS: Mapping[str, Any] = {"reason": "", "result": None, "resumed": None, "finished": None}
+_BATCH_FIELDS = {*_BATCH_DEFAULTS, "status", "spec", "spec_hash", "source", "superseded"}
 _SETTINGS = frozenset({"maxConcurrent", "paused", "priority", "retry"})
 _GATE_DEFAULTS: Mapping[str, Any] = {"max": 0, "paused": False, "hold": "", "cancel": None}
 _GAPS_KEPT = timedelta(days=60)
