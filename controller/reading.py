@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,17 @@ def _as_seen(file: SpecFile, spec: BatchSpec) -> bool:
 
 def _owned(settings: Settings, file: SpecFile, spec: BatchSpec) -> tuple[BatchSpec, str]:
     claimed = str(spec.document.get("owner", ""))
-    origin = Provenance(file.key, spec.namespace, file.user, file.uid)
+    origin = Provenance(file.key, spec.namespace, file.user, file.uid, _watched(settings, file.folder))
     owner = ownership(owner_rules(settings), origin, claimed)
     return replace(spec, owner=owner.user), owner.problem
+
+
+def _watched(settings: Settings, folder: str) -> str | None:
+    """This folder from the watched one, by its name or by where links lead; None: it is not below it."""
+    if not folder or settings.specs.folder is None:
+        return None
+    for real in (os.path.abspath, os.path.realpath):
+        here, root = Path(real(folder)), Path(real(settings.specs.folder))
+        if here.is_relative_to(root):
+            return here.relative_to(root).as_posix()
+    return None

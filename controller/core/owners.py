@@ -34,12 +34,16 @@ class OwnerRule:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a spec comes from. ``key``, ``uid`` and ``user`` as its source gave them."""
+    """Where a spec comes from. ``key``, ``uid`` and ``user`` as its source gave them.
+
+    ``folder``: where it lies, from the watched folder; None: in no such folder, as one that was sent.
+    """
 
     key: str
     namespace: str
     user: str
     uid: int | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,9 @@ def _applies(rule: OwnerRule, origin: Provenance) -> bool:
         return rule.namespace == origin.namespace
     if rule.source:
         return ELSEWHERE in origin.key and (origin.key + "/").startswith(rule.source.rstrip("/") + "/")
-    if not rule.folder or ELSEWHERE in origin.key:
+    if not rule.folder or origin.folder is None:
         return False
-    return _is_below(posixpath.dirname(origin.key), posixpath.normpath(rule.folder))
+    return _is_below(origin.folder, posixpath.normpath(rule.folder))
 
 
 def _is_below(folder: str, above: str) -> bool:

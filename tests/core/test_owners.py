@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 import pytest
 
 from controller.core.owners import OwnerRule, Provenance, ownership
@@ -13,8 +15,8 @@ MAP = (ALICE_FOLDER, TALMO, BOB_UID)
 
 
 def provenance(key: str = "a.yaml", namespace: str = "default", uid: int | None = 500) -> Provenance:
-    """A spec of carol's file, unless said otherwise."""
-    return Provenance(key, namespace, "local:carol", uid)
+    """A spec of carol's file in the watched folder, unless said otherwise."""
+    return Provenance(key, namespace, "local:carol", uid, posixpath.dirname(key) or ".")
 
 
 @pytest.mark.parametrize(
@@ -131,9 +133,10 @@ def test_a_place_in_a_bucket_is_somebodys(written: str, key: str, user: str) -> 
 
 
 def test_a_folders_line_gives_away_nothing_outside_of_the_folder() -> None:
-    """``folder: .`` is every file in the watched folder, and no object of a bucket."""
+    """``folder: .`` is every file in the watched folder, no object of a bucket, and nothing that was sent."""
     rules = (OwnerRule("all", folder="."), OwnerRule("alice", folder="alice"))
     assert ownership(rules, elsewhere("s3://lab/alice/a.yaml")).user == "s3:lab"
+    assert ownership(rules, Provenance("alice/a.yaml", "default", "ada")).user == "ada"
     assert ownership(rules, provenance("x/a.yaml")).user == "all"
 
 

@@ -1,0 +1,69 @@
+"""From a file or a text to a checked spec: whose it is, wherever it lies and whoever reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.config import Settings, load
+from controller.reading import read_spec_file, read_spec_text
+
+SPEC = """\
+apiVersion: batchkeeper/v1
+kind: Batch
+name: sweep
+tasks:
+  range: {name: N, from: 1, to: 2}
+job:
+  image: ghcr.io/example/scan:1
+"""
+
+
+def settings_in(folder: Path, owners: str) -> Settings:
+    """Settings of a daemon that watches ``specs`` in this folder, with this owner map."""
+    config = folder / "config.yaml"
+    config.write_text(f"specs: {{folder: specs, owners: {owners}}}\n")
+    return load(config)
+
+
+@pytest.fixture
+def mapped(tmp_path: Path) -> Settings:
+    """What lies in ``salk`` is salk's, and all else in the watched folder the lab's."""
+    return settings_in(tmp_path, "[{folder: salk, user: salk}, {folder: ., user: lab}]")
+
+
+async def test_a_spec_that_is_sent_lies_in_no_folder(mapped: Settings) -> None:
+    """Its sender was told that specs for their namespace belong to the lab."""
+    for name in ("spec.yaml", "salk/spec.yaml"):
+        read = await read_spec_text(mapped, SPEC.encode(), name=name, user="ada")
+        assert read.spec, read.problems
+        assert read.spec.owner == "ada"
+
+
+@pytest.mark.parametrize("typed", ["{}/specs/salk/a.yaml", "specs/salk/a.yaml", "specs/../specs/salk/a.yaml"])
+async def test_whose_a_file_is_does_not_depend_on_how_it_is_named(
+    tmp_path: Path, mapped: Settings, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """The daemon takes it: so it is valid from any folder of whoever asks, also by way of a link."""
+    (tmp_path / "specs" / "salk").mkdir(parents=True)
+    (tmp_path / "specs" / "salk" / "a.yaml").write_text(SPEC + "owner: salk\n")
+    (tmp_path / "there").symlink_to(tmp_path / "specs" / "salk")
+    places = {"": typed.format(tmp_path), "specs": "salk/a.yaml", "specs/salk": "a.yaml"}
+    for folder, path in (*places.items(), ("", "there/a.yaml")):
+        monkeypatch.chdir(tmp_path / folder)
+        read = await read_spec_file(mapped, Path(path), user="local:me")
+        assert read.spec, read.problems
+        assert read.spec.owner == "salk"
+
+
+async def test_a_file_outside_of_the_watched_folder_is_its_owners(
+    tmp_path: Path, mapped: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its folder is called."""
+    (tmp_path / "salk").mkdir()
+    (tmp_path / "salk" / "a.yaml").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    read = await read_spec_file(mapped, Path("salk/a.yaml"), user="local:me")
+    assert read.spec, read.problems
+    assert read.spec.owner == "local:me"
