@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from controller.adapters.spec_bucket_client import Bucket
 from controller.adapters.spec_directory_lane import Lane
 from controller.adapters.spec_directory_names import status_path
 from controller.adapters.spec_directory_status import render
-from controller.adapters.spec_rounds import Asked, Listed, Place, Round, Rounds
+from controller.adapters.spec_rounds import FAILURES, Asked, Listed, Place, Round, Rounds
 from controller.ports import NamedFile, Rejected, SpecFile, Unavailable
 from controller.telemetry.logs import get_logger
 
@@ -50,7 +51,8 @@ class SpecBucket:
         self._writing: Lane[None] = Lane("spec-bucket-status", bound)
         self._one_scan = asyncio.Lock()
         self._one_tell = asyncio.Lock()
-        self._untold: dict[str, Mapping[str, Any]] = {}
+        self._untold: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        """The last is written first."""
         self._told: dict[str, tuple[str, str]] = {}
         """By path: digest and ETag of the status that we know to stand there."""
         self._overtaken: dict[str, int] = {}
@@ -125,18 +127,31 @@ class SpecBucket:
         return file
 
     def _write_all(self) -> None:
-        while self._untold:
+        failed: set[str] = set()
+        in_a_row = 0
+        while self._untold and in_a_row < FAILURES:
             key, status = self._untold.popitem()
+            if key in failed:  # all others had their turn
+                self._put_back(key, status)
+                return
             path = self.place.path(key)
             try:
                 if path is not None and self._write(path, render(status)):
                     self._complained.pop(self.place.start, None)
+                self._complained.pop(key, None)
+                in_a_row = 0
             except Rejected as error:
-                self._complain(self.place.start, str(error))
+                self._complain(key, str(error))
             except Unavailable as error:
-                self._complain(self.place.start, str(error))
-                self._untold.setdefault(key, status)
-                return
+                self._complain(key, str(error))
+                self._put_back(key, status)
+                failed.add(key)
+                in_a_row += 1
+
+    def _put_back(self, key: str, status: Mapping[str, Any]) -> None:
+        """To be written after all others; unless it was told something newer meanwhile, this."""
+        self._untold.setdefault(key, status)
+        self._untold.move_to_end(key, last=False)
 
     def _write(self, path: str, content: bytes) -> bool:
         """Whether something was written; not where it stands already, or the spec is gone."""

@@ -36,8 +36,14 @@ FALLBACK_REGION = "us-east-1"
 
 _CHANGED = frozenset({404, 412})
 """The object went away, or became another one, since it was listed."""
+_LATER = frozenset({401, 408, 429})
+"""Credentials, or a store that has too much to do: no object's own."""
 _OBJECTS_OWN = frozenset({"AccessDenied", "InvalidObjectState"})
 """What a 403 says when it is about this object: no right to it, archived. KMS's errors are, too."""
+_STORES_OWN = frozenset(
+    {"AuthorizationHeaderMalformed", "OperationAborted", "RequestTimeout", "RequestTimeTooSkewed"}
+)
+"""What a 4xx says when it is not about this object: a wrong region, a slow line."""
 _REFUSED = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"})
 """The credentials are not taken, or no more: others may lie there by now."""
 
@@ -217,11 +223,18 @@ def _meaning(answer: Mapping[str, Any], what: str) -> Unavailable | Rejected:
     told = answer.get("Error", {})
     name, message = str(told.get("Code", "")), _short(str(told.get("Message", "")))
     line = f"{what}: {message or name or 'refused'} ({name or code})"
-    if code in _CHANGED and name not in ("NoSuchBucket",):
-        return Rejected(line, code)
-    if code == 403 and (name in _OBJECTS_OWN or name.startswith("KMS.") or name == "403"):
-        return Rejected(line, code)
-    return Unavailable(line)
+    return Rejected(line, code) if _its_own(code, name) else Unavailable(line)
+
+
+def _its_own(code: int, name: str) -> bool:
+    """Whether a refusal concerns this object only; one without a name may mean anything."""
+    if code in _CHANGED:
+        return name != "NoSuchBucket"
+    if code == 403:
+        return name in _OBJECTS_OWN or name.startswith("KMS.") or name == "403"
+    if not 400 <= code < 500 or code in _LATER:
+        return False
+    return name not in _STORES_OWN | _REFUSED and name not in ("", str(code))
 
 
 def _why(error: Exception) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from controller.adapters.spec_configmap_status import (
     merged,
     statuses_of,
 )
-from controller.adapters.spec_rounds import Asked, Listed, Place, Rounds
+from controller.adapters.spec_rounds import FAILURES, Asked, Listed, Place, Rounds
 from controller.ports import Clock, EventWriter, NamedFile, Rejected, SpecFile, Unavailable
 from controller.ports.event_writer import Subject
 from controller.telemetry.logs import get_logger
@@ -64,7 +65,8 @@ class SpecConfigMaps:
         self._asked = Asked()
         self._one_scan = asyncio.Lock()
         self._one_tell = asyncio.Lock()
-        self._untold: dict[str, Mapping[str, Any]] = {}
+        self._untold: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        """The last is written first."""
         self._complained: dict[str, str] = {}
 
     async def scan(self) -> Sequence[SpecFile]:
@@ -119,17 +121,25 @@ class SpecConfigMaps:
 
     async def _tell_rest(self) -> None:
         async with self._one_tell:
-            while self._untold:
+            failed: set[str] = set()
+            in_a_row = 0
+            while self._untold and in_a_row < FAILURES:
                 key, status = next(reversed(self._untold.items()))
+                if key in failed:  # all others had their turn
+                    return
                 try:
                     await self._write(key, status)
                 except Unavailable as error:
-                    self._complain(str(error))
-                    return
+                    self._complain(key, str(error))
+                    self._untold.move_to_end(key, last=False)
+                    failed.add(key)
+                    in_a_row += 1
+                    continue
                 except Refused as error:
-                    self._complain(str(error))
+                    self._complain(key, str(error))
                 else:
-                    self._complained.clear()
+                    in_a_row = 0
+                    self._complained.pop(key, None)
                 if self._untold.get(key) is status:  # only now: a pass may have been cut off before
                     del self._untold[key]
 
@@ -189,12 +199,14 @@ class SpecConfigMaps:
         try:
             await self._events.write(event)
         except (Rejected, Unavailable) as error:
-            self._complain(str(error), "spec-event-not-written")
+            self._complain(self.place.start, str(error), "spec-event-not-written")
+        else:
+            self._complained.pop(self.place.start, None)
 
-    def _complain(self, error: str, event: str = "spec-status-not-written") -> None:
-        """Log a reason once, until something could be written again."""
-        if self._complained.get(event) != error:
-            self._complained[event] = error
+    def _complain(self, about: str, error: str, event: str = "spec-status-not-written") -> None:
+        """Log a reason once, until it is another one or gone."""
+        if self._complained.get(about) != error:
+            self._complained[about] = error
             _log.warning(event, store=self.place.start, error=error)
 
 

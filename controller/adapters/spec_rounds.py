@@ -23,6 +23,9 @@ BESIDE_LIMIT = 32 * 2**20
 """The same for a file that a spec names."""
 HAND_OUT_BUDGET = 64 * 2**20
 """Bytes handed out by one round, and so held in memory: the rest has its turn in the next."""
+FAILURES = 2
+"""Statuses in a row that can't be written now, after which the rest waits: the store is away, it seems. Each
+goes behind all others, so that one which never can keeps none of them back."""
 MAX_DEPTH = 3
 """Levels of folders, made by slashes in names, in which specs are looked for; as in a watched folder."""
 

@@ -256,6 +256,31 @@ async def test_too_much_to_read_at_every_look(world: ConfigMapWorld, monkeypatch
         await world.source.scan()
 
 
+async def test_a_status_that_can_t_be_written_keeps_no_other_one_back(
+    world: ConfigMapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ConfigMap that an admission webhook fails for, say: it was tried first again and again."""
+    names = ["m0", "m1", "m2", "sick"]
+    for name in names:
+        world.make(name, {"a.yaml": SPEC.decode()})
+    await settled(world)
+    real = world.client.request
+
+    async def fails(method: str, path: str, *args: object, **more: object) -> object:
+        if method == "PATCH" and path.endswith("/sick"):
+            raise Unavailable("the webhook does not answer")
+        return await real(method, path, *args, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.client, "request", fails)
+        for status in (RUNNING, DONE):
+            keys = [f"{world.start}{name}/a.yaml" for name in names]
+            await asyncio.gather(*(world.config_maps.tell(key, status) for key in keys))
+            assert [world.statuses(name) for name in names] == [{"a.yaml": status}] * 3 + [{}]
+    await world.config_maps.scan()
+    assert world.statuses("sick") == {"a.yaml": DONE}
+
+
 async def test_a_status_told_in_an_outage_is_written_after_it(world: ConfigMapWorld) -> None:
     """The last word about a batch is told once only, so it is kept until the API server is back."""
     world.make("sweep", {"a.yaml": SPEC.decode()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -195,6 +196,33 @@ async def test_a_status_told_in_an_outage_is_written_after_it(world: BucketWorld
     assert world.status("a.yaml") is None
     await world.source.scan()
     assert world.status("a.yaml") == DONE
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [((400, "KeyTooLongError"), False), ((500, "InternalError"), True), ((429, "TooManyRequests"), True)],
+)
+async def test_a_status_that_can_t_be_written_keeps_no_other_one_back(
+    world: BucketWorld, fault: Fault, kept: bool
+) -> None:
+    """It was tried first again and again, and no other one in the bucket was written. One that is kept is
+    written in the end."""
+    keys = [f"{n}.yaml" for n in range(4)]
+    for key in (*keys, "long.yaml"):
+        world.put(key, SPEC)
+    await world.settle()
+    world.way.fault = on("PUT", "long.yaml.status.yaml", fault)
+    with logged() as logs:
+        await asyncio.gather(*(world.source.tell(key, RUNNING) for key in ("long.yaml", *keys)))
+        await world.source.tell("long.yaml", RUNNING)
+        assert [world.status(key) for key in keys] == [RUNNING] * 4
+        for key in keys:
+            await world.source.tell(key, DONE)
+        assert [world.status(key) for key in keys] == [DONE] * 4
+    assert [line["event"] for line in logs] == ["spec-status-not-written"]
+    world.way.well()
+    await world.source.scan()
+    assert world.status("long.yaml") == (RUNNING if kept else None)
 
 
 async def test_a_status_is_written_when_it_says_something_new(world: BucketWorld) -> None:
