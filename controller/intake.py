@@ -198,6 +198,9 @@ async def _known(
     other_sources: Container[str],
     by: str,
 ) -> Taken:
+    if by not in ("", batch.user):  # first of all: of others' batches a file is told nothing else
+        why = f"batch {batch.name} belongs to {batch.user}, and this spec to {by}: choose another name"
+        return Taken(Outcome.REFUSED, batch, (why,))
     if batch.status is BatchStatus.EXPANDING and batch.spec_hash == spec.hash:
         begun = len(await store.roots(batch.id)) // CHUNK * CHUNK
         if missing := await expand(store, batch, spec, begun):
@@ -207,10 +210,7 @@ async def _known(
         return Taken(Outcome.SAME, batch, (f"the same content is batch {batch.name} already",))
     if by and (why := superseded_by(batch, source, spec.hash)):
         return Taken(Outcome.SUPERSEDED, batch, (why,))
-    problems = _why_refused(batch, spec, source, other_sources)
-    if by not in ("", batch.user):
-        problems = [f"batch {batch.name} belongs to {batch.user}, and this spec to {by}: choose another name"]
-    if problems:
+    if problems := _why_refused(batch, spec, source, other_sources):
         return Taken(Outcome.REFUSED, batch, tuple(problems))
     changes, _ = changed_fields(batch.spec, spec.document)
     now = await store.now()  # as for a command: the later change wins, by one clock

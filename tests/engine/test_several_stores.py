@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controller.core.model import Batch, Gate
+from controller.core.statusfile import refused_status
 from controller.core.view import View
 from controller.intake import KEPT, Outcome, Taken
 from controller.people import Caller
@@ -190,6 +192,30 @@ def test_of_what_was_superseded_the_newest_are_remembered() -> None:
         (batch,) = await stage.world.store.batches()
         assert batch.superseded == tuple(hashes[-KEPT:])
         assert batch.spec_hash == hashes[0]
+
+    perform(trace)
+
+
+def test_the_same_content_in_somebody_elses_name_is_refused() -> None:
+    """Beside Bob's copy of her spec stood how Alice's batch fares, though he might see his own only."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        stores = Stores(stage, daemon.engine)
+        read = stores.over_folder.read
+
+        async def of_its_owner(file: SpecFile) -> Reading:
+            reading = await read(file)
+            assert reading.spec
+            return replace(reading, spec=replace(reading.spec, owner=file.user))
+
+        stores.over_folder.read = of_its_owner
+        for name in ("alice", "bob"):
+            stores.folder.drop(f"{name}/a.yaml", b"1", f"local:{name}")
+            await stores.scan()
+        assert stores.folder.status("bob/a.yaml") == refused_status(
+            ["batch scan belongs to local:alice, and this spec to local:bob: choose another name"]
+        )
 
     perform(trace)
 
