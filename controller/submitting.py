@@ -16,9 +16,14 @@ from controller.pretending import pretend
 async def submit_spec(
     store: Store, caller: Caller, spec: BatchSpec, source: str, *, dry_run: bool = False
 ) -> Taken:
-    """Make the batch, or bring the one of its name up to the spec. Raises ``NotAllowed`` (E9)."""
+    """Make the batch, or bring the one of its name up to the spec. Raises ``NotAllowed`` (E9).
+
+    Whoever may not see others' batches is told that the name is taken, and not by whom.
+    """
     batch = await store.batch_named(spec.namespace, spec.name)
     if batch and not caller.may(batch.user):
+        if caller.blind:
+            raise NotAllowed(f"the name {batch.name} is taken: choose another")
         raise NotAllowed(
             f"batch {batch.name} belongs to {batch.user}, and you are {caller.user}: choose another name, or "
             "ask its owner, or an admin with --as-admin"

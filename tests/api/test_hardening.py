@@ -16,7 +16,7 @@ from controller.api.auth_review import BURST, ReviewedTokens
 from controller.api.auth_session import Sessions
 from controller.api.auth_static import BadTokenFile, StaticTokens
 from controller.ports import Reviewed, Unavailable
-from tests.api.place import Answer, Place, place
+from tests.api.place import SPEC, Answer, Place, place
 
 NOTHING = "0" * 24
 
@@ -48,6 +48,19 @@ async def test_whoever_sees_a_job_is_told_whose_it_is(here: Place) -> None:
     assert (single.status, "belongs to ada" in single.body["detail"]) == (403, True)
     many = await here.root.post("/api/v1/jobs/retry", {"job_ids": [jobs[0].id]})
     assert "belongs to ada" in many.body["answers"][0]["error"]
+
+
+async def test_a_name_that_is_taken_is_not_told_with_its_owner(here: Place) -> None:
+    """Names are for all; who may see the batch is told whose it is, and what to do."""
+    await here.submit("secret")
+    sent = SPEC.format(name="secret", tasks=2).replace("  env: {PHRASE: never-shown-to-others}\n", "")
+    for query in ("", "?dry_run=true"):
+        asked = {"data": sent, "headers": {"Content-Type": "application/yaml"}}
+        got = await here.bob.ask("POST", f"/api/v1/batches{query}", **asked)
+        assert (got.status, got.body["detail"]) == (403, "the name secret is taken: choose another")
+        assert "ada" not in str(got.body)
+        got = await here.root.ask("POST", f"/api/v1/batches{query}", **asked)
+        assert "belongs to ada" in got.body["detail"]
 
 
 async def test_a_name_is_found_among_ones_own(here: Place) -> None:
