@@ -7,7 +7,6 @@ Used by ``app`` for the daemon's spec pass and by the command line for ``validat
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,9 +39,9 @@ def reader_of(settings: Settings) -> Reader:
     async def read(file: SpecFile) -> Reading:
         if file.error:
             return Reading(None, (file.error,))
-        if not file.folder or settings.specs.folder is None:
+        if not file.folder:
             return await _read_from_afar(settings, file)
-        return await _read(settings, file, Path(file.folder), settings.specs.folder.absolute())
+        return await _read(settings, file, Path(file.folder), file.beside)
 
     return read
 
@@ -54,7 +53,7 @@ async def read_spec_file(settings: Settings, path: Path, *, user: str) -> Readin
     """
     folder, content = await asyncio.to_thread(_load, path)
     file = SpecFile(key=str(path), content=content, folder=str(folder), user=user)
-    return await _read(settings, file, folder, folder)
+    return await _read(settings, file, folder)
 
 
 async def read_spec_text(settings: Settings, content: bytes, *, name: str, user: str) -> Reading:
@@ -69,7 +68,7 @@ async def _read_from_afar(settings: Settings, file: SpecFile) -> Reading:
     """A spec that lies in no folder of this machine: what it names is what came with it, and nothing else."""
     folder = settings.state_dir.absolute() / SENT
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    return await _read(settings, file, folder, folder, file.beside)
+    return await _read(settings, file, folder, file.beside)
 
 
 SENT = "sent"
@@ -89,9 +88,9 @@ async def _read(
     settings: Settings,
     file: SpecFile,
     folder: Path,
-    root: Path,
     beside: Mapping[str, NamedFile] | None = None,
 ) -> Reading:
+    """``beside``: the files that came with it, by whose right its source knows; None: whatever lies there."""
     defaults = SpecDefaults(
         max_concurrent=settings.max_concurrent,
         namespace=settings.namespace,
@@ -99,7 +98,7 @@ async def _read(
         workdir=settings.local.workdir,
     )
     read = await read_spec_safely(
-        file.content, name=file.key, folder=folder, root=root, defaults=defaults, beside=beside
+        file.content, name=file.key, folder=folder, root=folder, defaults=defaults, beside=beside
     )
     warnings = tuple(str(warning) for warning in read.warnings)
     names = (read.csv,) if read.csv else ()
@@ -112,15 +111,7 @@ async def _read(
     if found:
         placed = (replace(each, file=file.key) for each in read.placed(found))
         return Reading(None, tuple(str(each) for each in placed), warnings, names)
-    return Reading(spec, (), warnings, names, settled=_as_seen(file, spec))
-
-
-def _as_seen(file: SpecFile, spec: BatchSpec) -> bool:
-    """Whether the csv that was read is the one that two looks saw; it may have changed in between."""
-    csv = spec.document.get("tasks", {}).get("csv")
-    if not csv or csv["path"] not in file.beside:
-        return True
-    return hashlib.sha256(file.beside[csv["path"]].content).hexdigest() == str(csv["sha256"])
+    return Reading(spec, (), warnings, names)
 
 
 def _owned(settings: Settings, file: SpecFile, spec: BatchSpec) -> tuple[BatchSpec, str]:

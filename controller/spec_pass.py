@@ -40,8 +40,6 @@ class Reading:
     warnings: Sequence[str] = ()
     names_files: Sequence[str] = ()
     """Files whose content belongs to the spec's, readable or not."""
-    settled: bool = True
-    """False: a named file is no longer what two looks saw; it will be handed out again."""
 
 
 Reader = Callable[[SpecFile], Awaitable[Reading]]
@@ -185,11 +183,9 @@ class SpecPass:
         reading = await self.read(file)
         names = reading.names_files
         # One that can't be read names nothing, and may name its old files again once it is mended.
-        if names or reading.spec is not None:
-            whole = await self.source.depends(file.key, names) and reading.settled
-            if not whole:
-                self._awaited.setdefault(file.key, (AWAITED, names))
-                return
+        if (names or reading.spec is not None) and not await self.source.depends(file.key, names):
+            self._awaited.setdefault(file.key, (AWAITED, names))
+            return
         self._awaited.pop(file.key, None)
         if reading.spec is None:
             await self._refuse(file.key, tuple(reading.problems), await self._batch_of(file.key))

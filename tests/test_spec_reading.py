@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from controller.config import Settings, load
-from controller.reading import read_spec_file, read_spec_text
+from controller.ports import NamedFile, SpecFile
+from controller.reading import read_spec_file, read_spec_text, reader_of
 
 SPEC = """\
 apiVersion: batchkeeper/v1
@@ -67,3 +68,16 @@ async def test_a_file_outside_of_the_watched_folder_is_its_owners(
     read = await read_spec_file(mapped, Path("salk/a.yaml"), user="local:me")
     assert read.spec, read.problems
     assert read.spec.owner == "local:me"
+
+
+async def test_the_daemon_opens_no_csv_by_its_path(tmp_path: Path, mapped: Settings) -> None:
+    """Who may name what was decided by the look that found it; the path may lead elsewhere by now."""
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "t.csv").write_text("id,PATIENT\na,never-for-bob\n")
+    content = SPEC.replace("range: {name: N, from: 1, to: 2}", "csv: {path: t.csv}").encode()
+    for beside, ids in (({}, None), ({"t.csv": NamedFile(b"id\nx\n")}, ["x"])):
+        file = SpecFile("a.yaml", content, str(folder), "local:bob", beside=beside)
+        read = await reader_of(mapped)(file)
+        assert (read.spec and [task.id for task in read.spec.tasks]) == ids
+        assert list(read.names_files) == ["t.csv"]

@@ -1,5 +1,5 @@
-"""The csv file that a spec names, whole, with the line of every row: out of the watched folder and from
-nowhere else, or as it came with the spec.
+"""The csv file that a spec names, whole, with the line of every row: as it came with the spec, or, for a
+command, out of the spec's folder and from nowhere else.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from controller.specfile.text import MAX_CSV_BYTES, Unreadable, decoded
 
 MAX_COLUMNS = 200
 _FIELD: tuple[str, ...] = ("tasks", "csv")
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,10 @@ def handed(path: str, beside: Mapping[str, NamedFile]) -> bytes:
 def fetched(target: Path, path: str) -> bytes:
     """The bytes of a regular file of at most 32 MiB; raises ``Unreadable``. Never waits for a pipe.
 
-    ``path``: the file as the spec writes it.
+    ``target`` as ``located`` has found it; ``path``: the file as the spec writes it.
     """
     try:
-        handle = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = _opened(target)
     except OSError as error:
         raise Unreadable(f"{shown(path)}: can't be opened: {_why(error)}") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -85,6 +87,19 @@ def fetched(target: Path, path: str) -> bytes:
     if len(content) > MAX_CSV_BYTES:
         raise Unreadable(f"{shown(path)} is larger than 32 MiB: split the batch")
     return content
+
+
+def _opened(target: Path) -> int:
+    """Open a file without links on its way, part by part: what was swapped for a link since leads nowhere."""
+    here = os.open(target.anchor, _FOLDER)
+    try:
+        for part in target.parts[1:-1]:
+            deeper = os.open(part, _FOLDER, dir_fd=here)
+            os.close(here)
+            here = deeper
+        return os.open(target.name, _FILE, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 def parsed(path: str, content: bytes, most_rows: int, problems: Problems) -> Table | None:

@@ -110,6 +110,23 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_that_is_swapped_for_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """Between finding the file and opening it: only the last part was kept from being a link."""
+    root, elsewhere = tmp_path / "watched", tmp_path / "elsewhere"
+    for folder in (root / "mine", elsewhere):
+        folder.mkdir(parents=True)
+        put(folder, "id\na\n" if folder != elsewhere else "secret of others\n")
+
+    def swap() -> None:
+        (root / "mine").rename(root / "was")
+        (root / "mine").symlink_to(elsewhere)
+
+    content = SPEC.replace("path: traits.csv", "path: mine/traits.csv").encode()
+    found = read_spec(content, name="a.yaml", folder=root, root=root, defaults=DEFAULTS, on_csv=swap)
+    (problem,) = found.problems
+    assert "'mine/traits.csv': can't be opened" in problem.message
+
+
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [
