@@ -127,7 +127,8 @@ def resolve(root: str, path: str) -> str | None:
 
 def stat_of(status: os.stat_result) -> Stat:
     """What is compared of a ``stat``."""
-    return Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_uid)
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return Stat(status.st_size, *times, status.st_ino, status.st_uid, status.st_mode)
 
 
 def why(error: OSError) -> str:

@@ -24,6 +24,7 @@ class Stat:
     ctime_ns: int
     inode: int
     uid: int
+    mode: int = 0
 
 
 @dataclass(frozen=True, slots=True)

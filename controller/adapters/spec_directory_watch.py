@@ -10,6 +10,7 @@ import hashlib
 import os
 import posixpath
 import pwd
+import stat as modes
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -203,9 +204,11 @@ class Watch:
 
     def _settled(self, path: str, names: Mapping[str, str | None]) -> Mapping[str, Look] | None:
         """The settled looks of a spec (under the empty name) and of all that it names, or None."""
-        looks = {"": self._specs.settled(path)}
+        spec = self._specs.settled(path)
+        looks = {"": spec}
         for written, real in names.items():
-            looks[written] = self._named.settled(real) if real else Look(None, error=_OUTSIDE)
+            look = self._named.settled(real) if real else Look(None, error=_OUTSIDE)
+            looks[written] = look and spec and _for_owner_of(spec, look)
         settled = {written: look for written, look in looks.items() if look is not None}
         return settled if len(settled) == len(looks) else None
 
@@ -245,6 +248,14 @@ class Watch:
 
 _ADVICE = "nothing counts as deleted; see that it is mounted and readable, or correct specs.folder"
 _OUTSIDE = "it leads out of the spec folder"
+_PRIVATE = "it belongs to another user than the spec, and not everybody may read it (chmod o+r)"
+
+
+def _for_owner_of(spec: Look, look: Look) -> Look:
+    """What a spec's owner may have of a file that it names: the daemon may read more than its users may."""
+    if look.error or spec.stat is None or look.stat is None or look.stat.uid == spec.stat.uid:
+        return look
+    return look if look.stat.mode & modes.S_IROTH else Look(look.stat, error=_PRIVATE)
 
 
 def _digest(content: bytes) -> str:

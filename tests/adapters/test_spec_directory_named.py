@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from controller.adapters import spec_directory_watch
+from controller.adapters import spec_directory_files, spec_directory_watch
+from controller.adapters.spec_directory_looks import Stat
 from tests.adapters.spec_folder import Opens
 from tests.contract.folder_world import FolderWorld
 from tests.contract.source_suite import CSV, OTHER, SPEC, contents
@@ -66,6 +69,35 @@ class TestNamedFiles:
         """It is not waited for."""
         world.spoil("t.csv")
         assert await self.named(world, "a.yaml", "t.csv") == (b"", "it is a fifo, not a regular file")
+
+    async def test_one_that_only_its_owner_may_read_is_read_for_nobody_else(
+        self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Bob named Alice's private csv, and saw its rows as the parameters of his jobs. Once all may read it
+        the spec is handed out again, with it."""
+        world.put("alice/t.csv", CSV)
+        csv = world.folder / "alice" / "t.csv"
+        inode, private = csv.stat().st_ino, "it belongs to another user than the spec, and not everybody may"
+        real = spec_directory_files.stat_of
+
+        def stat_of(status: os.stat_result) -> Stat:
+            return replace(real(status), uid=1001 if status.st_ino == inode else 1002)
+
+        monkeypatch.setattr(spec_directory_files, "stat_of", stat_of)
+        csv.chmod(0o640)
+        content, error = await self.named(world, "bob/a.yaml", "../alice/t.csv")
+        assert (content, error.startswith(private)) == (b"", True)
+        for mode, found in ((0o644, (CSV, True)), (0o640, (b"", False))):
+            csv.chmod(mode)
+            (file,) = await world.settle()
+            (one,) = file.beside.values()
+            assert (one.content, not one.error) == found
+
+    async def test_one_of_the_specs_owner_may_be_private(self, world: FolderWorld) -> None:
+        """Nobody else need be allowed to read it."""
+        world.put("t.csv", CSV)
+        (world.folder / "t.csv").chmod(0o600)
+        assert await self.named(world, "a.yaml", "t.csv") == (CSV, "")
 
     async def test_a_large_one_is_cut(self, world: FolderWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         """It has its own limit, and says when it is above it."""
