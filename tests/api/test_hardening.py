@@ -241,6 +241,70 @@ async def test_a_flood_of_made_up_tokens_is_kept_from_the_api_server() -> None:
     assert await known.identify("another") is None
 
 
+async def test_a_flood_of_made_up_tokens_locks_nobody_out_who_was_known() -> None:
+    """Their token is asked about again when its five minutes are over, at a pace that strangers do not use
+    up; and however many of them there were, their names are still kept."""
+    server, now = ApiServer(), 1000.0
+    known = ReviewedTokens(server, (), timedelta(minutes=5), lambda: now)
+    assert await known.identify("good")
+    for second in range(400):
+        now = 1000.0 + second
+        asked: list[Any] = [known.identify(f"made-up-{second}-{n}") for n in range(3)]
+        await asyncio.gather(*asked, return_exceptions=True)
+    found = await known.identify("good")
+    assert found
+    assert found.user == "ada"
+
+
+async def test_strangers_under_way_hold_up_nobody_who_was_known() -> None:
+    """Questions about made-up tokens that the API server is slow to answer stand in nobody's way."""
+    server, now = SlowServer(), 0.0
+    known = ReviewedTokens(server, (), timedelta(minutes=5), lambda: now, at_once=1)
+    assert await known.identify("good")
+    stranger = asyncio.create_task(known.identify("made-up"))
+    await asyncio.sleep(0)
+    now = 301.0
+    assert await asyncio.wait_for(known.identify("good"), 5)
+    server.go_on.set()
+    assert await stranger is None
+
+
+class SlowServer(ApiServer):
+    """A reviewer that looks long for whoever is nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = asyncio.Event()
+
+    async def review(self, token: str, audiences: Sequence[str]) -> Reviewed | None:
+        """Whose it is, in the end."""
+        if token != "good":
+            await self.go_on.wait()
+        return await super().review(token, audiences)
+
+
+async def test_a_token_that_is_nobodys_any_more_is_asked_about_like_a_strangers() -> None:
+    """A revoked one is not let in while its bad answer is kept, and has no pace of its own from then on."""
+    server, now = Revoking(), 0.0
+    known = ReviewedTokens(server, (), timedelta(minutes=5), lambda: now)
+    assert await known.identify("once-good")
+    server.revoked, now = True, 301.0
+    assert await known.identify("once-good") is None
+    assert await known.identify("once-good") is None
+    assert server.asked == 2
+
+
+class Revoking(ApiServer):
+    """A reviewer whose one token can be taken back."""
+
+    revoked = False
+
+    async def review(self, token: str, audiences: Sequence[str]) -> Reviewed | None:
+        """Whose it is now."""
+        self.asked += 1
+        return None if self.revoked else Reviewed("ada")
+
+
 async def test_one_token_is_asked_about_once() -> None:
     """A page that asks many things at once costs the API server few questions."""
     server = ApiServer()
