@@ -22,6 +22,7 @@ from controller.api.live import Live
 from controller.api.pace import Pace
 from controller.api.problems import Problem, unavailable
 from controller.config import Settings
+from controller.core.owners import RESERVED
 from controller.engine import Engine
 from controller.people import Caller, People
 from controller.ports import Desk, Store, Unavailable
@@ -99,7 +100,7 @@ class Context:
         self.charting = Charting(monotonic)
 
     async def ask(self, request: Request, token: str) -> Asker:
-        """Who sends this token. Raises ``Problem``: 401, 429, or 503 when that can't be told."""
+        """Who sends this token. Raises ``Problem``: 401, 403, 429, or 503 when that can't be told."""
         where = _where(request)
         entry_of(request).note(who=f"unknown, {where}")
         if not token:
@@ -115,6 +116,9 @@ class Context:
         if identity is None:
             self.slow_down(where)
             raise _unknown("the token is not valid, or no longer: get a new one")
+        if identity.user.startswith(RESERVED):
+            self.slow_down(where)
+            raise _not_a_name(identity.user)
         return self.admit(request, identity)
 
     def ask_with_cookie(self, request: Request, cookie: str) -> Asker:
@@ -155,6 +159,16 @@ def _where(request: Request) -> str:
 
 def _unknown(detail: str) -> Problem:
     return Problem(401, "unknown-caller", detail, headers={"WWW-Authenticate": 'Bearer realm="batchkeeper"'})
+
+
+def _not_a_name(user: str) -> Problem:
+    """Whoever chose it could own what is nobody's, or pass for a user of this machine."""
+    return Problem(
+        403,
+        "reserved-name",
+        f"the token names {user}, and names that begin so are no user's here: have it name another one"
+        " (an admin: auth.oidc.user_claim and prefix, or the file of tokens)",
+    )
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token of this installation.")

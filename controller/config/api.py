@@ -47,7 +47,8 @@ class Oidc(Section):
     audience: str = ""
     """What must be among the tokens' `aud`. Demanded with an issuer."""
     user_claim: str = Field("sub", min_length=1)
-    """The claim with the user's name: `sub`, `email`, `preferred_username`."""
+    """The claim with the user's name: `sub`, `email`, `preferred_username`. A name that begins with `local:`,
+    `s3:` or `configmap:` is refused."""
     groups_claim: str = Field("groups", min_length=1)
     """The claim with the user's groups: a list of texts, or one text."""
     prefix: str = ""

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOCAL = "local:"
+RESERVED = (LOCAL, "s3:", "configmap:")
+"""How names begin that no token may give: of users of this machine, and of stores, which are nobody."""
 ELSEWHERE = "://"
 """In the key of a spec that lies in no folder: ``s3://bucket/key``, ``configmap://namespace/name/key``. No
 path of a folder has two slashes in a row, so no file can pass for one of those."""

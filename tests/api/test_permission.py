@@ -129,6 +129,34 @@ class Away:
         raise Unavailable("the API server is away")
 
 
+class Names:
+    """Somebody who may choose what their token calls them, as in some providers' `preferred_username`."""
+
+    name = "oidc"
+
+    async def identify(self, token: str) -> Identity | None:
+        """Whatever the token says."""
+        return Identity(token, frozenset({"admins"}), "oidc")
+
+
+@pytest.mark.parametrize("name", ["s3:lab", "configmap:batches", "local:root"])
+async def test_no_token_makes_somebody_nobody_or_a_user_of_this_machine(
+    tmp_path: Path, mongo_uri: str, mongo_database: str, name: str
+) -> None:
+    """Specs that no line of the map gives to a user belong to such names, and so does what is local."""
+    async with place(tmp_path, mongo_uri, mongo_database, authenticators=[Names()]) as here:
+        batch = await here.submit(user=name)
+        for got in (
+            await here.as_(name).get("/api/v1/batches"),
+            await here.as_(name).post(f"/api/v1/batches/{batch.id}/cancel"),
+        ):
+            assert (got.status, got.body["type"]) == (403, "urn:batchkeeper:problem:reserved-name")
+            assert name in got.body["detail"]
+        told = await here.as_(name).post("/rpc", {})
+        assert "are no user's here" in told.body["error"]["message"]
+        assert (await here.as_("ada").get("/api/v1/batches")).status == 200
+
+
 async def test_who_cannot_be_told_is_asked_to_come_again(
     tmp_path: Path, mongo_uri: str, mongo_database: str
 ) -> None:
