@@ -27,7 +27,7 @@ from controller.api import (
 )
 from controller.api.auth import Chain
 from controller.api.auth_session import Sessions, router_of
-from controller.api.context import Context, World
+from controller.api.context import Context, Who, World
 from controller.api.guard import Guard
 from controller.api.live import Live
 from controller.api.problems import Problem
@@ -109,8 +109,11 @@ async def _off() -> None:
     raise Problem(503, "off", NOBODY)
 
 
-def known_query(request: Request) -> None:
-    """Refuse a parameter that no route knows: a slip would pass unnoticed. Raises ``Problem`` 422."""
+def known_query(request: Request, _: Who) -> None:
+    """Refuse a parameter that no route knows: a slip would pass unnoticed. Raises ``Problem`` 422.
+
+    After whoever asks is known: else it would have no pace, and the audit log no name.
+    """
     route: Any = request.scope.get("route")
     dependant = getattr(route, "dependant", None)
     if dependant is None:

@@ -7,6 +7,7 @@ import gc
 import logging
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from fastapi import Request
 
 from controller.api.audit import Entry, entry_of
 from controller.api.guard import Guard
-from tests.api.place import ADA, BOB, ROOT, SPEC, Client, Place
+from tests.api.place import ADA, BOB, ROOT, SPEC, Client, Place, place
 
 Line = Mapping[str, Any]
 SECRETS = (ADA, BOB, ROOT, "never-shown-to-others")
@@ -99,6 +100,23 @@ async def test_what_an_order_came_to(here: Place, caplog: pytest.LogCaptureFixtu
     assert said.items() <= bulk.items()
     assert (again["replayed"], again["request"]) == (True, first.headers["x-request-id"])
     assert (dry["what"], dry["of"], dry["dry_run"]) == ("pause", batch.id, True)
+
+
+async def test_an_unknown_parameter_is_refused_to_somebody(
+    tmp_path: Path, mongo_uri: str, mongo_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asks is known before it is looked at: it counts for their pace, and its line has their name."""
+    slow = {"rate": 0.1, "burst": 3}
+    async with place(tmp_path, mongo_uri, mongo_database, api=slow) as here:
+        known = await here.ada.post("/api/v1/jobs/retry?x=1", {"job_ids": ["0" * 24]})
+        assert known.status == 422
+        assert "no such parameter" in known.body["detail"]
+        assert [line["who"] for line in lines(caplog)] == ["ada"]
+        caplog.clear()
+        statuses = [(await here.as_("").post("/api/v1/jobs/retry?x=1")).status for _ in range(12)]
+        assert statuses[0] == 401
+        assert statuses[-1] == 429
+        assert len(lines(caplog)) == statuses.count(401) < 12
 
 
 async def test_reading_is_no_order(here: Place, caplog: pytest.LogCaptureFixture) -> None:
