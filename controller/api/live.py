@@ -36,10 +36,11 @@ _log = get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """One client. ``sees``: whether what belongs to this owner may be told to it."""
+    """One client. ``sees``: whether what belongs to this owner may be told to it; ``user``: whose it is."""
 
     sees: Callable[[str], bool]
     batch_id: str = ""
+    user: str = ""
     queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
 
     def tell(self, event: bytes | None) -> None:
@@ -68,6 +69,10 @@ class Live:
     def listeners(self) -> int:
         """How many there are."""
         return len(self._listeners)
+
+    def of(self, user: str) -> int:
+        """How many of them are this user's."""
+        return sum(one.user == user for one in self._listeners)
 
     async def listen(self, listener: Listener, heartbeat: float = HEARTBEAT) -> AsyncIterator[bytes]:
         """What one client is sent, first that it should read everything."""

@@ -13,6 +13,8 @@ from controller.api.live import Listener
 from controller.api.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
+SHARE = 4
+"""One user may have one in so many of all streams, and one at least."""
 _EXAMPLE = 'event: changed\ndata: {"batch_id":"6745f09ac3d4e5f60718292f","jobs":[],"more":false}\n\n'
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -41,12 +43,16 @@ async def events(
     context = context_of(request)
     batch_id = (await batch_named(world, who, batch)).id if batch else ""
     live = context.live
-    if live is None or live.listeners >= context.settings.api.streams:
-        raise Problem(
-            503,
-            "too-many-listeners",
-            "too many listen at this time: ask again",
-            headers={"Retry-After": "30"},
-        )
-    stream = live.listen(Listener(who.sees, batch_id))
+    most = context.settings.api.streams
+    if live is None or live.listeners >= most:
+        raise _too_many(503, "too many listen at this time: ask again")
+    share = max(1, most // SHARE)
+    if live.of(who.user) >= share:
+        told = f"{who.user} listens {share} times already: close one of them (a tab of the page), or wait"
+        raise _too_many(429, told)
+    stream = live.listen(Listener(who.sees, batch_id, who.user))
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _too_many(status: int, detail: str) -> Problem:
+    return Problem(status, "too-many-listeners", detail, headers={"Retry-After": "30"})

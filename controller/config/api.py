@@ -24,7 +24,7 @@ class Api(Section):
     connections: int = Field(500, ge=1, le=100_000)
     """Connections at one time; what is beyond is answered 503."""
     streams: int = Field(100, ge=1, le=10_000)
-    """Listeners to /api/v1/events at one time."""
+    """Listeners to /api/v1/events at one time; a quarter of them, and one at least, may be of one user."""
 
 
 class StaticTokens(Section):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from controller.api import live as live_module
 from controller.api.live import GATHER, RESET, Listener, Live
 from controller.ports import BatchkeeperError, Changed, Rejected, Unavailable
-from tests.api.place import ADA, BOB, Place
+from tests.api.place import ADA, BOB, Place, place
 
 
 class Stream:
@@ -61,6 +62,30 @@ async def test_a_retry_is_told_to_its_owner_only(here: Place) -> None:
         name, told = await bob.event()
         assert (name, told["batch_id"]) == ("changed", other.id)
         assert set(told["jobs"]) <= {job.id for job in await here.jobs(other)}
+
+
+async def test_one_user_does_not_take_all_streams(
+    tmp_path: Path, mongo_uri: str, mongo_database: str
+) -> None:
+    """Each has a quarter of them: past it that one is told so, and others still listen."""
+    eight = {"streams": 8}
+    async with (
+        place(tmp_path, mongo_uri, mongo_database, api=eight) as here,
+        listening(here, ADA, 1),
+        listening(here, ADA, 1),
+    ):
+        third = await asyncio.wait_for(here.ada.get("/api/v1/events"), 30)
+        assert (third.status, third.headers["retry-after"]) == (429, "30")
+        assert "ada listens 2 times already" in third.body["detail"]
+        async with listening(here, BOB, 1):
+            pass
+
+
+async def test_the_last_stream_is_the_last_one(tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:
+    """Where there are few, each user has one; when all are taken everybody is asked to come again."""
+    few = {"streams": 1}
+    async with place(tmp_path, mongo_uri, mongo_database, api=few) as here, listening(here, ADA, 1):
+        assert (await here.bob.get("/api/v1/events")).status == 503
 
 
 async def test_a_stop_ends_the_streams(here: Place) -> None:
