@@ -1,4 +1,4 @@
-"""Pages: a hundred at a time, with a cursor that says where the next one begins.
+"""Pages: a hundred at a time unless asked otherwise, with a cursor that says where the next one begins.
 
 A cursor holds the keys of the last one shown, so what is inserted meanwhile moves nothing. It is read as
 strictly as a body: one that was made up is refused.

@@ -102,3 +102,11 @@ async def test_a_cursor_that_was_made_up(here: Place, path: str, cursor: Any) ->
     text = base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode()
     told = await here.ada.get(f"/api/v1/{path}", params={"cursor": text})
     assert (told.status, "begin with the first page" in told.body["detail"]) == (422, True)
+
+
+async def test_a_page_has_a_hundred_unless_asked_otherwise(here: Place) -> None:
+    """At most 1,000, as docs/api.md says."""
+    await here.submit(tasks=120)
+    assert len((await here.ada.get("/api/v1/jobs")).items) == 100
+    assert len((await here.ada.get("/api/v1/jobs?limit=1000")).items) == 120
+    assert (await here.ada.get("/api/v1/jobs?limit=1001")).status == 422
