@@ -23,7 +23,7 @@ from controller.core.model import (
     Resources,
     Status,
 )
-from controller.core.retry import ManualDecision, decide_manual, new_child
+from controller.core.retry import BEING_CANCELLED, ManualDecision, decide_manual, new_child
 from controller.people import Answer, Caller, People, Refused, count, not_theirs, not_there
 
 AT_ONCE = 200
@@ -137,15 +137,19 @@ def _decision(
     scene: _Scene,
     resources: Override | None,
 ) -> ManualDecision:
-    gate, batch = scene.gates.get(job.batch_id), scene.batches.get(job.batch_id)
-    cancelling = bool(gate and gate.cancel and batch and not batch.status.closed)
     return decide_manual(
         chain,
         asked=job,
         resources=_wanted(resources, chain[-1]),
         max_retries=people.max_retries,
-        cancelling=cancelling,
+        cancelling=_cancelling(job, scene.gates, scene.batches),
     )
+
+
+def _cancelling(job: Attempt, gates: Mapping[str, Gate], batches: Mapping[str, Batch]) -> bool:
+    """Whether its batch's cancel has not come to its end."""
+    gate, batch = gates.get(job.batch_id), batches.get(job.batch_id)
+    return bool(gate and gate.cancel and batch and not batch.status.closed)
 
 
 def _wanted(resources: Override | None, before: Attempt) -> Resources | None:
@@ -229,33 +233,44 @@ async def hurry(
 ) -> list[Answer]:
     """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``).
 
-    Refused for one that was recorded with other ``resources`` than these.
+    Refused for one that was recorded with other ``resources`` than these, and in a batch that is being
+    cancelled, as a retry is.
     """
-    answers = []
-    for job in await people.store.jobs(job_ids):
-        chain = await people.store.chain(job.batch_id, job.task_id)
-        newest = chain[-1]
+    answers, jobs = [], await people.store.jobs(job_ids)
+    batch_ids = sorted({job.batch_id for job in jobs})
+    gates = await people.store.gates(batch_ids) if jobs else {}
+    batches = await people.store.batches_with(batch_ids)
+    for job in jobs:
+        newest = (await people.store.chain(job.batch_id, job.task_id))[-1]
         if not caller.may(job.user):
             answers.append(not_theirs(caller, job))
-        elif newest.status is not Status.WAITING or newest.not_before is None:
-            error = f"{newest.name} is {newest.status} and waits for no time: there is nothing to hurry"
-            answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
-        elif _wanted(resources, newest) not in (None, newest.job_input.resources):
-            error = (
-                f"{newest.name} ({newest.id}) is in line with the resources that it was recorded with: "
-                "cancel it, then retry it with others"
-            )
+        elif error := _not_hurried(newest, resources, _cancelling(job, gates, batches)):
             answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
         else:
-            change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
-            if not dry_run:
-                await people.store.change(change)
-            answers.append(
-                Answer(
-                    job.id, job.name, retry_id=newest.id, did=f"{newest.name} starts with the next free place"
-                )
-            )
+            answers.append(await _hurry(people, job, newest, dry_run))
     return answers
+
+
+def _not_hurried(newest: Attempt, resources: Override | None, cancelling: bool) -> str:
+    """Why the newest attempt of a task is not hurried; empty: it may be."""
+    if not waits_out_back_off(newest):
+        return f"{newest.name} is {newest.status} and waits for no time: there is nothing to hurry"
+    if cancelling:
+        return BEING_CANCELLED
+    if _wanted(resources, newest) not in (None, newest.job_input.resources):
+        return (
+            f"{newest.name} ({newest.id}) is in line with the resources that it was recorded with: "
+            "cancel it, then retry it with others"
+        )
+    return ""
+
+
+async def _hurry(people: People, job: Attempt, newest: Attempt, dry_run: bool) -> Answer:
+    change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
+    if not dry_run and await people.store.change(change) is None:
+        error = f"{newest.name} moved on while it was asked and waits no more: look at it, then ask again"
+        return Answer(job.id, job.name, error=error, stage="record")
+    return Answer(job.id, job.name, retry_id=newest.id, did=f"{newest.name} starts with the next free place")
 
 
 async def retry_or_hurry(

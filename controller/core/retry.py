@@ -41,6 +41,10 @@ class RetryReason(StrEnum):
     MAX_AUTO_RETRIES = "max-auto-retries"
 
 
+BEING_CANCELLED = "its batch is being cancelled: try again once it is"
+"""Why nothing of a batch is retried, or hurried, while its cancel has not come to its end."""
+
+
 class Refusal(StrEnum):
     """Why a person's retry is refused: stable, programs read it."""
 
@@ -263,7 +267,7 @@ def _refused(
         sentence = f"{newest.name} ({newest.id}), a later attempt of the same task, completed"
         return ManualDecision(Refusal.ALREADY_COMPLETED, sentence)
     if cancelling:
-        return ManualDecision(Refusal.CANCELLING, "its batch is being cancelled: try again once it is")
+        return ManualDecision(Refusal.CANCELLING, BEING_CANCELLED)
     by_people = sum(attempt.origin is Origin.USER for attempt in chain)
     if max_retries is not None and by_people >= max_retries:
         sentence = f"{by_people} retries were asked for, and max_retries is {max_retries}"

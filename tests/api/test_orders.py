@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from controller import lifecycle
 from controller.api import guard
 from controller.api.bodies import Cancel, Halt
+from controller.core.model import Attempt
 from controller.ports import BatchkeeperError, Unavailable
 from tests.api.place import Place, place
 
@@ -153,6 +154,42 @@ async def test_what_is_being_cancelled_does_not_go_on(here: Place) -> None:
     assert (await here.ada.post(f"/api/v1/batches/{batch.id}/cancel")).status == 200
     told = await here.ada.post(f"/api/v1/batches/{batch.id}/resume")
     assert (told.status, "being cancelled by ada" in told.body["detail"]) == (409, True)
+
+
+async def waiting_retry(here: Place, job: Attempt) -> str:
+    """A retry of this job that waits out its back-off: its id."""
+    child = (await here.ada.post(f"/api/v1/jobs/{job.id}/retry")).body["retry_id"]
+    due = {"not_before": datetime(2100, 1, 1, tzinfo=UTC)}
+    await here.store._jobs.update_one({"_id": ObjectId(child)}, {"$set": due})
+    return str(child)
+
+
+async def test_nothing_is_hurried_in_a_batch_that_is_being_cancelled(here: Place) -> None:
+    """A retry with ``now`` was answered with "starts with the next free place", and was withdrawn."""
+    batch, jobs = await here.failed(tasks=2)
+    child = await waiting_retry(here, jobs[0])
+    assert (await here.ada.post(f"/api/v1/batches/{batch.id}/cancel")).status == 200
+    plain = await here.ada.post("/api/v1/jobs/retry", {"job_ids": [jobs[1].id]})
+    now = await here.ada.post("/api/v1/jobs/retry", {"job_ids": [jobs[0].id], "now": True})
+    assert (plain.body["refused"], now.body["refused"]) == (1, 1)
+    assert now.body["answers"][0]["error"] == plain.body["answers"][0]["error"]
+    assert next(job for job in await here.jobs(batch) if job.id == child).not_before is not None
+
+
+async def test_what_moved_on_is_not_said_to_be_hurried(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the write somebody withdrew the retry: the order says that it did nothing."""
+    _, jobs = await here.failed(tasks=1)
+    child = await waiting_retry(here, jobs[0])
+    change = here.store.change
+
+    async def late(asked: Any) -> Any:
+        monkeypatch.setattr(here.store, "change", change)
+        await here.ada.post(f"/api/v1/jobs/{child}/cancel")
+        return await change(asked)
+
+    monkeypatch.setattr(here.store, "change", late)
+    told = await here.ada.post(f"/api/v1/jobs/{jobs[0].id}/retry", {"now": True})
+    assert (told.status, "moved on" in told.body["detail"]) == (409, True)
 
 
 async def test_a_dry_run_changes_nothing(here: Place) -> None:
