@@ -9,19 +9,46 @@ import json
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from controller.api.problems import Problem, of_validation
 from controller.core.model import Resources
-from controller.core.quantities import parse_cpu, parse_memory
 from controller.core.settings import MOST_CONCURRENT
 from controller.people import LONGEST_WHY, WHY
+from controller.specfile import scalars
 
 MOST_IDS = 10_000
 JSON = "application/json"
 B = TypeVar("B", bound="Body")
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
+
+
+def _a_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("an amount is a text: write it between quotes")
+    return value
+
+
+Cpu = Annotated[
+    scalars.Cpu,
+    BeforeValidator(_a_text),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3}|m)?$"}),
+]
+Memory = Annotated[
+    scalars.Memory,
+    BeforeValidator(_a_text),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,9})?([kMGTP]|[KMGTP]i)?$"}),
+]
+"""As specs have them; a body has them as texts."""
 Why = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WHY, pattern=WHY)]
 
 
@@ -34,23 +61,20 @@ class Body(BaseModel):
 class Overrides(Body):
     """What the retry requests instead of what the job did; what is left out stays as it was."""
 
-    cpu: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3}|m)?$")] | None = None
-    """Cores: `4`, `500m`."""
-    memory: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}([kKMGTP]i?)?$")] | None = None
-    """Memory: `64Gi`."""
+    cpu: Cpu | None = None
+    """Cores, as in a spec: `4`, `0.5`, `500m`."""
+    memory: Memory | None = None
+    """Memory, as in a spec: `64Gi`, `1.5Gi`."""
     gpu: Annotated[int, Field(ge=0, le=1000)] | None = None
     """GPUs."""
 
     def over(self, own: Resources) -> Resources:
-        """These resources with what is said here. Raises ``Problem`` for an amount that is none."""
-        try:
-            return Resources(
-                own.cpu if self.cpu is None else parse_cpu(self.cpu),
-                own.memory if self.memory is None else parse_memory(self.memory),
-                own.gpu if self.gpu is None else self.gpu,
-            )
-        except ValueError as error:
-            raise Problem(422, "invalid", f"resources: {error}: nothing was done") from None
+        """These resources with what is said here."""
+        return Resources(
+            own.cpu if self.cpu is None else self.cpu,
+            own.memory if self.memory is None else self.memory,
+            own.gpu if self.gpu is None else self.gpu,
+        )
 
 
 class AsAdmin(Body):

@@ -14,7 +14,7 @@ from controller.cli.session import go
 from controller.cli.tables import answers_table
 from controller.cli.ways import Change, Wish, open_way
 from controller.core.model import Verdict
-from controller.core.quantities import parse_cpu, parse_memory
+from controller.core.quantities import parse_memory, parse_some_cpu
 from controller.ports import BatchkeeperError
 from controller.retrying import NO_PARENTS
 from controller.shapes import Document
@@ -69,7 +69,9 @@ def retry(
         raise typer.BadParameter("name either jobs, or a batch with --batch", param_hint="JOB...")
     if verdict and not batch:
         raise typer.BadParameter("chooses among the jobs of a --batch", param_hint="--verdict")
-    wish = Wish(now, _amount(parse_cpu, cpu, "--cpu"), _amount(parse_memory, memory, "--memory"), dry_run)
+    wish = Wish(
+        now, _amount(parse_some_cpu, cpu, "--cpu"), _amount(parse_memory, memory, "--memory"), dry_run
+    )
     if batch:
         go(_retry_batch(config, as_admin, batch, verdict, wish, output))
     else:

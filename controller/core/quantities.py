@@ -69,6 +69,13 @@ def parse_cpu(text: str) -> int:
     return int(millicores)
 
 
+def parse_some_cpu(text: str) -> int:
+    """``parse_cpu`` of what jobs request, which is some CPU at least. Raises ``ValueError`` as it does."""
+    if millicores := parse_cpu(text):
+        return millicores
+    raise ValueError(f"{_shown(text)} is no CPU at all: write cores or millicores, as 12, 0.5 or 500m")
+
+
 def format_cpu(millicores: int) -> str:
     """Write millicores as Kubernetes does: whole cores plainly, ``12``, all else as ``1500m``."""
     return f"{millicores}m" if millicores % 1000 else str(millicores // 1000)

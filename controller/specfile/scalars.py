@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from controller.core.durations import format_duration, parse_duration
 from controller.core.model import Verdict, When
 from controller.core.naming import LABEL, MAX_BATCH_NAME, is_label
-from controller.core.quantities import format_cpu, format_memory, parse_cpu, parse_memory
+from controller.core.quantities import format_cpu, format_memory, parse_memory, parse_some_cpu
 from controller.specfile.problems import nearest, shown
 
 LONGEST_TEXT = 32 * 1024
@@ -92,9 +92,7 @@ def _positive_duration(value: Any) -> timedelta:
 
 
 def _cpu(value: Any) -> int:
-    if millicores := parse_cpu(text(value)):
-        return millicores
-    raise ValueError(f"{shown(value)} is no CPU at all: write cores or millicores, as 12, 0.5 or 500m")
+    return parse_some_cpu(text(value))
 
 
 def _memory(value: Any) -> int:

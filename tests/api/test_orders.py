@@ -148,6 +148,33 @@ async def test_other_resources_for_what_is_in_line(here: Place) -> None:
     assert next(job for job in await here.jobs(batch) if job.id == child).not_before is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"cpu": "0"}, "'0' is no CPU at all"),
+        ({"cpu": "many"}, "not an amount of CPU"),
+        ({"memory": "3 GB"}, "write 'G' instead of 'GB'"),
+        ({"memory": "9" * 30}, "not an amount of memory"),
+        ({"memory": 2**30}, "an amount is a text"),
+        ({"memory": ["1Gi"]}, "an amount is a text"),
+    ],
+)
+async def test_amounts_that_a_spec_may_not_ask_for(here: Place, asked: Any, says: str) -> None:
+    """A retry's are read as a spec's are, and refused in the same words."""
+    _, jobs = await here.failed(tasks=1)
+    told = await here.ada.post(f"/api/v1/jobs/{jobs[0].id}/retry", {"resources": asked})
+    assert (told.status, says in told.body["detail"]) == (422, True), told.body["detail"]
+
+
+async def test_amounts_as_a_spec_has_them(here: Place) -> None:
+    """What a spec and the command line take, a retry takes: parts of a unit, and plain numbers."""
+    batch, jobs = await here.failed(tasks=1)
+    asked = {"resources": {"memory": "1.5Gi", "cpu": "0.5"}}
+    assert (await here.ada.post(f"/api/v1/jobs/{jobs[0].id}/retry", asked)).status == 200
+    resources = (await here.jobs(batch))[1].job_input.resources
+    assert (resources.memory, resources.cpu) == (3 * 2**29, 500)
+
+
 async def test_what_is_being_cancelled_does_not_go_on(here: Place) -> None:
     """A resume was answered with "goes on", and the batch ended all the same."""
     batch = await here.submit()

@@ -101,6 +101,7 @@ def test_memory_and_cpu_override_only_themselves(sweep: Place, shell: Shell) -> 
         (("retry", "a", "--verdict", "lost"), "--batch"),
         (("retry", "a", "--memory", "3 GB"), "write 'G' instead of 'GB'"),
         (("retry", "a", "--cpu", "many"), "not an amount of CPU"),
+        (("retry", "a", "--cpu", "0"), "no CPU at all"),
         (("scale", "sweep", "many"), "'N'"),
     ],
 )
