@@ -41,6 +41,15 @@ async def test_a_change_is_shown_and_the_focus_stays(here: Place, ada: Visitor) 
     assert width.startswith("41.66"), "bars move too"
 
 
+async def test_an_address_with_a_bad_percent_sign_is_live(here: Place, ada: Visitor) -> None:
+    """What can't be decoded names nothing: the page says so, is live, and goes on to where it is sent."""
+    for address in ("#/batches/100%", "#/jobs/%E0%A4%A"):
+        page = await ada.open(address, "There is nothing here")
+        await expect(page.locator("#live")).to_have_text("live")
+    await page.get_by_role("link", name="All batches").click()
+    await expect(page.get_by_text("No batch yet")).to_be_visible()
+
+
 async def test_a_server_that_restarts(
     browser: Browser, tmp_path: Path, mongo_uri: str, mongo_database: str
 ) -> None:

@@ -21,16 +21,15 @@ let stream = { again: () => {}, rest: () => {} };
 
 const ROUTES = [
   [/^#?\/?$/, () => overviewView()],
-  [/^#\/batches\/([^/]+)$/, (id) => batchView(decodeURIComponent(id))],
-  [/^#\/jobs\/([^/]+)$/, (id) => jobView(decodeURIComponent(id))],
+  [/^#\/batches\/([^/]+)$/, (id) => batchView(id)],
+  [/^#\/jobs\/([^/]+)$/, (id) => jobView(id)],
 ];
 
 /** Show what the address names; focus goes to its heading, so that a screen reader tells of it. */
 async function go() {
-  const [, make, found] = match(location.hash);
   view?.leave?.();
   document.getElementById("dialog").close();
-  view = make(...found.slice(1));
+  view = viewOf(location.hash);
   view.redraw = draw;
   drawn += 1;
   if (!signing) show(main, [h("p", { class: "soft" }, "Loading …")]);
@@ -39,12 +38,21 @@ async function go() {
   window.scrollTo(0, 0);
 }
 
-function match(hash) {
+function viewOf(hash) {
   for (const [pattern, make] of ROUTES) {
-    const found = pattern.exec(hash);
-    if (found) return [hash, make, found];
+    const names = decoded(pattern.exec(hash));
+    if (names) return make(...names);
   }
-  return [hash, () => nowhere(hash), [hash]];
+  return nowhere(hash);
+}
+
+/** What an address names; null: nothing, as of one that somebody typed with a percent sign in it. */
+function decoded(found) {
+  try {
+    return found && found.slice(1).map((name) => decodeURIComponent(name));
+  } catch {
+    return null;
+  }
 }
 
 const nowhere = (hash) => ({
