@@ -17,7 +17,7 @@ from controller.cli.plan_screen import plan_screen
 from controller.cli.session import application, go, settings_for
 from controller.cli.spec_files import read, read_good
 from controller.cli.tables import table
-from controller.cli.ways import open_way, over_api
+from controller.cli.ways import no_config_beside_url, open_way, over_api
 from controller.config import Settings
 from controller.intake import Outcome
 from controller.plan_document import plan_document
@@ -94,6 +94,7 @@ def plan(spec: SpecPath, config: Config = None, output: Output = Format.TABLE) -
 
 async def _plan(config: Path | None, path: Path, form: Format) -> int:
     """A plan needs no store, and leaves none behind."""
+    no_config_beside_url(config)
     if over_api():
         from controller.cli.way_api import plan_by_api
 

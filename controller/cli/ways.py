@@ -133,11 +133,21 @@ def only_here(what: str, instead: str) -> None:
         raise BatchkeeperError(f"{URL} is set, and {what}: unset it, {instead}")
 
 
+def no_config_beside_url(config: Path | None) -> None:
+    """Refuse a ``--config`` that would not be read. Raises ``BatchkeeperError``."""
+    if config is not None:
+        only_here(f"--config {config} would not be read", "or leave out --config")
+
+
 @contextlib.asynccontextmanager
 async def open_way(
     config: Path | None, *, as_admin: bool = False, create: bool = False
 ) -> AsyncIterator[Way]:
-    """The way for one command. ``create``: it may be the first one in this place."""
+    """The way for one command. ``create``: it may be the first one in this place.
+
+    Raises ``BatchkeeperError`` for a ``config`` that the API's address stands beside.
+    """
+    no_config_beside_url(config)
     if over_api():
         from controller.cli.way_api import open_api
 

@@ -240,6 +240,23 @@ def test_a_bad_address_is_refused_before_anything_is_sent(environment: dict[str,
 
 
 @pytest.mark.parametrize(
+    "words", ["list", "status sweep", "retry sweep-1", "plan spec.yaml", "submit spec.yaml"]
+)
+def test_a_configuration_beside_the_address_is_refused(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """It would not be read, whether there is such a file or not; what the environment names may stay."""
+    monkeypatch.setenv(URL, "http://127.0.0.1:9")
+    told = shell(*words.split(), "--config", "/no/such/file.yaml")
+    assert told.code == 1
+    assert "BATCHKEEPER_URL is set, and --config /no/such/file.yaml would not be read: unset it" in told.err
+    assert told.err.endswith("or leave out --config\n")
+    assert len(told.err.splitlines()) == 1
+    monkeypatch.setenv("BATCHKEEPER_CONFIG", "/no/such/file.yaml")
+    assert "is the controller up" in shell("list").err
+
+
+@pytest.mark.parametrize(
     "environment",
     [
         {URL: "https://batchkeeper.example/"},
