@@ -20,7 +20,7 @@ from controller.core.problem import Problem
 from controller.core.spec import BatchSpec
 from controller.ports import NamedFile, SpecFile
 from controller.spec_pass import Reader, Reading
-from controller.specfile import SpecDefaults, read_spec_safely
+from controller.specfile import Lane, SpecDefaults, read_spec_safely
 
 
 def owner_rules(settings: Settings) -> Sequence[OwnerRule]:
@@ -61,14 +61,15 @@ async def read_spec_text(settings: Settings, content: bytes, *, name: str, user:
 
     ``name`` tells YAML from JSON by its ending. Relative working folders start at the state folder.
     """
-    return await _read_from_afar(settings, SpecFile(key=name, content=content, folder="", user=user))
+    file = SpecFile(key=name, content=content, folder="", user=user)
+    return await _read_from_afar(settings, file, Lane.SENT)
 
 
-async def _read_from_afar(settings: Settings, file: SpecFile) -> Reading:
+async def _read_from_afar(settings: Settings, file: SpecFile, lane: Lane = Lane.STORE) -> Reading:
     """A spec that lies in no folder of this machine: what it names is what came with it, and nothing else."""
     folder = settings.state_dir.absolute() / SENT
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    return await _read(settings, file, folder, file.beside)
+    return await _read(settings, file, folder, file.beside, lane)
 
 
 SENT = "sent"
@@ -89,6 +90,7 @@ async def _read(
     file: SpecFile,
     folder: Path,
     beside: Mapping[str, NamedFile] | None = None,
+    lane: Lane = Lane.STORE,
 ) -> Reading:
     """``beside``: the files that came with it, by whose right its source knows; None: whatever lies there."""
     defaults = SpecDefaults(
@@ -98,7 +100,7 @@ async def _read(
         workdir=settings.local.workdir,
     )
     read = await read_spec_safely(
-        file.content, name=file.key, folder=folder, root=folder, defaults=defaults, beside=beside
+        file.content, name=file.key, folder=folder, root=folder, defaults=defaults, beside=beside, lane=lane
     )
     warnings = tuple(str(warning) for warning in read.warnings)
     names = (read.csv,) if read.csv else ()

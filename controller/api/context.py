@@ -21,6 +21,7 @@ from controller.api.charting import Charting
 from controller.api.live import Live
 from controller.api.pace import Pace
 from controller.api.problems import Problem, unavailable
+from controller.api.turns import Turns
 from controller.config import Settings
 from controller.core.owners import RESERVED
 from controller.engine import Engine
@@ -98,6 +99,7 @@ class Context:
         self.world: World | None = None
         self.live: Live | None = None
         self.charting = Charting(monotonic)
+        self.turns = Turns()
 
     async def ask(self, request: Request, token: str) -> Asker:
         """Who sends this token. Raises ``Problem``: 401, 403, 429, or 503 when that can't be told."""

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from controller.api import bodies, examples
 from controller.api.audit import entry_of
-from controller.api.context import Asker, Here, Who, World
+from controller.api.context import Asker, Here, Who, World, context_of
 from controller.api.documented import answered
 from controller.api.orders import CREATED, DONE, Done, Ordered
 from controller.api.problems import Problem
@@ -85,13 +85,16 @@ async def submit(
 
 
 async def _read(request: Request, world: World, who: Asker) -> tuple[BatchSpec, list[str]]:
-    """The spec and its warnings. Raises ``Problem``: 415, or 422 with everything that is wrong with it."""
+    """The spec and its warnings. Raises ``Problem``: 415, 422 with everything that is wrong with it, or 429
+    and 503 as ``Turns`` does."""
     content, kind = await request.body(), bodies.media_type(request)
     if kind != bodies.JSON and kind not in YAML:
         raise Problem(
             415, "media-type", f"the body is {kind or 'of no type'}: send application/yaml or {bodies.JSON}"
         )
-    reading = await world.read_spec(content, "spec.json" if kind == bodies.JSON else "spec.yaml", who.user)
+    with context_of(request).turns.of(who.user):
+        name = "spec.json" if kind == bodies.JSON else "spec.yaml"
+        reading = await world.read_spec(content, name, who.user)
     if reading.spec is None:
         errors = [{"where": "spec", "problem": problem} for problem in reading.problems]
         raise Problem(

@@ -5,9 +5,10 @@ from controller.core.settings import rules_of, settings_of
 from controller.specfile.changes import changed_fields
 from controller.specfile.reader import ReadSpec, SpecDefaults, content_hash, read_spec
 from controller.specfile.schema import json_schema
-from controller.specfile.worker import Limits, SpecReader, read_spec_safely
+from controller.specfile.worker import Lane, Limits, SpecReader, read_spec_safely
 
 __all__ = [
+    "Lane",
     "Limits",
     "Problem",
     "ReadSpec",

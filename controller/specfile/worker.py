@@ -1,7 +1,7 @@
 """Reads specs in a process of their own, with limits on time and memory: the event loop never waits.
 
-A hostile spec costs one process and gives one problem; the next spec gets a new process. One process is
-kept warm and reads one spec at a time.
+A hostile spec costs one process and gives one problem; the next spec gets a new process. One process for each
+lane is kept warm and reads one spec at a time: specs that people send hold up none of a watched store.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -168,8 +169,15 @@ class SpecReader:
         await process.wait()
 
 
-_warm: dict[asyncio.AbstractEventLoop, tuple[SpecReader, asyncio.Task[None]]] = {}
-"""The reader of each running loop, and the task that ends it with the loop."""
+class Lane(StrEnum):
+    """Who reads: each has a process of its own, so that none waits for another's specs."""
+
+    STORE = "store"
+    SENT = "sent"
+
+
+_warm: dict[tuple[asyncio.AbstractEventLoop, Lane], tuple[SpecReader, asyncio.Task[None]]] = {}
+"""The readers of each running loop, and the task of each that ends it with the loop."""
 
 
 async def read_spec_safely(
@@ -180,23 +188,24 @@ async def read_spec_safely(
     root: Path,
     defaults: SpecDefaults,
     beside: Mapping[str, NamedFile] | None = None,
+    lane: Lane = Lane.STORE,
 ) -> ReadSpec:
-    """``SpecReader.read`` by a reader with the usual limits, which stays warm until the loop ends."""
+    """``SpecReader.read`` by the lane's reader, with the usual limits; it stays warm until the loop ends."""
     loop = asyncio.get_running_loop()
-    if loop not in _warm:
+    if (loop, lane) not in _warm:
         reader = SpecReader()
-        _warm[loop] = reader, loop.create_task(_keep(reader), name="spec reader")
-    return await _warm[loop][0].read(
+        _warm[loop, lane] = reader, loop.create_task(_keep(reader, lane), name=f"spec reader: {lane}")
+    return await _warm[loop, lane][0].read(
         content, name=name, folder=folder, root=root, defaults=defaults, beside=beside
     )
 
 
-async def _keep(reader: SpecReader) -> None:
+async def _keep(reader: SpecReader, lane: Lane) -> None:
     """Wait until the loop cancels what still runs, as it does at its end; then end the reader's process."""
     try:
         await asyncio.get_running_loop().create_future()
     finally:
-        del _warm[asyncio.get_running_loop()]
+        del _warm[asyncio.get_running_loop(), lane]
         await reader.close()
 
 

@@ -141,7 +141,7 @@ def test_one_reader_for_each_loop() -> None:
                 SMALL.encode(), name="a", folder=Path("/"), root=Path("/"), defaults=DEFAULTS
             )
             assert result.spec is not None
-        process = worker._warm[asyncio.get_running_loop()][0]._process
+        process = worker._warm[asyncio.get_running_loop(), worker.Lane.STORE][0]._process
         assert process is not None
         return process.pid
 
