@@ -13,9 +13,10 @@ from typing import Any
 
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import NOT_FOUND, list_all, list_namespace, our_jobs, owned_by
+from controller.adapters.kube_listing import list_all, list_namespace, our_jobs, owned_by
 from controller.adapters.kube_logs import CONTROLLER_UID
 from controller.adapters.kube_reading import dig, items, job_of, meta, pod_ended, text
+from controller.adapters.kube_refusals import NOT_FOUND
 from controller.adapters.kube_render import MAIN
 from controller.core.sight import Adoptable, ClusterJob
 from controller.ports import Unavailable
@@ -164,14 +165,14 @@ class Others:
         try:
             return await self._client.request("GET", path, resource=kind.resource)
         except Refused as error:
-            if error.code != NOT_FOUND:
-                raise
-            if not error.reason:  # a path that nobody serves: it may live on as another version
+            if error.absent:
+                return None
+            if error.code == NOT_FOUND:  # a path that nobody serves: it may live on as another version
                 raise Unavailable(
                     f"{kind.kind} {namespace}/{name} was taken over, and {kind.api} is not served: "
                     "what became of it can't be seen"
                 ) from None
-            return None
+            raise
 
     async def pods(self, namespace: str, kind: Kind, uid: str) -> list[Json]:
         """The object's own pods: of a Job by its label, else by their owners. Raises ``Refused``, too."""

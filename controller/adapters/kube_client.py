@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
@@ -23,7 +22,10 @@ from kubernetes.aio.client.rest import RESTClientObject
 from controller import __version__
 from controller.adapters.kube_credentials import Credentials, proxy_of
 from controller.adapters.kube_pace import Pace
-from controller.ports import BatchkeeperError, Rejected, Unavailable
+from controller.adapters.kube_refusals import Refused as Refused
+from controller.adapters.kube_refusals import rejected as rejected
+from controller.adapters.kube_refusals import status_of
+from controller.ports import Unavailable
 from controller.telemetry import get_logger
 
 Json = dict[str, Any]
@@ -40,13 +42,6 @@ LARGE = 2**16
 """Bytes of an answer that is decoded while the garbage collector waits."""
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
-_HEALS = re.compile(
-    r'exceeded quota|^namespaces "\S+" not found$'
-    r'|^(\S+ "\S+"|\S+) is forbidden: (User ".*" cannot |not yet ready to handle request'
-    r"|unable to create new content in namespace \S+ because it is being terminated)"
-)
-"""What a 403 or a 404 says that is no word about the request: quotas, our rights (an API server that comes
-up knows none at first), a namespace that is not there yet or any more."""
 _VERBS = {"POST": "create", "PUT": "update"}
 _log = get_logger(__name__)
 
@@ -64,21 +59,6 @@ class Access:
     """Requests under way at one time; watches and what goes ahead don't count."""
     silence: timedelta = timedelta(seconds=70)
     """After how long without a word a watch is dead: bookmarks come every minute."""
-
-
-class Refused(BatchkeeperError):
-    """A definite 4xx of the API server: nothing was changed. ``code`` and ``reason`` are its Status's."""
-
-    def __init__(self, code: int, reason: str, message: str, where: str) -> None:
-        super().__init__(f"{where}: {message or reason or 'refused'} ({code})")
-        self.code = code
-        self.reason = reason
-        self.message = message
-
-    @property
-    def heals(self) -> bool:
-        """Whether the request is not to blame: a quota, our rights, a namespace that is not there."""
-        return bool(_HEALS.search(self.message))
 
 
 Observer = Callable[[str, str, str, float], None]
@@ -223,7 +203,8 @@ class KubeClient:
     ) -> Refused | Unavailable:
         """What an answer means that is no success. A 5xx may have been applied: its outcome is unknown."""
         code = response.status
-        reason, message = _status(text)
+        told = status_of(text)
+        reason, message = told or ("", "")
         wait = response.headers.get("Retry-After", "").strip()
         if code == 429 or (code >= 500 and wait.isdigit()):
             self._pace.keep_quiet(float(wait) if wait.isdigit() else 1.0, code)
@@ -360,17 +341,6 @@ def _verb(method: str, path: str, resource: str) -> str:
     return _VERBS.get(method, method.lower())
 
 
-def _status(text: str) -> tuple[str, str]:
-    """Reason and message of a Status, if it is one."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return "", ""
-    if not isinstance(found, dict):
-        return "", ""
-    return str(found.get("reason") or ""), " ".join(str(found.get("message") or "").split())[:500]
-
-
 def _decoded(data: bytes, read: Callable[[Json], Json]) -> Json | None:
     """What ``read`` makes of the JSON; None: it is no object. Raises ``ValueError``.
 
@@ -393,8 +363,3 @@ def _event(line: bytes, where: str) -> Json:
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict):
         raise Unavailable(f"{where}: an event of the watch makes no sense")
     return event
-
-
-def rejected(error: Refused) -> Rejected:
-    """The port's word for a definite refusal."""
-    return Rejected(str(error), error.code)

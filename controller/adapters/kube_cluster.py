@@ -17,7 +17,7 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import NOT_FOUND, folded, list_all, needs_events, pods_by_job, strays
+from controller.adapters.kube_listing import folded, list_all, needs_events, pods_by_job, strays
 from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_look import TOGETHER, Look
 from controller.adapters.kube_object_events import ObjectEvents
@@ -213,7 +213,7 @@ class KubeCluster:
         try:
             await self._client.request("DELETE", _job_path(namespace, name), body, resource="jobs")
         except Refused as error:
-            if error.code not in (NOT_FOUND, CONFLICT):  # gone, or another uid by now
+            if not error.absent and error.code != CONFLICT:  # gone, or another uid by now
                 raise _not_done(error) from None
 
     async def expire(self, namespace: str, name: str, uid: str, ttl: timedelta) -> None:
@@ -250,7 +250,7 @@ class KubeCluster:
         except Refused as error:
             if error.code == UNPROCESSABLE and not await self._is_ours_still(namespace, name, uid):
                 return
-            if error.code not in (NOT_FOUND, CONFLICT):
+            if not error.absent and error.code != CONFLICT:
                 raise _not_done(error) from None
 
     async def _is_ours_still(self, namespace: str, name: str, uid: str) -> bool:
@@ -280,11 +280,12 @@ class KubeCluster:
     # ------------------------------------------------------------------------------------------ questions
 
     async def _find(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        """The object; None: there is none. Raises ``Refused`` when the API server did not say so."""
         path = f"{kind.path}/namespaces/{namespace}/{kind.resource}/{name}"
         try:
             return await self._client.request("GET", path, resource=kind.resource)
         except Refused as error:
-            if error.code == NOT_FOUND:
+            if error.absent:
                 return None
             raise
 

@@ -22,7 +22,7 @@ from controller.telemetry import get_logger
 
 Json = dict[str, Any]
 API = "coordination.k8s.io/v1"
-NOT_FOUND, CONFLICT = 404, 409
+CONFLICT = 409
 _log = get_logger(__name__)
 
 
@@ -195,7 +195,7 @@ class LeaseElector:
         try:
             lease = await self._bounded("GET", f"{self._collection}/{self._name}")
         except Refused as error:
-            if error.code != NOT_FOUND:
+            if not error.absent:
                 raise
             self._lease = None
             return None
@@ -213,7 +213,7 @@ class LeaseElector:
         try:
             lease = await self._bounded(method, path, body)
         except Refused as error:
-            if error.code in (CONFLICT, NOT_FOUND):  # somebody was quicker, or it was deleted just now
+            if error.absent or error.code == CONFLICT:  # somebody was quicker, or it was deleted just now
                 return False
             raise
         self._note(lease)

@@ -11,6 +11,7 @@ from controller.adapters import labels
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
 from controller.adapters.kube_reading import dig, is_ours, items, job_of, labels_of, meta, pod_ended, text
+from controller.adapters.kube_refusals import NOT_FOUND
 from controller.core.sight import ClusterJob, ForeignObject, Stray
 from controller.ports import Unavailable
 
@@ -21,7 +22,7 @@ PAGE = 1000
 decode one page stalls the loop for some 50 ms."""
 RESTARTS = 3
 """How often a list starts anew because its pages expired under it."""
-NOT_FOUND, CONFLICT, GONE = 404, 409, 410
+CONFLICT, GONE = 409, 410
 
 Keep = Callable[[Mapping[str, Any]], Json]
 Chosen = Mapping[str, str]

@@ -58,7 +58,8 @@ class Logs:
             pod = job.pod or await self._newest(job)
             log = await self._read(job, pod, max_bytes) if pod else b""
         except Refused as error:
-            if error.heals and not self._in_vain(job.uid):
+            # Without a reason it is another's word, a gateway's say: the API server was not asked.
+            if not error.reason or (error.heals and not self._in_vain(job.uid)):
                 raise Unavailable(str(error)) from None
             log = b""  # the pod is gone, or its container never ran
         self._since.pop(job.uid, None)
@@ -87,11 +88,13 @@ class Logs:
             raise Unavailable(f"GET {path}: {AT_ONCE} other logs are waited for") from None
         try:
             return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
-        except Unavailable:
+        except (Refused, Unavailable) as error:
+            if isinstance(error, Refused) and error.reason:
+                raise
             if job.pod:
                 await self._there(job)  # is it the API server that does not answer, or the kubelet?
             if not self._in_vain(job.uid):
-                raise
+                raise Unavailable(str(error)) from None
             return b""
         finally:
             self._free.release()

@@ -183,15 +183,35 @@ async def test_whose_log_it_is_that_does_not_come(server: Loopback, client: Kube
         ["seen", "log"],
         ["pods", "seen"],
     ]
-    server.will(status(500, "InternalError", "dial tcp: no route to host"), status(404))
+    server.will(status(500, "InternalError", "dial tcp: no route to host"), status(404, "NotFound"))
     assert await logs.tail(seen, 100) == ""
 
 
-@pytest.mark.parametrize("replies", [[pods()], [pods("a"), status(404)], [pods("a"), status(400)]])
+@pytest.mark.parametrize(
+    "replies", [[pods()], [pods("a"), status(404, "NotFound")], [pods("a"), status(400, "BadRequest")]]
+)
 async def test_no_log_is_no_error(server: Loopback, client: KubeClient, replies: list[Reply]) -> None:
     """No pod, a pod that went in between, a container that never ran: there is nothing to read."""
     server.will(*replies)
     assert await Logs(client).tail(SHOWN, 100) == ""
+
+
+NO_WORD = raw(404, b"default backend - 404")
+
+
+@pytest.mark.parametrize("pod", ["", "seen"])
+async def test_a_gateways_404_is_no_word_about_a_log(server: Loopback, client: KubeClient, pod: str) -> None:
+    """Nobody was asked who has a log or a pod: the API server is not reached, however long that takes."""
+    now = 50.0
+    logs = Logs(client, lambda: now)
+    for _ in range(2):
+        server.will(NO_WORD, NO_WORD)
+        with pytest.raises(Unavailable):
+            await logs.tail(replace(SHOWN, pod=pod), 100)
+        server.script.clear()
+        now += PATIENCE
+    server.will(*([] if pod else [pods("a")]), raw(200, b"here\n"))
+    assert await logs.tail(replace(SHOWN, pod=pod), 100) == "here\n"
 
 
 async def test_a_lost_kubelet_is_not_waited_for_for_ever(server: Loopback, client: KubeClient) -> None:

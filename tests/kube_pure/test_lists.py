@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +32,10 @@ def refused(code: int) -> Refused:
 def refused_path() -> Refused:
     """Of a path that nobody serves: plain text, and no Status."""
     return Refused(404, "", "", "GET somewhere")
+
+
+NOT_THERE = Refused(404, "NotFound", 'trainingworkloads.run.ai "trait-2" not found', "GET somewhere")
+"""What an API server says of an object; of an API that it does not serve it says 404, and no more."""
 
 
 def page(*things: Json, more: str = "", version: str = "5") -> Json:
@@ -202,13 +206,39 @@ async def test_live_looks_that_are_not_granted_know_nothing(error: Exception) ->
 )
 async def test_a_job_that_is_gone_while_its_pods_run(pods: list[Json], remains: bool) -> None:
     """Somebody deleted it in the background: its place is taken for as long as a pod of its uid runs."""
-    told = Told({"jobs": [refused(404)], "pods": [page(*pods)]})
+    told = Told({"jobs": [NOT_THERE], "pods": [page(*pods)]})
     assert await told.cluster().get_uid("runai-lab", "x", "Job", "u-x") is remains
     assert told.asked[-1][1]["labelSelector"].endswith("controller-uid=u-x")
 
 
-NOT_THERE = Refused(404, "NotFound", 'trainingworkloads.run.ai "trait-2" not found', "GET somewhere")
-"""What an API server says of an object; of an API that it does not serve it says 404, and no more."""
+NO_WORD = [refused_path(), refused(404)]
+"""A 404 that is no API server's word about an object: a gateway's, or that of a path that nobody serves."""
+
+
+LOOKS: dict[str, tuple[str, Callable[[KubeCluster], Awaitable[object]]]] = {
+    "get": ("jobs", lambda cluster: cluster.get("runai-lab", "trait-2", "5" * 24)),
+    "its pods": ("pods", lambda cluster: cluster.get("runai-lab", "trait-2", "5" * 24)),
+    "get_uid": ("jobs", lambda cluster: cluster.get_uid("runai-lab", "x", "Job", "u-x")),
+    "a pod": ("pods", lambda cluster: cluster.get_uid("runai-lab", "x", "Pod", "u-x")),
+    "a workload": (
+        "trainingworkloads",
+        lambda cluster: cluster.get_uid("runai-lab", "x", TRAINING.kind, "u"),
+    ),
+    "find_uid": ("jobs", lambda cluster: cluster.find_uid("runai-lab", "x", "Job", "u-x")),
+    "delete": ("jobs", lambda cluster: cluster.delete("runai-lab", "trait-2", "u-trait-2")),
+}
+"""A question about one object, and the resource that it is first asked of."""
+
+
+@pytest.mark.parametrize("error", NO_WORD, ids=["plain", "another reason"])
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_404_that_is_no_word_about_the_object_is_no_absence(look: str, error: Refused) -> None:
+    """The job was recorded as lost and run a second time, or another was started in its place."""
+    resource, asked = LOOKS[look]
+    with pytest.raises(Unavailable):
+        await asked(Told({resource: [error]}).cluster(TRAINING))
+
+
 MADE = job("trait-2-job", owners=[owner("TrainingWorkload", "u-trait-2", "run.ai/v2alpha1")])
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from controller.adapters.kube_client import Refused
 from tests.leading.candidates import candidate, now, play
 from tests.leading.leases import Leases
 
@@ -78,5 +82,37 @@ def test_what_others_keep_in_the_lease_stays() -> None:
         assert leases.lease["metadata"]["labels"] == {"team": "lab"}
         assert "managedFields" not in leases.lease["metadata"]
         assert leases.spec["strategy"] == "OldestEmulationVersion"
+
+    play(main)
+
+
+@dataclass
+class BehindAGateway(Leases):
+    """While the API server is ``away`` it is the gateway that answers, in words of its own."""
+
+    away: bool = False
+
+    def apply(self, who: str, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        if self.away:
+            raise Refused(404, "", "", path)
+        return Leases.apply(self, who, method, path, body)
+
+
+def test_a_gateways_404_is_no_lease_that_was_deleted() -> None:
+    """A leader that is well gave up its lead; now it goes on for as long as without an answer."""
+
+    async def main() -> None:
+        leases = BehindAGateway()
+        leader = candidate(leases, "a")
+        await leader.acquire()
+        office = asyncio.ensure_future(leader.lost())
+        leases.away = True
+        await asyncio.sleep(5)
+        assert not office.done()
+        leases.away = False
+        await asyncio.sleep(30)
+        assert not office.done()
+        leases.away = True
+        assert "could not be renewed for 10 s" in await office
 
     play(main)
