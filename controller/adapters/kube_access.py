@@ -13,7 +13,7 @@ from typing import Any
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
 from controller.adapters.kube_reading import dig, text
-from controller.ports import BatchkeeperError
+from controller.ports import BatchkeeperError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,6 @@ async def _who(client: KubeClient) -> str:
     path = "apis/authentication.k8s.io/v1/selfsubjectreviews"
     try:
         answer = await client.request("POST", path, body, resource="selfsubjectreviews")
-    except Refused:
+    except (Refused, Unavailable):  # it is served since Kubernetes 1.28
         return "this account"
     return text(dig(answer, "status", "userInfo"), "username") or "this account"

@@ -201,7 +201,8 @@ class KubeClient:
     async def _meaning(
         self, response: aiohttp.ClientResponse, text: str, where: str
     ) -> Refused | Unavailable:
-        """What an answer means that is no success. A 5xx may have been applied: its outcome is unknown."""
+        """What an answer means that is no success. A 5xx may have been applied: its outcome is unknown. So is
+        that of a write which something else than the API server refused."""
         code = response.status
         told = status_of(text)
         reason, message = told or ("", "")
@@ -211,7 +212,9 @@ class KubeClient:
         if code == 401:
             await self._renew(response.request_info.headers.get("Authorization", ""))
         if 400 <= code < 500 and code not in _UNKNOWN:
-            return Refused(code, reason, message, where)
+            if told or response.method == "GET":
+                return Refused(code, reason, message, where)
+            return Unavailable(f"{where}: {code}, and not by the API server: what answers in its place?")
         hint = ": are the credentials current?" if code == 401 else ""
         return Unavailable(f"{where}: the API server answers {code} {message or reason}".rstrip() + hint)
 

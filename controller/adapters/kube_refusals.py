@@ -24,7 +24,7 @@ up knows none at first), a namespace that is not there yet or any more."""
 class Refused(BatchkeeperError):
     """A definite 4xx: nothing was changed. ``code`` and ``reason`` are the Status's.
 
-    Without a ``reason`` it is no Status but a path that nobody serves, or not the API server's word at all.
+    Of a read, without a ``reason``: it is no Status, but a path that nobody serves, or somebody else's word.
     """
 
     def __init__(self, code: int, reason: str, message: str, where: str) -> None:

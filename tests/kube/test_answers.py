@@ -132,11 +132,21 @@ async def test_deletes_and_expiries_that_are_refused(
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("replies", [[TAKEN, status(503)], [TAKEN, status(403, "Forbidden")], [cut]])
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [TAKEN, status(503)],
+        [TAKEN, status(403, "Forbidden")],
+        [TAKEN, raw(404, b"default backend - 404")],
+        [raw(404, b"default backend - 404")],
+        [raw(403, b"<html><h1>403 Forbidden</h1></html>")],
+        [cut],
+    ],
+)
 async def test_unknown_outcomes(
     server: Loopback, cluster: KubeCluster, call: str, replies: list[Reply]
 ) -> None:
-    """Who holds the name could not be read, or nobody answered: nothing is believed."""
+    """Who holds the name could not be read, nobody answered, or a gateway did: nothing is believed."""
     server.will(*replies)
     with pytest.raises(Unavailable):
         await CALLS[call](cluster)

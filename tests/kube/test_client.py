@@ -92,7 +92,7 @@ async def test_definite_refusals(server: Loopback, client: KubeClient, code: int
 
 
 async def test_a_refusal_that_is_no_status(server: Loopback, client: KubeClient) -> None:
-    """A path that nobody serves is answered in plain text: definite all the same."""
+    """A path that nobody serves is answered in plain text: for a read that is definite all the same."""
     server.will(raw(404, b"404 page not found"))
     with pytest.raises(Refused) as refused:
         await client.request("GET", "apis/run.ai/v1/runaijobs", resource="runaijobs")
@@ -103,6 +103,9 @@ TRUNCATED = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{"
 CHUNKED = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"
 UNKNOWN: dict[str, Reply] = {
     **{str(code): status(code, "Because", "it is so") for code in (302, 401, 408, 429, 500, 502, 503, 504)},
+    "gateway-404": raw(404, b"default backend - 404"),
+    "gateway-403": raw(403, b"<html><h1>403 Forbidden</h1></html>", {"Content-Type": "text/html"}),
+    "gateway-400": answer(400, {"message": "no Route matched", "reason": "Because"}),
     "reset": cut,
     "hang": hang,
     "garbage": sends(b"\x16\x03\x01 this is not HTTP\r\n\r\n", then_cut=True),

@@ -9,7 +9,7 @@ import pytest
 
 from controller.adapters.kube_access import AT_ONCE, RULES, check_access
 from controller.adapters.kube_client import KubeClient
-from controller.ports import BatchkeeperError
+from controller.ports import BatchkeeperError, Unavailable
 
 
 class Server:
@@ -49,3 +49,15 @@ async def test_what_is_missing_is_named_with_its_namespace() -> None:
         await check_access(cast(KubeClient, Server("lab-7")), (), [f"lab-{n}" for n in range(9)], "keeper")
     assert "keeper may not create, delete, get, list, patch, watch jobs.batch in lab-7" in str(refused.value)
     assert "lab-8" not in str(refused.value)
+
+
+async def test_who_we_are_is_told_where_it_can_be_asked() -> None:
+    """Before Kubernetes 1.28 nobody serves that path: the start does not hang on a name."""
+
+    class Old(Server):
+        async def request(self, method: str, path: str, body: Any, *, resource: str) -> dict[str, Any]:
+            if resource == "selfsubjectreviews":
+                raise Unavailable("404, and not by the API server")
+            return await Server.request(self, method, path, body, resource=resource)
+
+    assert await check_access(cast(KubeClient, Old()), (), ["lab"], "keeper") == "this account"
