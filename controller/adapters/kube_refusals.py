@@ -7,18 +7,11 @@ Made by ``kube_client``, read by all who ask.
 from __future__ import annotations
 
 import json
-import re
 
+from controller.core.healing import heals
 from controller.ports import BatchkeeperError, Rejected
 
 NOT_FOUND = 404
-_HEALS = re.compile(
-    r'exceeded quota|^namespaces "\S+" not found$'
-    r'|^(\S+ "\S+"|\S+) is forbidden: (User ".*" cannot |not yet ready to handle request'
-    r"|unable to create new content in namespace \S+ because it is being terminated)"
-)
-"""What a 403 or a 404 says that is no word about the request: quotas, our rights (an API server that comes
-up knows none at first), a namespace that is not there yet or any more."""
 
 
 class Refused(BatchkeeperError):
@@ -36,7 +29,7 @@ class Refused(BatchkeeperError):
     @property
     def heals(self) -> bool:
         """Whether the request is not to blame: a quota, our rights, a namespace that is not there."""
-        return bool(_HEALS.search(self.message))
+        return heals(self.message)
 
     @property
     def absent(self) -> bool:

@@ -147,7 +147,7 @@ def _give_up(job: Attempt, found: ClusterJob, verdict: Verdict, reason: Reason, 
 
 
 def _podless(job: Attempt, found: ClusterJob, sight: Sight, now: datetime, life: Lifecycle) -> Move | None:
-    """An object that gets no pod: its live events say whether it waits for quota or will never get one."""
+    """An object that gets no pod: its live events say whether it waits or will never get one."""
     has_pod = found.pod_unfinished or found.started or found.scheduled_at is not None
     if job.status is not Status.QUEUED or has_pod or found.created_at is None:
         return None

@@ -26,6 +26,7 @@ from enum import StrEnum
 
 from controller.core.evidence import DISRUPTION_TARGET, head, printable
 from controller.core.evidence import evidence_of as evidence_of
+from controller.core.healing import heals
 from controller.core.model import Stop, TerminatedCode, Verdict
 from controller.core.sight import ClusterJob
 
@@ -80,8 +81,8 @@ class Ruling:
 class Admission(StrEnum):
     """Why an object that was created gets no pod."""
 
-    QUOTA = "quota"
-    """It waits for quota: nothing is wrong with it."""
+    WAITS = "waits"
+    """For quota, or for what heals by itself: nothing is wrong with it."""
     REFUSED = "refused"
     """Its pod will never be admitted."""
 
@@ -136,8 +137,9 @@ def admission(job: ClusterJob) -> Admission | None:
     for event in reversed(job.events):
         reason, _, message = event.partition(":")
         if reason == "FailedCreate":
-            if "exceeded quota" in message:
-                return Admission.QUOTA
+            said = message[:_LOOK].strip().removeprefix("Error creating: ")
+            if heals(said):
+                return Admission.WAITS
             if any(word in message for word in ("forbidden", "denied the request", "is invalid")):
                 return Admission.REFUSED
     return None

@@ -38,6 +38,10 @@ def gist(move: Move | None) -> str:
 
 PODLESS = ClusterJob("sweep-7", "lab", "u1", "7-0", "batch", created_at=NOW - 2 * MINUTE)
 QUOTA = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: exceeded quota: pods, used: pods=5'
+NO_ACCOUNT = (
+    'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: error looking up service account '
+    'lab/default: serviceaccount "default" not found'
+)
 REFUSED = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: violates PodSecurity "baseline"'
 
 
@@ -51,12 +55,13 @@ REFUSED = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: violates
         (LISTED(replace(PODLESS, created_at=None)), "-"),
         (live(PODLESS), "-"),
         (live(replace(PODLESS, events=(QUOTA,))), "write seen"),
+        (live(replace(PODLESS, events=(NO_ACCOUNT,))), "write seen"),
         (live(replace(PODLESS, events=(QUOTA, REFUSED))), "write given-up"),
         (live(replace(PODLESS, events=(REFUSED, QUOTA))), "write seen"),
     ],
 )
 def test_an_object_that_gets_no_pod(sight: Sight, expected: str) -> None:
-    """Quotas and admission refuse no job, only its pod: the first is waited for, the second is an end."""
+    """Quotas and admission refuse no job, only its pod: what heals is waited for, the rest is an end."""
     assert gist(next_move(queued(), sight, NOW, LIFE)) == expected
 
 

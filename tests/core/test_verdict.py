@@ -22,6 +22,16 @@ NO_COMMAND = 'exec: "/mount/scan.py": stat /mount/scan.py: no such file or direc
 FAILED_MOUNT = 'FailedMount: MountVolume.SetUp failed for volume "data" : hostPath type check failed'
 FORBIDDEN = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: violates PodSecurity "restricted"'
 QUOTA = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: exceeded quota: pods, used: 50'
+NOT_READY = 'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: not yet ready to handle request'
+NO_RIGHT = (
+    'FailedCreate: Error creating: pods is forbidden: User "system:serviceaccount:kube-system:job-controller'
+    '" cannot create resource "pods" in API group "" in the namespace "lab"'
+)
+NO_ACCOUNT = (
+    'FailedCreate: Error creating: pods "sweep-7-x" is forbidden: error looking up service account '
+    'lab/default: serviceaccount "default" not found'
+)
+QUOTED_REFUSAL = f'FailedCreate: Error creating: admission webhook "x" denied the request: {NO_RIGHT}'
 OWN_DISK = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi"
 QUOTED = "Container main for pod lab/sweep-7-x failed with exit code {} matching FailJob rule at index 1"
 QUOTED_DISRUPTION = "Pod lab/sweep-7-x has condition DisruptionTarget matching FailJob rule at index 0"
@@ -212,15 +222,20 @@ def test_start_failure(seen: ClusterJob, verdict: Verdict) -> None:
     [
         ((), None),
         ((FORBIDDEN,), Admission.REFUSED),
-        ((QUOTA,), Admission.QUOTA),
-        ((FORBIDDEN, QUOTA), Admission.QUOTA),
+        ((QUOTA,), Admission.WAITS),
+        ((FORBIDDEN, QUOTA), Admission.WAITS),
+        ((NOT_READY,), Admission.WAITS),
+        ((NO_RIGHT,), Admission.WAITS),
+        ((NO_ACCOUNT,), Admission.WAITS),
+        ((NO_ACCOUNT, FORBIDDEN), Admission.REFUSED),
+        ((QUOTED_REFUSAL,), Admission.REFUSED),
         (('FailedCreate: admission webhook "x" denied the request: no',), Admission.REFUSED),
         (("FailedCreate: context deadline exceeded",), None),
         (("FailedMount: forbidden",), None),
     ],
 )
 def test_admission(events: tuple[str, ...], answer: Admission | None) -> None:
-    """Quota is a wait, a refusal is for good, a busy API server says nothing."""
+    """What heals is a wait, a refusal is for good, a busy API server says nothing."""
     assert admission(job(events=events)) is answer
 
 
