@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import math
 import os
 import time
@@ -21,7 +22,9 @@ from urllib.parse import urlsplit
 
 from kubernetes.aio import client, config
 from kubernetes.aio.config import incluster_config, kube_config
+from kubernetes.aio.config.exec_provider import ExecProvider
 
+from controller.adapters import kube_plugin
 from controller.ports import Unavailable
 
 FILES_EVERY = 60.0
@@ -34,6 +37,25 @@ PATIENCE = 30.0
 """Seconds that an exec plugin or an OIDC issuer may take."""
 _NO_YAML: type[Exception] = kube_config.yaml.YAMLError  # type: ignore[attr-defined]
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, _NO_YAML)
+
+
+class _Plugin(ExecProvider):
+    """The library's, which left a process and two pipes behind whenever a plugin was waited for in vain."""
+
+    async def run(self, previous_response: Any = None) -> Any:
+        """What it says of us: the status of an ``ExecCredential``."""
+        asked = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
+        environment = {**self.env, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
+        code, output, errors = await kube_plugin.answered(self.args, environment)
+        if code != 0:
+            raise config.ConfigException(f"exec: {self.args[0]} ends with {code}: {errors.strip()!r}")
+        told = json.loads(output)
+        if told["apiVersion"] != self.api_version:
+            raise config.ConfigException(f"exec: {told['apiVersion']} is not {self.api_version}")
+        return told["status"]
+
+
+kube_config.ExecProvider = _Plugin  # type: ignore[attr-defined]
 
 
 class Credentials:

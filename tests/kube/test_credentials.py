@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+import os
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.config import incluster_config
 
-from controller.adapters import kube_client, kube_credentials
+from controller.adapters import kube_client, kube_credentials, local_proc
 from controller.adapters.kube_client import Access, KubeClient
 from controller.adapters.kube_credentials import FILES_EVERY, Credentials
 from controller.ports import Unavailable
@@ -125,6 +126,34 @@ async def test_an_exec_plugin_that_fails(tmp_path: Path) -> None:
     found = Credentials(str(kubeconfig(tmp_path, URL, plugin(tmp_path, "fails"))))
     with pytest.raises(Unavailable, match="its exec plugin gave no credentials"):
         await found.read()
+
+
+HANGS = """
+import os, pathlib, sys, time
+os.fork()
+with open(sys.argv[1], "a") as pids:
+    pids.write(f"{os.getpid()}\\n")
+time.sleep(60)
+"""
+
+
+async def test_an_exec_plugin_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try left a process and two pipes behind, one every half minute for as long as it hung."""
+    monkeypatch.setattr(kube_credentials, "PATIENCE", 2.0)
+    pids = tmp_path / "pids"
+    user = plugin(tmp_path, "")
+    user["exec"]["args"] = ["-c", HANGS, str(pids)]
+    found = Credentials(str(kubeconfig(tmp_path, URL, user)))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="within 2 s"):
+            await found.read()
+    tried = [int(line) for line in pids.read_text().split()]
+    assert len(tried) == 4
+    async with asyncio.timeout(10):
+        while [pid for pid in tried if local_proc.look(pid)]:  # its child is nobody's to wait for
+            await asyncio.sleep(0.02)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(
