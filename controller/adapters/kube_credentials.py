@@ -131,6 +131,7 @@ class Credentials:
 
     async def _from_kubeconfig(self) -> Any:
         found = client.Configuration()
+        await asyncio.to_thread(_forget_tidied)
         loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
             self._kubeconfig or None, self._context or None, found, persist_config=False
         )
@@ -153,6 +154,15 @@ class Credentials:
             return math.inf
         left: float = (expiry - datetime.now(UTC)).total_seconds()
         return left
+
+
+def _forget_tidied() -> None:
+    """What a kubeconfig holds itself the library writes into a file of ``/tmp``, once for ever: it made no
+    other when that had been tidied away."""
+    made: dict[str, str] = kube_config._temp_files
+    for content, name in list(made.items()):
+        if not Path(name).is_file():
+            del made[content]
 
 
 def proxy_of(configuration: Any) -> str | None:

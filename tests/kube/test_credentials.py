@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
+import json
 import math
 import os
 import ssl
@@ -186,6 +188,19 @@ async def test_a_ca_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "ca").write_text("no certificate")
     with pytest.raises(Unavailable, match="certificates"):
         await KubeClient(Access(str(config))).open()
+
+
+async def test_a_file_of_tmp_that_was_tidied_away_is_made_again(tmp_path: Path) -> None:
+    """That is done after ten days: what stands in the kubeconfig itself can always be read again."""
+    path = kubeconfig(tmp_path, "https://127.0.0.1:1")
+    told = json.loads(path.read_text())
+    held = base64.b64encode(b"the CA of this very test").decode()
+    told["clusters"][0]["cluster"]["certificate-authority-data"] = held
+    path.write_text(json.dumps(told))
+    found = Credentials(str(path))
+    await found.read()
+    os.unlink(found.configuration.ssl_ca_cert)
+    assert not await found.read(), "its content is in the digest: it is there, and the same"
 
 
 async def test_a_renewed_ca_asks_for_new_connections(tmp_path: Path) -> None:
