@@ -1,7 +1,7 @@
 """Who we are to the API server and how it proves itself: read from the pod or a kubeconfig, and read again.
 
-``kubernetes.aio`` understands the formats (tokens, certificates, exec plugins, OIDC). When to read again is
-decided here, by the monotonic clock: the library reads a pod's token by the wall clock, a kubeconfig's
+``kubernetes.aio`` understands the formats (tokens, certificates, exec plugins). When to read again is decided
+here, by the monotonic clock: the library reads a pod's token by the wall clock, a kubeconfig's
 token file and an exec plugin's answer once for ever, and a renewed CA never.
 """
 
@@ -34,7 +34,7 @@ NOT_BEFORE = 5.0
 BEFORE_EXPIRY = 60.0
 """Seconds before its end at which an exec plugin is asked for another token."""
 PATIENCE = 30.0
-"""Seconds that an exec plugin or an OIDC issuer may take."""
+"""Seconds that an exec plugin may take."""
 _NO_YAML: type[Exception] = kube_config.yaml.YAMLError  # type: ignore[attr-defined]
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, _NO_YAML)
 
@@ -132,10 +132,14 @@ class Credentials:
     async def _from_kubeconfig(self) -> Any:
         found = client.Configuration()
         await asyncio.to_thread(_forget_tidied)
-        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
-            self._kubeconfig or None, self._context or None, found, persist_config=False
-        )
+        loader = self._loader()
         user = loader._user
+        if user is not None and "auth-provider" in user:
+            # For oidc the library verifies no certificate, and loses the refresh token that is good next.
+            raise config.ConfigException(
+                "auth-providers are not supported: use an exec plugin in their place"
+            )
+        await loader.load_and_set(found)
         self._due = self._ends = math.inf
         if user is not None and "exec" in user:
             left, now = self._until_expiry(loader, found), self._clock()
@@ -144,6 +148,13 @@ class Credentials:
             self._due = self._ends = self._clock() + FILES_EVERY
         self.namespace = str(loader.current_context.get("context", {}).get("namespace") or "")
         return found
+
+    def _loader(self) -> Any:
+        where = self._kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+        files = kube_config.KubeConfigMerger(where)  # type: ignore[no-untyped-call]
+        return kube_config.KubeConfigLoader(  # type: ignore[no-untyped-call]
+            files.config, self._context or None, config_base_path=None
+        )
 
     def _until_expiry(self, loader: Any, found: Any) -> float:
         """Seconds for which its token is good. The library only logs that a plugin failed."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.aio.config import incluster_config
+from kubernetes.aio.config import incluster_config, openid
 
 from controller.adapters import kube_client, kube_credentials, local_proc
 from controller.adapters.kube_client import Access, KubeClient
@@ -156,6 +156,24 @@ async def test_an_exec_plugin_that_hangs_is_ended(tmp_path: Path, monkeypatch: p
         while [pid for pid in tried if local_proc.look(pid)]:  # its child is nobody's to wait for
             await asyncio.sleep(0.02)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("name", ["oidc", "gcp", "azure"])
+async def test_an_auth_provider_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A refresh token was told to whoever answered, no certificate was asked for, and the next was lost."""
+
+    async def told(*_: object) -> None:
+        raise AssertionError("somebody was told a refresh token")
+
+    monkeypatch.setattr(openid.OpenIDRequestor, "refresh_token", told)
+    about = {"client-id": "k", "client-secret": "s", "idp-issuer-url": URL, "refresh-token": "dear"}
+    user = {"auth-provider": {"name": name, "config": about}}
+    with pytest.raises(Unavailable, match="not supported: use an exec plugin in their place") as unknown:
+        await Credentials(str(kubeconfig(tmp_path, URL, user))).read()
+    assert "\n" not in str(unknown.value)
+    assert "dear" not in str(unknown.value)
 
 
 @pytest.mark.parametrize(
