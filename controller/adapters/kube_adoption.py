@@ -15,7 +15,7 @@ from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
 from controller.adapters.kube_listing import list_all, list_namespace, our_jobs, owned_by
 from controller.adapters.kube_logs import CONTROLLER_UID
-from controller.adapters.kube_reading import dig, items, job_of, meta, pod_ended, text
+from controller.adapters.kube_reading import dig, items, job_of, main_container, meta, pod_ended, text
 from controller.adapters.kube_refusals import NOT_FOUND
 from controller.adapters.kube_render import MAIN
 from controller.core.sight import Adoptable, ClusterJob
@@ -78,14 +78,6 @@ def _telling(pods: Sequence[Json], succeeded: bool | None) -> list[Json]:
         return not pod_ended(pod), fits, text(meta(pod), "creationTimestamp"), text(meta(pod), "name")
 
     return [_with_main(max(pods, key=rank))] if pods else []
-
-
-def main_container(pod: Json) -> str:
-    """The name of the container that is the job: of several one that failed, else the first of the spec."""
-    statuses = items(dig(pod, "status"), "containerStatuses")
-    failed = [one for one in statuses if dig(one, "state", "terminated").get("exitCode") not in (None, 0)]
-    named = [*failed, *items(dig(pod, "spec"), "containers"), *statuses]
-    return text(named[0], "name") if named else ""
 
 
 def _with_main(pod: Json) -> Json:

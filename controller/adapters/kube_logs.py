@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import POD
 from controller.adapters.kube_listing import list_all
-from controller.adapters.kube_reading import meta, text
+from controller.adapters.kube_reading import main_container, meta, text
 from controller.adapters.kube_render import MAIN
 from controller.core.sight import ClusterJob
 from controller.ports import Unavailable
@@ -31,6 +32,8 @@ LINE = 10.0
 """Seconds that one waits for its turn. Whoever waits may hold up a whole batch; another look asks again."""
 PATIENCE = 60.0
 """Seconds for which a kubelet that does not answer is asked again."""
+WHICH = "a container name must be specified"
+"""What the API server says of a pod with several."""
 REMEMBERED = 20_000
 """Objects for whose logs the time is counted: more than run at one time. What is forgotten counts anew, so
 with fewer, and more of them asked for in turn, no kubelet would ever have been silent for long enough."""
@@ -71,28 +74,33 @@ class Logs:
         newest = max(pods, key=lambda pod: text(meta(pod), "creationTimestamp"), default=None)
         return text(meta(newest), "name") if newest else ""
 
-    async def _there(self, job: ClusterJob) -> None:
+    async def _there(self, job: ClusterJob, pod: str) -> Mapping[str, Any]:
         """Ask for the pod by its name: a list costs more. Raises ``Refused`` if it is gone."""
-        await self._client.request(
-            "GET", f"{POD.path}/namespaces/{job.namespace}/pods/{job.pod}", resource="pods"
-        )
+        path = f"{POD.path}/namespaces/{job.namespace}/pods/{pod}"
+        return await self._client.request("GET", path, resource="pods")
 
     async def _read(self, job: ClusterJob, pod: str, max_bytes: int) -> bytes:
         path = f"api/v1/namespaces/{job.namespace}/pods/{pod}/log"
         query = {"tailLines": str(LINES), "limitBytes": str(MOST)}
-        if job.job_id:  # what others started calls its container as it likes
+        if job.job_id:  # what others started calls its container as it likes, and may have several
             query["container"] = MAIN
         try:
             await asyncio.wait_for(self._free.acquire(), LINE)
         except TimeoutError:  # which says nothing of its own kubelet
             raise Unavailable(f"GET {path}: {AT_ONCE} other logs are waited for") from None
         try:
-            return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
+            try:
+                return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
+            except Refused as error:
+                if WHICH not in error.message:
+                    raise
+                query["container"] = main_container(await self._there(job, pod))
+                return await self._client.read_end(path, max_bytes, resource="pods/log", query=query)
         except (Refused, Unavailable) as error:
             if isinstance(error, Refused) and error.reason:
                 raise
             if job.pod:
-                await self._there(job)  # is it the API server that does not answer, or the kubelet?
+                await self._there(job, pod)  # is it the API server that does not answer, or the kubelet?
             if not self._in_vain(job.uid):
                 raise Unavailable(str(error)) from None
             return b""

@@ -292,3 +292,11 @@ def _event_time(event: Json) -> datetime:
     stamps = (last, event.get("lastTimestamp"), event.get("eventTime"), event.get("firstTimestamp"))
     found = [stamp for stamp in map(instant, stamps) if stamp]
     return max(found) if found else datetime.min.replace(tzinfo=UTC)
+
+
+def main_container(pod: Json) -> str:
+    """The name of the container that is the job: of several one that failed, else the first of the spec."""
+    statuses = items(dig(pod, "status"), "containerStatuses")
+    failed = [one for one in statuses if dig(one, "state", "terminated").get("exitCode") not in (None, 0)]
+    named = [*failed, *items(dig(pod, "spec"), "containers"), *statuses]
+    return text(named[0], "name") if named else ""

@@ -206,6 +206,26 @@ async def test_no_log_is_no_error(server: Loopback, client: KubeClient, replies:
     assert await Logs(client).tail(SHOWN, 100) == ""
 
 
+async def test_of_several_containers_the_one_that_is_the_job_is_read(
+    server: Loopback, client: KubeClient
+) -> None:
+    """A pod of others with a sidecar: that the API server asks which was taken for one that never ran."""
+    theirs = ClusterJob("theirs", "lab", "u-1", "", "", pod="theirs-x")
+    which = "a container name must be specified for pod theirs-x, choose one of: [istio-proxy work]"
+    ended = {"name": "work", "state": {"terminated": {"exitCode": 137}}}
+    spec = {"containers": [{"name": "istio-proxy"}, {"name": "work"}]}
+    shown = answer(200, {"metadata": {}, "spec": spec, "status": {"containerStatuses": [ended]}})
+    server.will(status(400, "BadRequest", which), shown, raw(200, b"out of memory\n"))
+    assert await Logs(client).tail(theirs, 100) == "out of memory\n"
+    assert [parse_qs(urlsplit(one.path).query).get("container") for one in server.requests] == [
+        None,
+        None,
+        ["work"],
+    ]
+    server.will(status(400, "BadRequest", which), status(404, "NotFound"))
+    assert await Logs(client).tail(theirs, 100) == ""
+
+
 NO_WORD = raw(404, b"default backend - 404")
 
 
