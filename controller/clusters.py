@@ -83,7 +83,8 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
         namespace = settings.kubernetes.lease.namespace or client.namespace or settings.namespace
         if leads:
             specs = settings.specs.configmaps.namespace
-            who = await check_access(client, told.kinds, told.namespaces, namespace, specs)
+            places = (told.namespaces, namespace, specs)
+            who = await check_access(client, told.kinds, *places, watch=told.watch)
             log = get_logger("cluster")
             log.info("connected", user=who, namespaces=list(told.namespaces))
             reviews = settings.api.enabled and settings.auth.token_review.enabled == "auto"

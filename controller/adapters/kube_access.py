@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.adapters.kube_client import KubeClient, Refused
@@ -45,10 +45,11 @@ REVIEW_RULES = (Right("authentication.k8s.io", "tokenreviews", ("create",)),)
 """In no namespace, and with ``auth.token_review`` only."""
 
 
-def rules_for(kinds: Iterable[Kind]) -> tuple[Right, ...]:
-    """``RULES``, and reading what else is counted."""
+def rules_for(kinds: Iterable[Kind], *, watch: bool = True) -> tuple[Right, ...]:
+    """``RULES``, and reading what else is counted; ``watch``: as ``kubernetes.watch`` says."""
+    own = (replace(right, verbs=tuple(v for v in right.verbs if watch or v != "watch")) for right in RULES)
     more = (Right(kind.group, kind.resource, ("get", "list")) for kind in kinds if kind not in (JOB, POD))
-    return (*RULES, *more)
+    return (*own, *more)
 
 
 async def check_access(
@@ -57,12 +58,14 @@ async def check_access(
     namespaces: Iterable[str],
     lease_namespace: str,
     spec_namespace: str = "",
+    *,
+    watch: bool = True,
 ) -> str:
     """Ask for every verb; returns who we are. Raises ``BatchkeeperError`` that names all that is missing.
 
-    ``spec_namespace``: where ConfigMaps hold specs; empty: nowhere.
+    ``spec_namespace``: where ConfigMaps hold specs; empty: nowhere. ``watch``: whether it will watch.
     """
-    rules = rules_for(kinds)
+    rules = rules_for(kinds, watch=watch)
     wanted = [(right, namespace) for namespace in namespaces for right in rules]
     wanted += [(right, lease_namespace) for right in LEASE_RULES]
     wanted += [(right, spec_namespace) for right in SPEC_RULES if spec_namespace]

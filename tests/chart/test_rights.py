@@ -67,6 +67,13 @@ def test_config_maps_are_read_where_they_hold_specs(helm: Helm) -> None:
     assert not several(helm.template(CLUSTER), "Role", name)
 
 
+def test_what_does_not_watch_may_not(helm: Helm) -> None:
+    """Where ``kubernetes.watch`` is false the Role has no such verb: some may not give it."""
+    config = {"kubernetes": {"watch": False}}
+    roles = several(helm.template(CLUSTER, config=config), "Role", f"{RELEASE}-batchkeeper")
+    assert [given(role) for role in roles] == [asked((*rules_for((), watch=False), *EVENT_RULES))] * 2
+
+
 def test_the_lease_may_be_elsewhere(helm: Helm) -> None:
     """Its Role is where the daemon will look for it."""
     config = {"kubernetes": {"lease": {"namespace": "elsewhere"}}}

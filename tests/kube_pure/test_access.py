@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from controller.adapters.kube_access import AT_ONCE, RULES, check_access
 from controller.adapters.kube_client import KubeClient
+from controller.clusters import open_ground
+from controller.config import load
 from controller.ports import BatchkeeperError, Unavailable
+from tests.kube.loopback import kubeconfig
+
+CONFIG = "cluster: {{kind: kubernetes}}\nkubernetes: {{kubeconfig: {}, watch: {}}}\n"
 
 
 class Server:
@@ -61,3 +69,33 @@ async def test_who_we_are_is_told_where_it_can_be_asked() -> None:
             return await Server.request(self, method, path, body, resource=resource)
 
     assert await check_access(cast(KubeClient, Old()), (), ["lab"], "keeper") == "this account"
+
+
+@pytest.mark.parametrize("watch", [True, False])
+async def test_where_watches_are_forbidden_it_starts_without_them(
+    tmp_path: Path, no_variables: None, watch: bool
+) -> None:
+    """``kubernetes.watch: false`` is for such an API server, and the right was demanded there, too."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                asked = json.loads(await reader.readexactly(length)).get("spec", {})
+                allowed = asked.get("resourceAttributes", {}).get("verb") != "watch"
+                body = json.dumps({"status": {"allowed": allowed}}).encode()
+                writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    told = tmp_path / "config.yaml"
+    told.write_text(CONFIG.format(kubeconfig(tmp_path, url), json.dumps(watch)))
+    try:
+        with pytest.raises(BatchkeeperError, match="may not watch") if watch else nullcontext():
+            async with open_ground(load(told), None, leads=True) as ground:
+                assert ground.cluster.scheduler_type == "kubernetes"
+    finally:
+        server.close()
