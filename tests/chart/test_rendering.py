@@ -62,6 +62,27 @@ def test_what_the_configuration_says(helm: Helm, tmp_path: Path) -> None:
     assert configured(helm.template(TRIAL), tmp_path).namespace == NAMESPACE
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"auth": None, "http": None, "log": None, "policy": None, "specs": None},
+        {"http": {"host": None, "port": None}},
+    ],
+    ids=["sections", "keys"],
+)
+def test_what_is_commented_out_takes_nothing_away(
+    helm: Helm, tmp_path: Path, no_variables: None, nothing: dict[str, object]
+) -> None:
+    """A section whose keys are all comments is null, and the daemon listened where no probe reaches it."""
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"config": nothing}), encoding="utf-8")
+    settings = configured(helm.template(CLUSTER, values), tmp_path)
+    assert (settings.http.host, settings.http.port) == ("0.0.0.0", 8080)
+    assert (settings.policy.namespaces, settings.log.format) == (("more-batches",), "json")
+    assert str(settings.auth.static.file) == "/etc/batchkeeper-tokens/tokens"
+    assert settings.specs.folder == Path("/specs")
+
+
 @each
 def test_names_are_there(helm: Helm, values: Path) -> None:
     """Every object has the recommended labels; selectors choose the pods; no name stands twice."""

@@ -12,7 +12,21 @@
 {{- if .Values.staticTokens.secret -}}
 {{- $_ := set $own "auth" (dict "static" (dict "file" "/etc/batchkeeper-tokens/tokens")) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite $own (deepCopy .Values.config)) -}}
+{{- /* A section of comments only is null, and says nothing: it takes away nothing of what is said here. */ -}}
+{{- $told := deepCopy .Values.config -}}
+{{- range $key, $value := $own -}}
+{{- $said := get $told $key -}}
+{{- if and (hasKey $told $key) (kindIs "invalid" $said) -}}
+{{- $_ := unset $told $key -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" $said) -}}
+{{- range $inner := keys $value -}}
+{{- if and (hasKey $said $inner) (kindIs "invalid" (get $said $inner)) -}}
+{{- $_ := unset $said $inner -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $own $told) -}}
 {{- end }}
 
 {{- /* Keys whose values the chart must know: said twice, they could differ. */ -}}
