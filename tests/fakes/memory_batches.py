@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from controller.core.copying import replace
@@ -25,13 +25,13 @@ from controller.core.model import (
 )
 from controller.ports import Clock, Conflict, StaleEpoch, Unavailable
 from tests.fakes.memory_changes import kept
+from tests.fakes.memory_gaps import MemoryGaps
 from tests.fakes.memory_table import Attempts
 
 _BATCH_DEFAULTS: Mapping[str, Any] = {"reason": "", "result": None, "resumed": None, "finished": None}
 _BATCH_FIELDS = {*_BATCH_DEFAULTS, "status", "spec", "spec_hash", "source", "superseded"}
 _SETTINGS = frozenset({"maxConcurrent", "paused", "priority", "retry"})
 _GATE_DEFAULTS: Mapping[str, Any] = {"max": 0, "paused": False, "hold": "", "cancel": None}
-_GAPS_KEPT = timedelta(days=60)
 
 
 class Write(NamedTuple):
@@ -47,11 +47,12 @@ class Write(NamedTuple):
     after: Any
 
 
-class MemoryBatches:
+class MemoryBatches(MemoryGaps):
     """Everything of ``ports.Store`` that is not about attempts."""
 
     def __init__(self, clock: Clock, seed: int = 0) -> None:
         """``clock`` is the store's own; ``seed`` begins the ids, so that two stores' never meet."""
+        super().__init__()
         self.oplog: list[Write] = []
         self.clock = clock
         self._seed = seed
@@ -65,8 +66,6 @@ class MemoryBatches:
         self._epoch = 0
         self._batch_epochs: dict[str, int] = {}
         self._halts = Halts()
-        self._last_pass: dict[str, datetime] = {}
-        self._gaps: dict[str, list[tuple[datetime, datetime]]] = {}
         self._listeners: list[asyncio.Queue[str | None]] = []
 
     def _now(self) -> datetime:
@@ -157,20 +156,6 @@ class MemoryBatches:
     async def quarantine(self) -> Mapping[str, Sequence[str]]:
         """Specs that are refused as they are now."""
         return dict(sorted(self._quarantine.items()))
-
-    async def note_good_pass(self, at: datetime, longest: timedelta, namespaces: Iterable[str]) -> None:
-        """Record a good pass that saw all of these."""
-        at = kept(at)
-        for name in namespaces:
-            last = self._last_pass.get(name, at)
-            self._gaps[name] = [gap for gap in self._gaps.get(name, ()) if gap[1] > at - _GAPS_KEPT]
-            if last < at - longest:
-                self._gaps[name].append((last, at))
-            self._last_pass[name] = max(last, at)
-
-    async def blind_gaps(self) -> Mapping[str, Sequence[tuple[datetime, datetime]]]:
-        """By namespace: stretches of time without a good pass."""
-        return {name: list(gaps) for name, gaps in self._gaps.items()}
 
     # --------------------------------------------------------------------------------------- batches
 
