@@ -132,7 +132,7 @@ class Others:
                 ),
             )
             for root in roots(listed, self._instance, only_active=False)
-            if root.name.startswith(prefix)
+            if root.name.startswith(prefix) and root.uid in by_uid
         ]
 
     async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:

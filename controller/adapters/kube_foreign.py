@@ -94,7 +94,10 @@ def may_have_ended(job: Json) -> bool:
 def roots(
     listed: Mapping[Kind, Sequence[Json]], instance: str, *, only_active: bool = True
 ) -> tuple[ForeignObject, ...]:
-    """The objects of others that nobody counted owns, of every kind, in the order of the listing."""
+    """The objects of others that nobody counted owns, of every kind, in the order of the listing.
+
+    Then the Jobs that are gone, and whose pods are not.
+    """
     kinds = {(kind.group, kind.kind) for kind in listed}
     theirs = [
         (kind, thing)
@@ -112,7 +115,27 @@ def roots(
         if takes_place or not only_active:
             runs = takes_place and _runs(kind, thing, pods_of.get(uid, ()))
             found.append(ForeignObject(name, text(about, "namespace"), uid, kind.kind, takes_place, runs))
+    for uid, (owner, pods) in jobless(listed.get(JOB, ()), listed.get(POD, ()), instance).items():
+        place, runs = text(meta(pods[0]), "namespace"), _runs(JOB, owner, pods)
+        found.append(ForeignObject(text(owner, "name"), place, uid, JOB.kind, started=runs))
     return tuple(found)
+
+
+def jobless(jobs: Iterable[Json], pods: Iterable[Json], instance: str) -> dict[str, tuple[Json, list[Json]]]:
+    """Pods of others that have not ended and whose Job is none of these, by its uid: with how they name it.
+
+    They count as that Job: so it is one object before and after it is gone, or is listed.
+    """
+    there = {text(meta(job), "uid") for job in jobs}
+    found: dict[str, tuple[Json, list[Json]]] = {}
+    for pod in pods:
+        if is_ours(pod, instance) or pod_ended(pod):
+            continue
+        for owner in items(meta(pod), "ownerReferences"):
+            uid = text(owner, "uid")
+            if uid and uid not in there and _owned({"ownerReferences": [owner]}, {(JOB.group, JOB.kind)}):
+                found.setdefault(uid, (owner, []))[1].append(pod)
+    return found
 
 
 def _pods_by_owner(pods: Iterable[Json]) -> dict[str, list[Json]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from controller.adapters import labels
 from controller.adapters.kube_client import KubeClient
-from controller.adapters.kube_foreign import JOB, POD, Kind, may_have_ended
+from controller.adapters.kube_foreign import JOB, POD, Kind, jobless, may_have_ended
 from controller.adapters.kube_kept import kept
 from controller.adapters.kube_listing import list_all, list_namespace
 from controller.adapters.kube_logs import CONTROLLER_UID
@@ -26,6 +26,8 @@ TOGETHER = 150
 """Ids that are asked for at once: some five kilobytes of a request's line."""
 MOST = 10 * TOGETHER
 """Where more of them are wanted, everything is listed."""
+ONE_BY_ONE = 20
+"""Jobs that are asked for by name: of more, all are listed."""
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -47,6 +49,7 @@ class Look:
         jobs, pods = lists[JOB], lists[POD]
         if jobs is not None and pods is not None:
             jobs += await self._running_on(namespace, jobs, pods)
+            jobs += await self._made_since(namespace, jobs, pods)
             pods += await self._ended(namespace, jobs, pods)
         return lists
 
@@ -62,6 +65,18 @@ class Look:
         found = await self._with(JOB, namespace, labels.JOB_ID, ids, left_out)
         owners = {owner for pod in pods for owner in _owners(pod)}
         return [job for job in found if text(meta(job), "uid") in owners - listed]
+
+    async def _made_since(self, namespace: str, jobs: Sequence[Json], pods: Sequence[Json]) -> list[Json]:
+        """Jobs of others that were not listed, and a pod of theirs was: made in between. What else pods name
+        is gone."""
+        wanted = jobless(jobs, pods, self._instance)
+        names = sorted({name for owner, _ in wanted.values() if (name := text(owner, "name"))})
+        chosen = [{"fieldSelector": f"metadata.name={name}"} for name in names]
+        if len(names) > ONE_BY_ONE:
+            chosen = [{}]
+        asked = (list_all(self._client, JOB, namespace, keep=kept, chosen=one) for one in chosen)
+        found = [job for jobs, _ in await asyncio.gather(*asked) for job in jobs]
+        return [job for job in found if text(meta(job), "uid") in wanted]
 
     async def _ended(self, namespace: str, jobs: Sequence[Json], pods: Sequence[Json]) -> list[Json]:
         """The pods of Jobs that show none: they may have ended, and tell how."""

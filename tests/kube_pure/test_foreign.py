@@ -160,6 +160,26 @@ def test_a_kind_of_the_same_name_in_another_group(api: str) -> None:
     assert counted({JOB: [], POD: pods}) == [("Pod", "p")]
 
 
+def test_pods_of_others_without_their_job_count_as_that_job() -> None:
+    """It was deleted before it was ever seen: they ran, and counted nowhere. Once, however many there are."""
+    gone, by_name = owner("Job", "u-gone"), owner("Job", "u-named", controller=False)
+    pods = [
+        pod("p1", "Pending", owners=[gone]),
+        pod("p2", owners=[gone]),
+        pod("p3", "Failed", owners=[owner("Job", "u-over")]),
+        pod("p4", owners=[owner("Job", "u-there")]),
+        pod("p5", marks=ours(), owners=[owner("Job", "u-ours")]),
+        pod("p6", owners=[by_name]),
+    ]
+    found = roots({JOB: [job("there")], POD: pods}, INSTANCE)
+    assert found[2:] == (ForeignObject("x", "runai-lab", "u-gone", "Job", started=True),)
+    assert [one.name for one in found[:2]] == ["there", "p6"]
+    seen = roots(
+        {JOB: [thing("x", status={}) | {"metadata": {"name": "x", "uid": "u-gone"}}], POD: pods[:2]}, INSTANCE
+    )
+    assert [one.uid for one in seen] == ["u-gone"], "the same object, once its Job is listed"
+
+
 def test_another_version_of_a_counted_kind_is_the_same_kind() -> None:
     """An owner is named in the version that its controller uses."""
     made = job("w-job", owners=[owner("TrainingWorkload", "u-w", "run.ai/v3")])

@@ -270,14 +270,15 @@ async def test_what_is_not_served_any_more_is_not_lost() -> None:
 
 
 async def test_only_roots_under_the_very_prefix_are_found() -> None:
-    """A workload is found once and with its pods; ours, and what only begins alike, are not."""
+    """A workload is found once and with its pods; what only begins alike, and a Job that is gone, are not."""
     workload = thing("trait-2", status={"phase": "Running"})
     made = job("trait-2-job", owners=[owner("TrainingWorkload", "u-trait-2", "run.ai/v2alpha1")])
+    left = pod("trait-9-x", owners=[owner("Job", "u-gone") | {"name": "trait-9"}])
     told = Told(
         {
             "trainingworkloads": [page(workload)],
             "jobs": [page(made, job("traits-2"), job("trait"), job("trait-3"))],
-            "pods": [page(pod("trait-2-job-x", owners=[owner("Job", "u-trait-2-job")], node="node-7"))],
+            "pods": [page(pod("trait-2-job-x", owners=[owner("Job", "u-trait-2-job")], node="node-7"), left)],
         }
     )
     found = await Others(told.client, (JOB, POD, TRAINING), "lab").find("runai-lab", "trait-")

@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 
 from controller.adapters import kube_look, labels
 from controller.adapters.kube_client import KubeClient
-from controller.adapters.kube_foreign import JOB, POD, roots
+from controller.adapters.kube_foreign import JOB, POD, roots, runai_kinds
 from controller.adapters.kube_listing import our_jobs
 from controller.adapters.kube_logs import CONTROLLER_UID
 from controller.adapters.kube_look import Look
 from controller.core.sight import ClusterJob
-from tests.kube_pure.things import INSTANCE, condition, job, ours, owner, pod
+from tests.kube_pure.things import INSTANCE, condition, job, ours, owner, pod, thing
 
 Json = dict[str, Any]
 HERE = "runai-lab"
 _REQUIREMENT = re.compile(r"([^\s,()]+)(?: (in|notin) \(([^)]*)\))?")
+
+
+TRAINING = runai_kinds(stopped_counts=True)[0]
 
 
 @dataclass
@@ -63,6 +66,10 @@ def chosen(thing: Json, query: Mapping[str, str]) -> bool:
     """Whether the selectors of the query choose the object."""
     phase = thing.get("status", {}).get("phase")
     for part in filter(None, query.get("fieldSelector", "").split(",")):
+        if part.startswith("metadata.name="):
+            if thing["metadata"]["name"] != part.removeprefix("metadata.name="):
+                return False
+            continue
         assert part.startswith("status.phase!=")
         if phase == part.removeprefix("status.phase!="):
             return False
@@ -189,6 +196,32 @@ async def test_what_ends_between_two_lists_is_seen() -> None:
     there.then = goes_on
     (shown,) = our_jobs(*await there.lists(), INSTANCE).values()
     assert (shown.finished, shown.pod) == (True, "trait-1-p")
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_job_that_is_made_between_two_lists_is_listed(
+    monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """Its pod is, as if its Job were gone: that would count, beside the workload which owns it."""
+    if many:
+        monkeypatch.setattr(kube_look, "ONE_BY_ONE", 0)
+    made = job("x", owners=[owner("TrainingWorkload", "u-w", "run.ai/v2alpha1")])
+    there = Selecting([], [])
+
+    def goes_on(number: int) -> None:
+        if number == 1:
+            there.jobs = [made, job("another")]
+            there.pods = [pod("p", owners=[owner("Job", "u-x")]), pod("q", owners=[owner("Job", "u-gone")])]
+
+    there.then = goes_on
+    jobs, run = await there.lists()
+    assert [one["metadata"]["name"] for one in jobs] == ["x"]
+    listed = {JOB: jobs, POD: run, TRAINING: [thing("w", status={"phase": "Running"})]}
+    assert [(one.kind, one.uid) for one in roots(listed, INSTANCE)] == [
+        ("TrainingWorkload", "u-w"),
+        ("Job", "u-gone"),
+    ]
+    assert len(there.asked) <= 4
 
 
 async def test_a_copy_of_an_expiring_job_that_runs_is_seen() -> None:
