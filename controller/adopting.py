@@ -126,11 +126,12 @@ async def _bind(engine: Engine, batch: Batch, gate: Gate, bound: Sequence[Bindin
     slots = {holder.job: holder.slot for holder in (*gate.holders, *taking)}
     limit = asyncio.Semaphore(engine.settings.concurrency)
 
-    async def record(one: Binding) -> None:
+    async def record(one: Binding) -> Attempt | None:
         async with limit:
-            await engine.apply(one.job, adopted(one, slots))
+            return await engine.apply(one.job, adopted(one, slots))
 
-    await asyncio.gather(*map(record, bound))
+    if None in await asyncio.gather(*map(record, bound)):
+        return True  # a newer leader stamped it meanwhile, say: who only has a place keeps the hold
     await _new_tally(engine, batch)
     if await engine.store.replace_hold(batch.id, gate.hold, ""):
         names = [one.job.name for one in bound]

@@ -130,9 +130,12 @@ def _adopted(state: State, before: Attempt, after: Attempt, entry: Written) -> I
 
 
 def _epoch(before: Attempt, entry: Written, changed: set[str]) -> Iterator[Broken]:
-    """Once a record was stamped by a new leader, an older one decides nothing about it (R12)."""
+    """Once a new leader has stamped a record, an older one decides nothing about it, nor starts it (R12)."""
     if entry.writer is None or before.status.terminal or entry.writer >= before.epoch:
         return
+    starts = isinstance(entry.after, Attempt) and entry.after.status is _C
+    if before.status is _W and not starts:
+        return  # whoever may withdraw it needs no epoch
     if decided := changed - ANYONES:
         what = f"{before.name} is stamped {before.epoch}; epoch {entry.writer} changed {sorted(decided)}"
         yield Invariant.EPOCH, what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone
@@ -107,11 +108,6 @@ def waiting_orphan_not_counted(patch: Patch) -> None:
     patch.setattr(looking, "_orphans", orphans)
 
 
-def beside_not_looked_at(patch: Patch) -> None:
-    """A pass after news of one object starts others beside what the list shows running without a place."""
-    patch.setattr(looking, "_beside", lambda engine, gate: {})
-
-
 def counted_as_others(patch: Patch) -> None:
     """What runs in its place counts as others' beside it."""
     original = looking.look
@@ -146,6 +142,21 @@ def lost_as_others(patch: Patch) -> None:
 def who_left_holds(patch: Patch) -> None:
     """What a full pass read before its list still holds its place, whoever has left the gate since."""
     patch.setattr(looking, "_still_there", lambda gate, holders: list(holders))
+    patch.setattr(reconcile, "LONG_AGO", math.inf)
+    original = Engine.__post_init__
+
+    def deaf(engine: Engine) -> None:
+        original(engine)
+        engine.passed = _Deaf()
+
+    patch.setattr(Engine, "__post_init__", deaf)
+
+
+class _Deaf(dict[str, float]):
+    """Remembers no pass."""
+
+    def __setitem__(self, key: str, value: float) -> None:
+        """Nothing."""
 
 
 # ---------------------------------------------------------------------------------------- ears, and eyes
@@ -262,7 +273,6 @@ CARE_BUGS: tuple[Bug, ...] = (
     Bug("an orphan is deleted", orphan_deleted, {}),
     Bug("an orphan is not counted", orphan_not_counted, _ORPHANS),
     Bug("an orphan with a waiting record is not counted", waiting_orphan_not_counted, {"set_backs": 3}),
-    Bug("an orphan counts in its own pass alone", beside_not_looked_at, {}, 295),
     Bug("our own are counted as others'", counted_as_others, {}),
     CALLED_OTHERS,
     Bug("who has left still holds a place", who_left_holds, _SLOW_LISTS, 45),

@@ -59,9 +59,7 @@ def test_every_kind_of_side_effect_is_struck() -> None:
     assert events == set(Event) - set(NO_WRITE_OF_ITS_OWN)
     for struck in NO_WRITE_OF_ITS_OWN.values():
         assert struck.split()[0] in made
-    assert {write.split(":")[1] for write in made if "set_gate:" in write} == set(
-        "max paused hold cancel".split()
-    )
+    assert {write.split(":")[1] for write in made if "set_gate:" in write} == set("max paused cancel".split())
 
 
 def test_what_is_taken_for_a_read_is_a_call_of_a_port() -> None:

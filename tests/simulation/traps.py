@@ -97,7 +97,6 @@ TRAPS: Mapping[str, Trap] = {
             "an orphan is deleted",
             "an orphan is not counted",
             "an orphan with a waiting record is not counted",
-            "an orphan counts in its own pass alone",
         ),
     ),
     "A1": Trap("lost is judged while a create is in flight", ("slot freed on 404", "burial skipped")),
