@@ -24,6 +24,10 @@ class Identity:
     """Whoever started this process on this machine: an admin here, as the command line has it."""
 
 
+STATIC = "static"
+"""The way of the file of tokens, in which an admin alone says who bears which."""
+
+
 class Authenticator(Protocol):
     """One way of telling whose a token is."""
 

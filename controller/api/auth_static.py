@@ -14,7 +14,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from controller.api.auth import Identity
+from controller.api.auth import STATIC, Identity
 from controller.ports import Unavailable
 from controller.telemetry import get_logger
 
@@ -31,7 +31,7 @@ class BadTokenFile(Unavailable):
 class StaticTokens:
     """The tokens of one file."""
 
-    name = "static"
+    name = STATIC
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -108,5 +108,5 @@ def parsed(text: str, path: Path) -> Mapping[str, Identity]:
         if key in known:
             raise BadTokenFile(f"line {number}: this token stands there twice")
         groups = frozenset(filter(None, words[2].split(","))) if len(words) == 3 else frozenset[str]()
-        known[key] = Identity(words[1], groups, "static")
+        known[key] = Identity(words[1], groups, STATIC)
     return known

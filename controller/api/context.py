@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from controller.api.audit import entry_of
-from controller.api.auth import Chain, Identity
+from controller.api.auth import STATIC, Chain, Identity
 from controller.api.auth_session import Sessions, cookie_of, must_be_same_origin, must_be_this_machine
 from controller.api.charting import Charting
 from controller.api.live import Live
@@ -118,7 +118,7 @@ class Context:
         if identity is None:
             self.slow_down(where)
             raise _unknown("the token is not valid, or no longer: get a new one")
-        if identity.user.startswith(RESERVED):
+        if identity.how != STATIC and identity.user.startswith(RESERVED):
             self.slow_down(where)
             raise _not_a_name(identity.user)
         return self.admit(request, identity)
@@ -169,7 +169,7 @@ def _not_a_name(user: str) -> Problem:
         403,
         "reserved-name",
         f"the token names {user}, and names that begin so are no user's here: have it name another one"
-        " (an admin: auth.oidc.user_claim and prefix, or the file of tokens)",
+        " (an admin: auth.oidc.user_claim and prefix)",
     )
 
 
