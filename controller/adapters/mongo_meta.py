@@ -88,7 +88,9 @@ class MongoMeta(MongoPart):
         if later is not None:
             raise StaleEpoch(f"epoch {epoch} is over: a gate was stamped by epoch {later['epoch']}")
         stamped = [{"$set": {"epoch": epoch, "updated": "$$NOW"}}]
-        if held := await self._gates.distinct("holders.job"):
+        taken = self._gates.find({"epoch": epoch, "holders.0": {"$exists": True}}, {"holders.job": 1})
+        held = [holder["job"] async for gate in taken for holder in gate["holders"]]
+        if held:
             await self._jobs.update_many({"_id": {"$in": held}, **IN_LINE, **older}, stamped)
         await self._jobs.update_many({**HOLDING, **older}, stamped, hint="active")
         unstamped = {"epoch": {"$not": {"$gte": epoch}}}

@@ -11,11 +11,11 @@ import re
 _HEALS = re.compile(
     r'exceeded quota|^namespaces "\S+" not found$'
     r'|^(\S+ "\S+"|\S+) is forbidden: (User ".*" cannot |not yet ready to handle request'
-    r"|error looking up service account "
+    r"|error looking up service account \S+/default: "
     r"|unable to create new content in namespace \S+ because it is being terminated)"
 )
-"""Quotas; rights (an API server that comes up knows none at first); a namespace, or an account in it, that is
-not there yet or any more."""
+"""Quotas; rights (an API server that comes up knows none at first); a namespace, or the account that each one
+is given, that is not there yet or any more. One that a spec names may never be."""
 
 
 def heals(message: str) -> bool:

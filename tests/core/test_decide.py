@@ -142,7 +142,7 @@ def gist(move: Move | None) -> str:
         (queued(), LISTED(HALF_TOLD), "look"),
         (running(), LISTED(HALF_TOLD), "look"),
         (running(stop=CANCEL), LISTED(HALF_TOLD), "look"),
-        (over(), LISTED(HALF_TOLD), "-"),
+        (over(), LISTED(HALF_TOLD), "look"),
         (root(), LISTED(HALF_TOLD), "-"),
         # finished
         (queued(), LISTED(DONE), "end"),

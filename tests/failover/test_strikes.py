@@ -132,7 +132,9 @@ def test_every_command_of_a_life_is_struck(turn: int, members: ReplicaSet) -> No
 
 ONCE_A_LEAD = frozenset({("insert", "meta"), ("findAndModify", "meta"), ("find", "quarantine")})
 """Sent by whoever begins to lead, and then no more."""
-AT_A_START = frozenset({"buildinfo", "create", "createIndexes", "collMod", "listCollections", *UNASKED})
+AT_A_START = frozenset(
+    {"buildinfo", "create", "createIndexes", "collMod", "listCollections", "listIndexes", *UNASKED}
+)
 AT_ONCE = 6
 """Starts side by side, each on a database of its own: most of the time they wait."""
 ALIKE = (

@@ -155,7 +155,7 @@ async def test_an_exec_plugin_that_hangs_is_ended(tmp_path: Path, monkeypatch: p
     async with asyncio.timeout(10):
         while [pid for pid in tried if local_proc.look(pid)]:  # its child is nobody's to wait for
             await asyncio.sleep(0.02)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize("name", ["oidc", "gcp", "azure"])
