@@ -233,7 +233,7 @@ def test_every_request_meets_every_fault(life: Life, turn: int, capsys: pytest.C
     life.cancel("never")
     life.cancel("stop")
     life.steal_lease()
-    until = time.monotonic() + 400
+    until = time.monotonic() + 550
     while missing := way.missing(1, allowed()):
         assert time.monotonic() < until, f"not struck: {missing}\n{way.table()}"
         life.provoke(missing)
