@@ -114,12 +114,7 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
     """
     first = (Remember, CountForeign, CheckForeign, LookForOthers, HoldBatch, WithdrawWaiting)
     before = [step for step in steps if isinstance(step, first)]
-    beyond = _beyond_hands(engine, view.batch.id, steps, trial)
-    moves = [
-        step
-        for step in steps
-        if isinstance(step, (MoveJob, Submit)) and not (_expires(step) or step in beyond)
-    ]
+    moves = _moves(engine, view, steps, trial)
     retries = [step for step in steps if isinstance(step, Retry)]
     places = [step for step in steps if isinstance(step, (Leave, Claim))]
     last = [step for step in steps if isinstance(step, MoveBatch)]
@@ -136,13 +131,21 @@ async def act(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) ->
     return changed | await _one_by_one(engine, view, last, trial)
 
 
-def _beyond_hands(engine: Engine, batch_id: str, steps: Sequence[Step], trial: Pass) -> list[Step]:
-    """Of half-taken places those for whose creates there is no hand: they are looked at when there is."""
-    beyond = [step for step in steps if isinstance(step, Submit)][free_hands(engine, batch_id) :]
-    for step in beyond:
-        trial.not_now(step)
-        engine.posts.wanting[batch_id] = None
-    return [*beyond]
+def _moves(engine: Engine, view: View, steps: Sequence[Step], trial: Pass) -> list[MoveJob | Submit]:
+    """The attempts' moves; of half-taken places only those for whose creates there is a hand: the others are
+    looked at when there is one."""
+    free, moves = free_hands(engine, view.batch.id), list[MoveJob | Submit]()
+    for step in steps:
+        if isinstance(step, Submit):
+            if free <= 0:
+                trial.not_now(step)
+                engine.posts.wanting[view.batch.id] = None
+                continue
+            free -= 1
+        elif not isinstance(step, MoveJob) or _expires(step):
+            continue
+        moves.append(step)
+    return moves
 
 
 async def _with_read_ahead(

@@ -151,13 +151,13 @@ async def create_again(engine: Engine, view: View, job: Attempt) -> bool:
     if not free_hands(engine, job.batch_id):
         engine.posts.wanting[job.batch_id] = None
         return False
-    view, token = await with_chains(engine, view, [job]), engine.new_token()
-    opened = Change(job.id, Event.CREATE_OPENED, Reason.CREATING_AGAIN, add_token=token)
-    record = await engine.apply(job, opened)
-    if record is None:
-        return False
-    await _send(engine, view, record, token, Reason.CREATING_AGAIN)
-    return True
+    with engine.posts.about_to(job.batch_id):
+        view, token = await with_chains(engine, view, [job]), engine.new_token()
+        opened = Change(job.id, Event.CREATE_OPENED, Reason.CREATING_AGAIN, add_token=token)
+        record = await engine.apply(job, opened)
+        if record is not None:
+            await _send(engine, view, record, token, Reason.CREATING_AGAIN)
+    return record is not None
 
 
 async def _send(engine: Engine, view: View, job: Attempt, token: str, why: Reason) -> None:

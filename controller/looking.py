@@ -101,10 +101,8 @@ def _beside(engine: Engine, gate: Gate) -> dict[str, ClusterJob]:
 
     Nobody starts beside it, and its batch does not end over it, whosever news the pass is about.
     """
-    listed, held = (
-        engine.seen.running(gate.batch_id) if engine.seen else {},
-        {one.job for one in gate.holders},
-    )
+    held = {holder.job for holder in gate.holders}
+    listed = engine.seen.running(gate.batch_id) if engine.seen else {}
     shown = {**listed, **engine.news.get(gate.batch_id, {})}
     return {job_id: job for job_id, job in shown.items() if job_id not in held and job.active}
 

@@ -7,8 +7,9 @@ Only a note: what is forgotten here in a crash has an open token on its record, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 
 from controller.ending import AGAIN_SECONDS, end_all
@@ -36,12 +37,22 @@ class Posts:
         self._in_batch[batch_id] += 1
         self._under_way[job_id] = asyncio.create_task(post)
 
+    @contextlib.contextmanager
+    def about_to(self, batch_id: str) -> Iterator[None]:
+        """One of this batch is being recorded, and counts already as under way."""
+        self._in_batch[batch_id] += 1
+        try:
+            yield
+        finally:
+            self._in_batch[batch_id] -= 1
+            self._in_batch += Counter()  # let go of those at zero
+
     def __bool__(self) -> bool:
         """Whether any is under way."""
         return bool(self._under_way)
 
     def of(self, batch_id: str) -> int:
-        """How many of this batch are."""
+        """How many of this batch are, or are about to be."""
         return self._in_batch[batch_id]
 
     def under_way(self, job_id: str) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import replace
+
+import pytest
 
 from controller import requests
 from controller.core.change import Change
@@ -15,6 +18,7 @@ from controller.daemon import Daemon
 from controller.ending import end_all
 from controller.leading import stand
 from controller.ports import Created, NewJob, Unavailable
+from controller.posts import Posts
 from controller.requests import Caller
 from tests.engine.acting import records
 from tests.engine.test_going_by import slow_logs
@@ -201,5 +205,39 @@ def test_an_object_of_others_that_cannot_be_asked_about_costs_its_own_place_alon
         sick.clear()
         await stage.until_over(daemon)
         assert statuses == [Status.COMPLETED, Status.COMPLETED]
+
+    perform(trace)
+
+
+def test_no_more_creates_are_sent_again_than_there_are_hands_for() -> None:
+    """Each that was asked for again found a hand free while others were still being recorded for it."""
+
+    async def trace(stage: Stage) -> None:
+        one, create, most = await stage.leader(), stage.world.cluster.create, list[int]()
+
+        async def hangs(job: NewJob) -> Created:
+            await asyncio.sleep(20 + 7 * int(job.task_id.removeprefix("t")))
+            return await create(job)
+
+        stage.world.cluster.create = hangs  # type: ignore[method-assign]
+        one.engine.settings = replace(one.engine.settings, concurrency=9)
+        following = await followed(stage, one, 9, 9)
+        await end_all([following])
+        assert [job.status for job in records(stage, stage.batch)] == [Status.CREATED] * 9
+        two = await stage.leader("two")
+        two.engine.settings = replace(two.engine.settings, concurrency=3)
+        begin = two.engine.posts.begin
+
+        def counted(batch_id: str, job_id: str, post: Coroutine[None, None, None]) -> None:
+            begin(batch_id, job_id, post)
+            most.append(len(two.engine.posts._under_way))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Posts, "begin", lambda posts, *given: counted(*given))
+            following = asyncio.ensure_future(two.follow_events())
+            await stage.passes(two, 120)
+            await end_all([following])
+        assert max(most) == 3
+        await stage.until_over(two)
 
     perform(trace)
