@@ -24,10 +24,10 @@ from controller.config import Settings
 from controller.core.model import Batch, Gate
 from controller.core.view import View
 from controller.daemon import Daemon
-from controller.ending import END, end_all, on_signals
+from controller.ending import END, on_signals
 from controller.health import Health
 from controller.http import HttpServer, ServerLimits, make_http_app
-from controller.leading import LedByAnother, stand
+from controller.leading import LedByAnother, retire, stand
 from controller.parts import Parts as Parts
 from controller.parts import cheap_view as cheap_view
 from controller.parts import engine_settings as engine_settings
@@ -241,8 +241,7 @@ async def _until(
     finally:
         ended.cancel()
         await timetable.stop()
-        await end_all([events])  # while it leads: the last answers of creates are recorded
-        await end_all([office])
+        await retire(events, office)
         await asyncio.gather(events, office, ended, return_exceptions=True)
 
 

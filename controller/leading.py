@@ -76,6 +76,15 @@ async def stand(daemon: Candidate, elector: Elector, leads: Callable[[bool], Non
         await elector.release()
 
 
+async def retire(events: asyncio.Task[None], office: asyncio.Task[None]) -> None:
+    """End what follows events while it still leads, so that the last answers of its creates are recorded.
+
+    Then lead no more. Called by ``app``, which has both.
+    """
+    await end_all([events])
+    await end_all([office])
+
+
 async def _term(daemon: Candidate, elector: Elector, leads: Callable[[bool], None]) -> str:
     """One term of office; returns why it ended."""
     lost = asyncio.create_task(elector.lost(), name="elected")

@@ -16,7 +16,7 @@ from controller.core.model import Attempt, BatchStatus, Counts, Status
 from controller.core.sight import Hint
 from controller.daemon import Daemon
 from controller.ending import end_all
-from controller.leading import stand
+from controller.leading import retire, stand
 from controller.ports import Created, NewJob, Unavailable
 from controller.posts import Posts
 from controller.requests import Caller
@@ -151,8 +151,7 @@ def test_a_process_that_ends_hears_the_answers_of_its_creates_before_it_leads_no
         while not (stage.names() and stage.job("scan-t0").open_creates):
             daemon.agenda.everything()
             await asyncio.sleep(0.05)
-        await end_all([events])  # as ``app`` does
-        await end_all([office])
+        await retire(events, office)
         left = stage.job("scan-t0").open_creates
         await stage.until_over(await stage.leader("two"))
         assert left == ()
