@@ -98,7 +98,7 @@ class Timetable:
         if self._watchdog is None:
             return
         self._watchdog.cancel()
-        self._scheduler.shutdown(wait=False)
+        self._scheduler.pause()
         for runner in self._runners.values():
             runner.close()
         _, late = await asyncio.wait(self._tasks, timeout=grace.total_seconds())
@@ -106,6 +106,8 @@ class Timetable:
             _log.warning("pass cancelled", task=task.get_name())
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Only now: at once it would cancel a tick that is just due, and log that as an error.
+        self._scheduler.shutdown(wait=False)
         self._watchdog = None
 
     def kick(self, name: str) -> None:

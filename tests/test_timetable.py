@@ -1,6 +1,8 @@
 """The timetable: passes run at once, on time, one at a time; nothing that goes wrong is swallowed."""
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, tzinfo
 
@@ -238,6 +240,21 @@ async def test_stop_cancels_a_run_that_takes_too_long(watched: Watched, start: S
     await timetable.stop(grace=timedelta(seconds=0.05))
     assert watched.at_once == 0
     assert watched.ends == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_stop_beside_a_tick_is_no_error(
+    watched: Watched, start: Start, caplog: pytest.LogCaptureFixture, turns: int
+) -> None:
+    """A tick that is due at the very moment of the stop is let go by, whatever turn of the loop it is in."""
+    timetable = start(OFTEN)
+    await until(lambda: watched.runs >= 2)
+    time.sleep(0.1)  # noqa: ASYNC251 -- the loop itself is late, so that a tick is due in its next turn
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await timetable.stop()
+    await asyncio.sleep(0.1)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_stop_without_a_start() -> None:
