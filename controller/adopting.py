@@ -96,10 +96,15 @@ async def _waiting_under(
 
 
 async def take_over(engine: Engine, view: View) -> bool:
-    """Look live; then open the gate, hold it as ``adoption-needed``, or take over. True: news."""
+    """Look live; then open the gate, hold it as ``adoption-needed``, or take over. True: news.
+
+    In a batch that is being cancelled nothing is taken over: only who has no place gets it back.
+    """
     batch, gate = view.batch, view.gate
     if await give_places(engine, batch, gate):
         return True
+    if gate.cancel:
+        return False
     look = await look_for_others(engine, batch, gate)
     if gate.held_for(Hold.LOOKING) and not look.bound:
         return await engine.store.replace_hold(batch.id, gate.hold, "")

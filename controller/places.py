@@ -37,7 +37,8 @@ async def hold_for_places(engine: Engine) -> None:
 
 
 async def give_places(engine: Engine, batch: Batch, gate: Gate) -> bool:
-    """Give places back where the slots are free by now. True: some were missing, so look again.
+    """Give places back where the slots are free by now, also in a batch that is being cancelled: the cancel
+    reaches who has a place. True: some were missing, so look again.
 
     A slot that another job holds is freed when that one's record only waits: where records are older than
     gates it had its place after whoever is without one now. It can't become active meanwhile, since no two
@@ -55,7 +56,7 @@ async def give_places(engine: Engine, batch: Batch, gate: Gate) -> bool:
     places = [place for place in map(_place, without) if place.slot not in taken]
     if places:
         async with engine.claims:  # a claim of another batch that has counted all places comes first
-            await engine.store.take_over(batch.id, places, gate.hold, engine.epoch)
+            await engine.store.take_over(batch.id, places, gate.hold, engine.epoch, cancelled=True)
     return bool(without)
 
 

@@ -47,7 +47,7 @@ class Rehearsed:
 async def rehearse(engine: Engine, view: View) -> AsyncIterator[Rehearsed]:
     """The steps of one batch as they would be taken now, in order."""
     steps = plan(view, engine.jitter)
-    for others in [step for step in steps if isinstance(step, LookForOthers)]:
+    for others in [step for step in steps if isinstance(step, LookForOthers) and not view.gate.cancel]:
         look = await look_for_others(engine, view.batch, view.gate)
         for deed, subject in _about_others(view, look):
             yield Rehearsed(view.batch.name, deed, subject, others.reason.value)

@@ -126,9 +126,12 @@ class MongoGates(MongoPart):
         return self._gate(found) if found else None
 
     @edge
-    async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
+    async def take_over(
+        self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int, *, cancelled: bool = False
+    ) -> bool:
         """Give places to attempts that are taken over, even above max, while ``hold`` is the gate's.
 
+        ``cancelled``: also in a batch that is being cancelled.
         ``ValueError`` when a job or a slot is asked for twice, or none is, or there is no hold.
         """
         taking = [HOLDER.encode(place) for place in places]
@@ -141,9 +144,9 @@ class MongoGates(MongoPart):
                 "_id": object_id(batch_id),
                 "epoch": {"$lte": epoch},
                 "hold": text(hold),
-                "cancel": None,
                 "holders.job": {"$nin": jobs},
                 "holders.slot": {"$nin": slots},
+                **({} if cancelled else {"cancel": None}),
             },
             {
                 "$push": {"holders": {"$each": taking}},

@@ -130,11 +130,14 @@ def _as_counted(thing: ForeignObject) -> Foreign:
 
 
 def _others(view: View) -> Iterator[Step]:
-    """A new batch is looked at, and one that is to take over takes over; a held one waits for its order."""
+    """A new batch is looked at, and one that is to take over takes over; a held one waits for its order.
+
+    One that is being cancelled only gives places back: the cancel reaches nobody without one.
+    """
     gate, batch = view.gate, view.batch
-    if gate.cancel or batch.status.closed or batch.status is BatchStatus.EXPANDING or not about_others(gate):
+    if batch.status.closed or batch.status is BatchStatus.EXPANDING or not about_others(gate):
         return
-    if not gate.held_for(Hold.ADOPTION_NEEDED) or batch.spec.get("adopt"):
+    if gate.cancel or not gate.held_for(Hold.ADOPTION_NEEDED) or batch.spec.get("adopt"):
         yield LookForOthers(Reason.OTHERS_LOOKED_FOR)
 
 

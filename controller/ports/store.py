@@ -213,11 +213,14 @@ class Store(Protocol):
         """
         ...
 
-    async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
+    async def take_over(
+        self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int, *, cancelled: bool = False
+    ) -> bool:
         """Give places to attempts that are taken over, even above max, while ``hold`` is the gate's (S11).
 
         One guarded update: the objects of these places leave ``foreign`` with it, so that none is counted
-        twice or, for an instant, not at all (R2).
+        twice or, for an instant, not at all (R2). ``cancelled``: also in a batch that is being cancelled,
+        where who is active without a place gets it back.
         """
         ...
 

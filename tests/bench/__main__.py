@@ -45,16 +45,15 @@ ROWS: Mapping[str, Row] = {
 }
 
 
-async def measure(names: list[str], full: bool, minutes: float, size: str = "", ttl: float = 60.0) -> str:
-    """The tables of these rows, measured one by one; those on a cluster only where there can be one.
-
-    ``minutes`` and ``ttl``, in minutes too, are of each size of ``scale``.
-    """
+async def measure(asked: argparse.Namespace) -> str:
+    """The tables of these rows, measured one by one; those on a cluster only where there can be one."""
+    names: list[str] = asked.rows or list(ROWS)
     figures: list[Figure] = []
     grids: list[Grid] = []
     async with AsyncExitStack() as stack:
-        where = await stack.enter_async_context(place(full))
-        where.patience, where.size, where.ttl = minutes * 60, size, round(ttl * 60)
+        where = await stack.enter_async_context(place(asked.full))
+        where.size, where.ttl, where.patience = asked.size, round(asked.ttl * 60), asked.minutes * 60
+        where.bare_patience = where.patience if asked.bare_minutes is None else asked.bare_minutes * 60
         if clustered := [name for name in names if name in ON_A_CLUSTER]:
             plane = stack.enter_context(control_plane())
             if isinstance(plane, str):
@@ -83,6 +82,9 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=240, help="for how long at most one size of `scale` goes on (240)"
     )
+    parser.add_argument(
+        "--bare-minutes", type=float, metavar="MINUTES", help="and the bare loop beside it (as long)"
+    )
     parser.add_argument("--size", choices=[size.key for size in FULL], default="", help="this one of `scale`")
     parser.add_argument(
         "--ttl", type=float, default=60, help="for how many minutes `scale` leaves what has ended there (60)"
@@ -90,8 +92,7 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.rows) - set(ROWS):
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
-    measured = measure(asked.rows or list(ROWS), asked.full, asked.minutes, asked.size, asked.ttl)
-    sys.stdout.write(f"{asyncio.run(measured)}\n")
+    sys.stdout.write(f"{asyncio.run(measure(asked))}\n")
 
 
 if __name__ == "__main__":

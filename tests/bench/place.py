@@ -44,6 +44,8 @@ class Place:
     """For the rows on a cluster."""
     patience: float = 4 * 3600.0
     """Seconds that one size of the row ``scale`` may take."""
+    bare_patience: float = 4 * 3600.0
+    """Seconds that the bare loop beside it may take."""
     size: str = ""
     """The one size of the row ``scale`` that is wanted, as 15000x500; empty: what ``full`` says."""
     ttl: int = 3600

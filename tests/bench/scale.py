@@ -151,7 +151,7 @@ async def _raw(place: Place, size: Size, wanted: list[dict[str, Any]]) -> Slots:
     wanted = [{**job, "spec": {**job["spec"], "ttlSecondsAfterFinished": place.ttl}} for job in wanted]
     async with empty_namespace(place) as namespace, bare(place.plane, namespace) as hands:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(place.patience):
+            async with asyncio.timeout(place.bare_patience):
                 await on_pods(hands, wanted, size.at_once)
         return slots(await asyncio.to_thread(place.plane.audit, namespace), JOBS, size.at_once)
 
@@ -159,7 +159,7 @@ async def _raw(place: Place, size: Size, wanted: list[dict[str, Any]]) -> Slots:
 async def scale(place: Place) -> list[Figure]:
     """1,000 × 50; with ``--full`` also 15,000 × 500 and 50,000 × 1,000.
 
-    A size that takes longer than the place's patience is told of as far as it came.
+    A size that takes longer than the place's patience is told of as far as it came; so is the loop beside it.
     """
     figures = []
     for size in FULL if place.full or place.size else SIZES:
@@ -188,8 +188,10 @@ def _figures(size: Size, ours: Ran, raw: Slots | None) -> list[Figure]:
         beside = 1000 * percentile(theirs, percent) if theirs else None
         return Figure(what, 1000 * percentile(mine, percent), "ms", beside, goal)
 
+    whole = raw is None or len(raw.ends) >= len(ours.slots.ends)
     return [
-        Figure(f"scale: {size}", ours.slots.span, "s", raw.span if raw else None),
+        Figure(f"scale: {size}", ours.slots.span, "s", raw.span if raw and whole else None),
+        *([] if raw is None or whole else [_as_far_as(raw, ours.slots)]),
         Figure("… slots used", used(ours.slots), "%", used(raw) if raw else None),
         refill(50, "≤ 3×"),
         refill(99, "≤ 10×"),
@@ -202,3 +204,9 @@ def _figures(size: Size, ours: Ran, raw: Slots | None) -> list[Figure]:
         Figure("… starts above the cap", ours.slots.violations, "starts", None, "0"),
         Figure("… tasks completed", ours.completed, "tasks", None, f"{size.tasks:,}"),
     ]
+
+
+def _as_far_as(raw: Slots, ours: Slots) -> Figure:
+    """Where the bare loop was ended before ours was at the end: how long as many took."""
+    ended = len(raw.ends)
+    return Figure(f"… until {ended:,} had ended", ours.first(ended).span, "s", raw.span)

@@ -107,6 +107,38 @@ class GateSuite:
         await world.store.drop_foreign(world.batch_id, "c")
         assert await world.store.claim(world.batch_id, [(two, 1)], EPOCH)
 
+    async def test_places_are_taken_over(self, world: StoreWorld) -> None:
+        """Even above max, while that hold is on; what they are for is counted once (R2, S11)."""
+        await world.add_batch(max_active=1)
+        one, two, three = (world.store.new_id() for _ in range(3))
+        await world.store.set_gate(world.batch_id, {"hold": "adopting: all"})
+        await world.store.enter_foreign(world.batch_id, [foreign("a"), foreign("b")])
+        taken = [Holder(one, 0, "a", "Job"), Holder(two, 1)]
+        for places, hold, epoch in ((taken, "looking", EPOCH), ([Holder(three, 0)], "adopting: all", EPOCH)):
+            assert await world.store.take_over(world.batch_id, places, hold, epoch) is (hold != "looking")
+        assert not await world.store.take_over(world.batch_id, taken, "adopting: all", EPOCH), (
+            "a slot is taken"
+        )
+        await world.store.leave(world.batch_id, [three])
+        assert not await world.store.take_over(world.batch_id, taken, "adopting: all", EPOCH - 1)
+        assert await world.store.take_over(world.batch_id, taken, "adopting: all", EPOCH)
+        gate = await world.gate()
+        assert set(gate.holders) == set(taken)
+        assert gate.foreign == (foreign("b"),)
+
+    async def test_in_a_cancelled_batch_only_places_that_are_missing_are_given(
+        self, world: StoreWorld
+    ) -> None:
+        """Nothing is taken over any more; but the cancel is to reach who is active without a place."""
+        await world.add_batch()
+        missing = [Holder(world.store.new_id(), 0)]
+        cancel = world.stop(TerminatedCode.BATCH_ABORT, "enough")
+        await world.store.set_gate(world.batch_id, {"hold": "looking: first", "cancel": cancel})
+        assert not await world.store.take_over(world.batch_id, missing, "looking: first", EPOCH)
+        assert (await world.gate()).holders == ()
+        assert await world.store.take_over(world.batch_id, missing, "looking: first", EPOCH, cancelled=True)
+        assert list((await world.gate()).holders) == missing
+
     async def test_leaving(self, world: StoreWorld) -> None:
         """A place that was left is free again; leaving twice, or without a place, does nothing."""
         await world.add_batch(max_active=2)

@@ -133,6 +133,29 @@ def test_a_backup_whose_records_are_older_than_its_gates(place: Place) -> None:
     assert_never_too_many(place, 1)
 
 
+def test_a_cancel_reaches_a_job_without_a_place(place: Place) -> None:
+    """Gates older than records, and the batch is cancelled before the next daemon has given places back: the
+    job that runs without one is stopped like the others, and the batch ends."""
+    go = {name: place.root / f"go-{name}" for name in "abc"}
+    place.drop(batch("torn", {name: until_there(path) for name, path in go.items()}, most=2))
+    daemon = place.start()
+    for name in ("torn-a", "torn-b"):
+        place.is_(name, "running")
+    gates = backup(place)["gates"]
+    go["a"].touch()
+    place.is_("torn-c", "running")
+    daemon.kill()
+    restore(place, {**backup(place), "gates": gates})
+    assert place.cli("cancel", "torn", "--why", "not wanted").code == 0
+    daemon = place.start()
+    assert daemon.says("places-missing")["jobs"] == ["torn-c"]
+    place.over("torn")
+    assert place.statuses("torn") == {"torn-a": "completed", "torn-b": "terminated", "torn-c": "terminated"}
+    assert place.tells("torn.json", lambda told: told["state"] == "cancelled")
+    assert set(starts(place.history()).values()) == {1}
+    assert_never_too_many(place, 2)
+
+
 def test_gates_are_set_back_under_a_running_leader(place: Place) -> None:
     """Its next claim meets the slot of a job that has no place: that job gets its place back without an
     election, its end is followed up, and the other one has its turn then. The alarm is told."""
@@ -145,7 +168,8 @@ def test_gates_are_set_back_under_a_running_leader(place: Place) -> None:
     gates = backup(place)["gates"]
     go["a"].touch()
     place.is_("under-c", "running")
-    restore(place, {**backup(place), "gates": gates})
+    for gate in gates:
+        place.db["gates"].replace_one({"_id": gate["_id"]}, gate)
     assert daemon.says("places-missing")["jobs"] == ["under-c"]
     place.until("it has its place", lambda: place.id("under-c") in held(place, "under"))
     for path in go.values():

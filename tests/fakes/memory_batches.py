@@ -333,13 +333,15 @@ class MemoryBatches(MemoryGaps):
         self._put_gate(replace(gate, holders=holders, epoch=epoch))
         return self._gates[batch_id]
 
-    async def take_over(self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int) -> bool:
+    async def take_over(
+        self, batch_id: str, places: Sequence[Holder], hold: str, epoch: int, *, cancelled: bool = False
+    ) -> bool:
         """Give places to attempts that are taken over, while that hold is on."""
         jobs, slots = {place.job for place in places}, {place.slot for place in places}
         if not places or not hold or len(jobs) < len(places) or len(slots) < len(places):
             raise ValueError("places are taken over while a hold is on, for each job and slot once")
         gate = self._gates.get(batch_id)
-        if gate is None or gate.epoch > epoch or gate.hold != hold or gate.cancel:
+        if gate is None or gate.epoch > epoch or gate.hold != hold or (gate.cancel and not cancelled):
             return False
         if any(holder.job in jobs or holder.slot in slots for holder in gate.holders):
             return False
