@@ -83,7 +83,7 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
         namespace = settings.kubernetes.lease.namespace or client.namespace or settings.namespace
         if leads:
             specs = settings.specs.configmaps.namespace
-            places = (told.namespaces, namespace, specs)
+            places = (told.namespaces, (namespace, lease_name(settings)), specs)
             who = await check_access(client, told.kinds, *places, watch=told.watch)
             log = get_logger("cluster")
             log.info("connected", user=who, namespaces=list(told.namespaces))
@@ -98,7 +98,7 @@ async def _kubernetes(settings: Settings, metrics: Metrics | None, *, leads: boo
         raise
     restarted = metrics.watch_restarted if metrics else None
     cluster = KubeCluster(client, told, SystemClock(), restarted)
-    elector = _lease(settings, told, client, namespace)
+    elector = _lease(settings, client, namespace)
     events = KubeEvents(client, told.instance, elector.identity) if settings.kubernetes.events else None
     return Ground(cluster, elector, KubeTokens(client), events, _config_maps(settings, client, events))
 
@@ -112,13 +112,17 @@ def _config_maps(settings: Settings, client: KubeClient, events: EventWriter | N
     return SpecConfigMaps(client, told.namespace, told.selector, SystemClock(), events)
 
 
-def _lease(settings: Settings, told: KubeSettings, client: KubeClient, namespace: str) -> Elector:
+def lease_name(settings: Settings) -> str:
+    """Of the Lease that the replicas of this instance elect their leader with."""
+    return f"{settings.kubernetes.lease.name}-{settings.instance}"
+
+
+def _lease(settings: Settings, client: KubeClient, namespace: str) -> Elector:
     from controller.adapters.kube_lease import LeaseElector, Terms
 
     lease = settings.kubernetes.lease
     terms = Terms(lease.duration, lease.renew, lease.retry)
-    name = f"{lease.name}-{told.instance}"
-    return LeaseElector(client, namespace, name, identity(), terms, SystemClock())
+    return LeaseElector(client, namespace, lease_name(settings), identity(), terms, SystemClock())
 
 
 def kube_settings(settings: Settings) -> KubeSettings:

@@ -18,11 +18,16 @@ from controller.ports import BatchkeeperError, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Verbs on one resource (with its subresource, as ``pods/log``)."""
+    """Verbs on one resource (with its subresource, as ``pods/log``); with ``name``: of that one object."""
 
     group: str
     resource: str
     verbs: tuple[str, ...]
+    name: str = ""
+
+    def __str__(self) -> str:
+        kind = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{kind} {self.name}" if self.name else kind
 
 
 AT_ONCE = 16
@@ -37,12 +42,16 @@ RULES = (
 """In every namespace that batches may be in."""
 EVENT_RULES = (Right("events.k8s.io", "events", ("create",)),)
 """In every namespace that batches may be in, and with ``kubernetes.events`` only."""
-LEASE_RULES = (Right("coordination.k8s.io", "leases", ("create", "get", "update")),)
-"""In the namespace of the Lease."""
 SPEC_RULES = (Right("", "configmaps", ("list", "patch")),)
 """In the namespace of the ConfigMaps that hold specs, and with ``specs.configmaps`` only."""
 REVIEW_RULES = (Right("authentication.k8s.io", "tokenreviews", ("create",)),)
 """In no namespace, and with ``auth.token_review`` only."""
+
+
+def lease_rules(name: str) -> tuple[Right, ...]:
+    """In the namespace of the Lease: others may have theirs there. What is not there yet has no name."""
+    lease = Right("coordination.k8s.io", "leases", ("get", "update"), name)
+    return (replace(lease, verbs=("create",), name=""), lease)
 
 
 def rules_for(kinds: Iterable[Kind], *, watch: bool = True) -> tuple[Right, ...]:
@@ -56,18 +65,19 @@ async def check_access(
     client: KubeClient,
     kinds: Iterable[Kind],
     namespaces: Iterable[str],
-    lease_namespace: str,
+    lease: tuple[str, str],
     spec_namespace: str = "",
     *,
     watch: bool = True,
 ) -> str:
     """Ask for every verb; returns who we are. Raises ``BatchkeeperError`` that names all that is missing.
 
-    ``spec_namespace``: where ConfigMaps hold specs; empty: nowhere. ``watch``: whether it will watch.
+    ``lease``: its namespace and its name; ``spec_namespace``: where ConfigMaps hold specs, empty: nowhere;
+    ``watch``: whether it will watch.
     """
     rules = rules_for(kinds, watch=watch)
     wanted = [(right, namespace) for namespace in namespaces for right in rules]
-    wanted += [(right, lease_namespace) for right in LEASE_RULES]
+    wanted += [(right, lease[0]) for right in lease_rules(lease[1])]
     wanted += [(right, spec_namespace) for right in SPEC_RULES if spec_namespace]
     questions = [(right, verb, namespace) for right, namespace in wanted for verb in right.verbs]
     limit = asyncio.Semaphore(AT_ONCE)
@@ -126,8 +136,7 @@ async def check_events(client: KubeClient, namespaces: Iterable[str]) -> str:
 def _told(missing: Iterable[tuple[Right, str, str]]) -> Iterator[str]:
     by_place: dict[tuple[str, str], list[str]] = {}
     for right, verb, namespace in missing:
-        name = f"{right.resource}.{right.group}" if right.group else right.resource
-        by_place.setdefault((name, namespace), []).append(verb)
+        by_place.setdefault((str(right), namespace), []).append(verb)
     for (name, namespace), verbs in by_place.items():
         yield f"{', '.join(verbs)} {name} in {namespace}"
 
@@ -142,6 +151,8 @@ async def _allowed(client: KubeClient, right: Right, verb: str, namespace: str) 
     }
     if subresource:
         asked["subresource"] = subresource
+    if right.name:
+        asked["name"] = right.name
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from controller.adapters.kube_access import EVENT_RULES, LEASE_RULES, REVIEW_RULES, Right, rules_for
+from controller.adapters.kube_access import EVENT_RULES, REVIEW_RULES, Right, lease_rules, rules_for
 from controller.adapters.kube_foreign import JOB, POD, Kind
 from tests.chart.binary import find
 from tests.chart.helm import TRIAL, Document, Helm
@@ -24,6 +24,8 @@ from tests.control_plane.fixtures import REQUIRED
 from tests.control_plane.plane import RBAC, ControlPlane, ServiceAccount
 
 ACCOUNT = "batchkeeper"
+OUR_LEASE = "batchkeeper-default"
+"""What it is called where nobody has said otherwise."""
 HERE = "namespace-of-the-release"
 """Stands for the namespace in what is rendered once."""
 PATHS = {
@@ -83,7 +85,7 @@ def as_asked_for(kinds: Sequence[Kind]) -> list[Document]:
     subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": HERE}
     made: list[Document] = [{"kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}]
     for prefix, name, rights in (
-        ("", ACCOUNT, (*rules_for(kinds), *EVENT_RULES, *LEASE_RULES)),
+        ("", ACCOUNT, (*rules_for(kinds), *EVENT_RULES, *lease_rules(OUR_LEASE))),
         ("Cluster", f"{HERE}-{ACCOUNT}-token-review", REVIEW_RULES),
     ):
         role, metadata = f"{prefix}Role", {"name": name}
@@ -99,6 +101,7 @@ def rules(rights: Sequence[Right]) -> list[dict[str, Any]]:
     """Rights as the rules of a Role."""
     return [
         {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)}
+        | ({"resourceNames": [right.name]} if right.name else {})
         for right in rights
     ]
 

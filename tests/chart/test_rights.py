@@ -10,38 +10,21 @@ from ruamel.yaml import YAML
 
 from controller.adapters.kube_access import (
     EVENT_RULES,
-    LEASE_RULES,
     REVIEW_RULES,
     SPEC_RULES,
-    Right,
+    lease_rules,
     rules_for,
 )
 from controller.adapters.kube_foreign import Kind, runai_kinds
-from tests.chart.helm import CHART, CI, NAMESPACE, RELEASE, Document, Helm, one, several
-from tests.chart.rights import HERE, as_asked_for, rendered
-from tests.kube_pure.test_role import ROLE
+from tests.chart.helm import CHART, CI, NAMESPACE, RELEASE, Helm, one, several
+from tests.chart.rights import HERE, OUR_LEASE, as_asked_for, rendered
+from tests.kube_pure.test_role import ROLE, Rule, asked, given
 
-Rule = tuple[str, str, frozenset[str]]
 RUNAI = CHART / "ci" / "runai-values.yaml"
 CLUSTER = CHART / "ci" / "cluster-values.yaml"
 ONE = CHART / "ci" / "one-values.yaml"
 WATCHED = CHART / "ci" / "watched-values.yaml"
 VOLCANO = Kind("batch.volcano.sh", "v1alpha1", "jobs", "VolcanoJob")
-
-
-def given(role: Document) -> set[Rule]:
-    """Group, resource and verbs of each rule."""
-    return {
-        (group, resource, frozenset(rule["verbs"]))
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
-
-
-def asked(rights: tuple[Right, ...]) -> set[Rule]:
-    """The same of what the program asks for."""
-    return {(right.group, right.resource, frozenset(right.verbs)) for right in rights}
 
 
 def test_each_namespace_gets_what_the_daemon_asks_for(helm: Helm) -> None:
@@ -51,7 +34,7 @@ def test_each_namespace_gets_what_the_daemon_asks_for(helm: Helm) -> None:
     roles = {d["metadata"]["namespace"]: given(d) for d in several(documents, "Role", name)}
     assert roles == dict.fromkeys(("batches", "more-batches"), asked((*rules_for(()), *EVENT_RULES)))
     (lease,) = several(documents, "Role", f"{name}-lease")
-    assert (lease["metadata"]["namespace"], given(lease)) == (NAMESPACE, asked(LEASE_RULES))
+    assert (lease["metadata"]["namespace"], given(lease)) == (NAMESPACE, asked(lease_rules(OUR_LEASE)))
     assert given(one(documents, "ClusterRole")) == asked(REVIEW_RULES)
 
 
@@ -75,10 +58,11 @@ def test_what_does_not_watch_may_not(helm: Helm) -> None:
 
 
 def test_the_lease_may_be_elsewhere(helm: Helm) -> None:
-    """Its Role is where the daemon will look for it."""
-    config = {"kubernetes": {"lease": {"namespace": "elsewhere"}}}
+    """Its Role is where the daemon will look for it, and for that one by name."""
+    config = {"instance": "lab", "kubernetes": {"lease": {"namespace": "elsewhere", "name": "keeper"}}}
     lease = one(helm.template(CLUSTER, config=config), "Role", f"{RELEASE}-batchkeeper-lease")
-    assert (lease["metadata"]["namespace"], given(lease)) == ("elsewhere", asked(LEASE_RULES))
+    assert lease["metadata"]["namespace"] == "elsewhere"
+    assert given(lease) == asked(lease_rules("keeper-lab"))
 
 
 def test_counted_kinds_are_read(helm: Helm) -> None:
@@ -120,7 +104,7 @@ def test_nothing_dangerous(helm: Helm, values: Path) -> None:
     documents = helm.template(values)
     roles = [*several(documents, "Role"), *several(documents, "ClusterRole")]
     for role in roles:
-        for group, resource, verbs in given(role):
+        for group, resource, _, verbs in given(role):
             assert "*" not in (group, resource, *verbs)
             assert resource not in ("secrets", "pods/exec", "pods/attach", "serviceaccounts/token")
             assert not (resource == "pods" and verbs & {"create", "update", "patch", "delete"})

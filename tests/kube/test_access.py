@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from controller.adapters.kube_access import LEASE_RULES, RULES, Right, check_access
-from controller.adapters.kube_client import KubeClient
+from controller.adapters.kube_access import RULES, Right, check_access, lease_rules
+from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
 from controller.ports import BatchkeeperError
+from tests.chart.rights import OUR_LEASE
 from tests.control_plane.plane import ControlPlane
 from tests.kube.place import rules
 from tests.kube.world import settings
 
-EVERYTHING = (*RULES, *LEASE_RULES)
+EVERYTHING = (*RULES, *lease_rules(OUR_LEASE))
 TRAINING = Kind("run.ai", "v2alpha1", "trainingworkloads", "TrainingWorkload")
 
 
@@ -30,7 +31,7 @@ async def checked(
     client = KubeClient(settings(account.kubeconfig, namespace).access)
     await client.open()
     try:
-        return await check_access(client, kinds, (namespace, *more), namespace)
+        return await check_access(client, kinds, (namespace, *more), (namespace, OUR_LEASE))
     finally:
         await client.close()
 
@@ -45,10 +46,29 @@ async def test_the_role_suffices(control_plane: ControlPlane, namespace: str) ->
 async def test_each_right_is_missed(control_plane: ControlPlane, namespace: str, right: Right) -> None:
     """Each right is asked for: without it the check fails, and names its verbs, resource and place."""
     rest = [one for one in EVERYTHING if one != right]
-    name = f"{right.resource}.{right.group}" if right.group else right.resource
     with pytest.raises(BatchkeeperError) as missing:
         await checked(control_plane, namespace, rest)
-    assert f"may not {', '.join(right.verbs)} {name} in {namespace}: bind the Role" in str(missing.value)
+    assert f"may not {', '.join(right.verbs)} {right} in {namespace}: bind the Role" in str(missing.value)
+
+
+async def test_the_lease_of_others_is_theirs(control_plane: ControlPlane, namespace: str) -> None:
+    """In a namespace that many share, each elects its leader with its own: only ours may be written."""
+    account = control_plane.service_account(namespace, "keeper", rules(EVERYTHING))
+    client = KubeClient(settings(account.kubeconfig, namespace).access)
+    await client.open()
+    path = f"apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    try:
+        for name in (OUR_LEASE, "theirs"):
+            made = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
+            control_plane.admin.create(f"/{path}", made)
+        ours = await client.request("GET", f"{path}/{OUR_LEASE}", resource="leases")
+        assert await client.request("PUT", f"{path}/{OUR_LEASE}", ours, resource="leases")
+        with pytest.raises(Refused, match="forbidden"):
+            await client.request("GET", f"{path}/theirs", resource="leases")
+        with pytest.raises(Refused, match="forbidden"):
+            await client.request("PUT", f"{path}/theirs", made, resource="leases")
+    finally:
+        await client.close()
 
 
 async def test_all_that_is_missing_is_named(control_plane: ControlPlane, namespace: str) -> None:
@@ -61,5 +81,6 @@ async def test_all_that_is_missing_is_named(control_plane: ControlPlane, namespa
     for place in (namespace, "elsewhere"):
         assert f"create, delete, get, list, patch, watch jobs.batch in {place}" in said
         assert f"get, list trainingworkloads.run.ai in {place}" in said
-    assert f"create, get, update leases.coordination.k8s.io in {namespace}" in said
+    assert f"create leases.coordination.k8s.io in {namespace}" in said
+    assert f"get, update leases.coordination.k8s.io {OUR_LEASE} in {namespace}" in said
     assert "leases.coordination.k8s.io in elsewhere" not in said

@@ -26,14 +26,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.adapters.kube_access import (
     EVENT_RULES,
-    LEASE_RULES,
     REVIEW_RULES,
     RULES,
     SPEC_RULES,
     check_access,
+    lease_rules,
 )
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.ports import Unavailable
+from tests.chart.rights import OUR_LEASE
 from tests.control_plane import admin
 from tests.e2e.history import starts
 from tests.e2e.process import Daemon
@@ -68,7 +69,7 @@ ASKED_AT_START = {("create", "selfsubjectaccessreviews"), ("create", "selfsubjec
 
 def allowed() -> set[Pair]:
     """What the Role allows, as the matrix calls it; tombstones are Jobs of a kind of their own."""
-    rights = (*RULES, *EVENT_RULES, *LEASE_RULES, *SPEC_RULES, *REVIEW_RULES)
+    rights = (*RULES, *EVENT_RULES, *lease_rules(OUR_LEASE), *SPEC_RULES, *REVIEW_RULES)
     events = {"events.k8s.io": "events.k8s.io/"}
     pairs = {(verb, events.get(right.group, "") + right.resource) for right in rights for verb in right.verbs}
     return {*pairs, ("create", TOMBSTONE)}
@@ -147,7 +148,7 @@ class Life:
             try:
                 for _ in range(4):
                     with suppress(Unavailable, Refused):
-                        await check_access(client, (), [namespace], namespace, namespace)
+                        await check_access(client, (), [namespace], (namespace, OUR_LEASE), namespace)
             finally:
                 await client.close()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controller.adapters.kube_access import lease_rules
 from tests.control_plane.history import happenings, most_at_once
 from tests.control_plane.plane import ControlPlane
 from tests.e2e.history import starts
 from tests.e2e.waiting import wait_for
-from tests.kube.place import KubePlace, spec
+from tests.kube.place import KubePlace, rules, spec
 
 SHORT: Mapping[str, str] = {"RUN_SECONDS": "0.4"}
 
@@ -52,6 +53,8 @@ def test_two_that_both_believe_they_lead(place: KubePlace) -> None:
     """Each holds a Lease of its own, so that both are told that they lead: the store's epoch decides."""
     place.drop(spec("split", {f"t{n}": SHORT for n in range(20)}, 3))
     place.start()
+    others = rules(lease_rules("other-default"))
+    place.plane.grant(place.namespace, "other-lease", others, place.account.subject)
     place.configure(
         kubernetes={"lease": {"name": "other", "duration": "3s", "renew": "2s", "retry": "300ms"}}
     )

@@ -46,7 +46,7 @@ async def test_a_hundred_namespaces_are_asked_about_in_turns() -> None:
     """More at once would wait for their turn longer than a request may take, and the start would fail."""
     server = Server()
     names = [f"lab-{n}" for n in range(100)]
-    assert await check_access(cast(KubeClient, server), (), names, "keeper") == "keeper"
+    assert await check_access(cast(KubeClient, server), (), names, ("keeper", "x")) == "keeper"
     assert server.asked > len(names) * sum(len(right.verbs) for right in RULES)
     assert server.most == AT_ONCE
 
@@ -54,7 +54,9 @@ async def test_a_hundred_namespaces_are_asked_about_in_turns() -> None:
 async def test_what_is_missing_is_named_with_its_namespace() -> None:
     """And nothing of the others."""
     with pytest.raises(BatchkeeperError) as refused:
-        await check_access(cast(KubeClient, Server("lab-7")), (), [f"lab-{n}" for n in range(9)], "keeper")
+        await check_access(
+            cast(KubeClient, Server("lab-7")), (), [f"lab-{n}" for n in range(9)], ("keeper", "x")
+        )
     assert "keeper may not create, delete, get, list, patch, watch jobs.batch in lab-7" in str(refused.value)
     assert "lab-8" not in str(refused.value)
 
@@ -68,7 +70,7 @@ async def test_who_we_are_is_told_where_it_can_be_asked() -> None:
                 raise Unavailable("404, and not by the API server")
             return await Server.request(self, method, path, body, resource=resource)
 
-    assert await check_access(cast(KubeClient, Old()), (), ["lab"], "keeper") == "this account"
+    assert await check_access(cast(KubeClient, Old()), (), ["lab"], ("keeper", "x")) == "this account"
 
 
 @pytest.mark.parametrize("watch", [True, False])

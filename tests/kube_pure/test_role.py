@@ -9,14 +9,17 @@ from ruamel.yaml import YAML
 
 from controller.adapters.kube_access import (
     EVENT_RULES,
-    LEASE_RULES,
     REVIEW_RULES,
     SPEC_RULES,
     Right,
+    lease_rules,
     rules_for,
 )
 from controller.adapters.kube_foreign import runai_kinds
+from tests.chart.rights import OUR_LEASE
 
+Rule = tuple[str, str, str, frozenset[str]]
+"""Group, resource, the one object (empty: all of them) and verbs."""
 ROLE = Path(__file__).parents[2] / "deploy" / "role.yaml"
 
 
@@ -25,33 +28,38 @@ def documents() -> list[dict[str, Any]]:
     return list(YAML(typ="safe", pure=True).load_all(ROLE.read_text(encoding="utf-8")))
 
 
-def rights(role: str, kind: str = "Role") -> set[tuple[str, str, frozenset[str]]]:
-    """Group, resource and verbs of each rule of a Role."""
-    found = next(one for one in documents() if one["kind"] == kind and one["metadata"]["name"] == role)
+def given(role: dict[str, Any]) -> set[Rule]:
+    """Each rule of a Role."""
     return {
-        (group, resource, frozenset(rule["verbs"]))
-        for rule in found["rules"]
+        (group, resource, name, frozenset(rule["verbs"]))
+        for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
     }
 
 
-def as_set(wanted: tuple[Right, ...]) -> set[tuple[str, str, frozenset[str]]]:
+def rights(role: str, kind: str = "Role") -> set[Rule]:
+    """Each rule of the Role of that name."""
+    return given(next(one for one in documents() if one["kind"] == kind and one["metadata"]["name"] == role))
+
+
+def asked(wanted: tuple[Right, ...]) -> set[Rule]:
     """The same of what the program asks for."""
-    return {(right.group, right.resource, frozenset(right.verbs)) for right in wanted}
+    return {(right.group, right.resource, right.name, frozenset(right.verbs)) for right in wanted}
 
 
 def test_the_role_is_what_the_daemon_needs() -> None:
     """Nothing with ``*``, nothing that writes but Jobs, Events, the Lease and what is told of specs."""
     wanted = (*rules_for(runai_kinds(stopped_counts=True)), *EVENT_RULES)
-    assert rights("batchkeeper") == as_set(wanted)
-    assert rights("batchkeeper-lease") == as_set(LEASE_RULES)
-    assert rights("batchkeeper-specs") == as_set((*SPEC_RULES, *EVENT_RULES))
+    assert rights("batchkeeper") == asked(wanted)
+    assert rights("batchkeeper-lease") == asked(lease_rules(OUR_LEASE))
+    assert rights("batchkeeper-specs") == asked((*SPEC_RULES, *EVENT_RULES))
 
 
 def test_the_only_right_on_the_whole_cluster_is_to_ask_about_tokens() -> None:
     """The ClusterRole stands by itself, so that whoever needs no token reviews leaves it out."""
-    assert rights("batchkeeper-token-review", "ClusterRole") == as_set(REVIEW_RULES)
+    assert rights("batchkeeper-token-review", "ClusterRole") == asked(REVIEW_RULES)
     assert [one["metadata"]["name"] for one in documents() if one["kind"] == "ClusterRole"] == [
         "batchkeeper-token-review"
     ]
