@@ -24,6 +24,7 @@ from controller.adapters.spec_directory_lane import Lane
 from controller.adapters.spec_directory_names import status_path
 from controller.adapters.spec_directory_status import render
 from controller.adapters.spec_rounds import FAILURES, Asked, Listed, Place, Round, Rounds
+from controller.core.owners import BUCKET
 from controller.ports import NamedFile, Rejected, SpecFile, Unavailable
 from controller.telemetry.logs import get_logger
 
@@ -44,7 +45,7 @@ class SpecBucket:
         self._bucket = bucket
         self._monotonic = monotonic
         self._bound = bound
-        self.place = Place(bucket.access.start, f"s3:{bucket.access.bucket}")
+        self.place = Place(bucket.access.start, f"{BUCKET}{bucket.access.bucket}")
         self._rounds = Rounds(self.place)
         self._asked = Asked()
         self._looking: Lane[Round] = Lane("spec-bucket-look", bound)

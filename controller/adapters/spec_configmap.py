@@ -32,6 +32,7 @@ from controller.adapters.spec_configmap_status import (
     statuses_of,
 )
 from controller.adapters.spec_rounds import FAILURES, Asked, Listed, Place, Rounds
+from controller.core.owners import CONFIG_MAPS
 from controller.ports import Clock, EventWriter, NamedFile, Rejected, SpecFile, Unavailable
 from controller.ports.event_writer import Subject
 from controller.telemetry.logs import get_logger
@@ -60,7 +61,7 @@ class SpecConfigMaps:
         self._selector = selector
         self._clock = clock
         self._events = events
-        self.place = Place(f"configmap://{namespace}/", f"configmap:{namespace}")
+        self.place = Place(f"configmap://{namespace}/", f"{CONFIG_MAPS}{namespace}")
         self._rounds = Rounds(self.place)
         self._asked = Asked()
         self._one_scan = asyncio.Lock()

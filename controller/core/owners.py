@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOCAL = "local:"
-RESERVED = (LOCAL, "s3:", "configmap:")
+BUCKET = "s3:"
+CONFIG_MAPS = "configmap:"
+RESERVED = (LOCAL, BUCKET, CONFIG_MAPS)
 """How names begin that no token may give: of users of this machine, and of stores, which are nobody."""
 ELSEWHERE = "://"
 """In the key of a spec that lies in no folder: ``s3://bucket/key``, ``configmap://namespace/name/key``. No
