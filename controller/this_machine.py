@@ -30,6 +30,8 @@ def ignored_here(cluster: str, spec: Mapping[str, Any]) -> list[str]:
     ignored = ["job.image"] if job.get("image") else []
     if str(_mapping(job.get("resources")).get("gpu") or 0) != "0":
         ignored.append("job.resources.gpu")
+    mounts = enumerate(map(_mapping, job.get("mounts") or ()))
+    ignored += [f"job.mounts[{n}]" for n, mount in mounts if mount.get("pvc") or mount.get("configMap")]
     return ignored + [f"job.{name}" for name in _ONLY_ON_A_CLUSTER if job.get(name)]
 
 

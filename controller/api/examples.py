@@ -147,7 +147,7 @@ REPORT: Example = {
             "retry": "limit",
             "node": "node-7",
             "seconds": 22.0,
-            "by_rule": 3,
+            "by_rule": True,
         }
     },
 }

@@ -305,7 +305,7 @@ class TaskReport(Answer_):
     retry: str | None
     node: str
     seconds: float | None
-    by_rule: Any
+    by_rule: bool
 
 
 class Report(Answer_):

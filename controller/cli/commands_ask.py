@@ -152,7 +152,7 @@ def resume(
     config: Config = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Let a paused or held batch go on."""
+    """Let a batch go on that is paused, or held for a systemic failure; `adopt` is for others' jobs."""
     go(_change(config, as_admin, batch, Change("resume", dry_run=dry_run), output))
 
 

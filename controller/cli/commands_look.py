@@ -25,12 +25,15 @@ from controller.cli.ways import Way, only_here, open_way
 from controller.config import Settings
 from controller.core.model import Status, Verdict
 from controller.core.quantities import parse_memory
+from controller.people import NotFound
 from controller.ports import JobFilter, Unavailable
 from controller.shapes import Document
 
 WATCH_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
 """Between two looks when nobody's terminal is drawn on."""
+JUST_DROPPED = 15.0
+"""Seconds for which a batch that is to be watched is waited for: two looks, and its tasks' records."""
 PATIENCE_MINUTES = 5
 """For which a batch that is watched may be unreadable: a controller that is gone for good never answers."""
 
@@ -106,7 +109,7 @@ async def _watch(config: Path | None, name: str) -> int:
     """Draw anew every second; without a terminal, a line whenever something changed."""
     console = stdout()
     async with open_way(config) as way:
-        batch = await way.batch(name)
+        batch = await _awaited(way, name)
         if not console.is_terminal or console.is_dumb_terminal:
             return await _follow(way, batch)
         with Live(draw(batch, way.now()), console=console, auto_refresh=False) as live:
@@ -114,6 +117,21 @@ async def _watch(config: Path | None, name: str) -> int:
                 told = [Text(f"\n{clean(trouble)}", style="yellow")] if trouble else []
                 live.update(Group(draw(newest, way.now()), *told), refresh=True)
     return 0
+
+
+async def _awaited(way: Way, name: str) -> Document:
+    """The batch, whose spec may just have been dropped. Raises ``NotFound`` when it does not come."""
+    until, told = monotonic() + JUST_DROPPED, False
+    while True:
+        try:
+            return await way.batch(name)
+        except NotFound as error:
+            if monotonic() >= until:
+                raise
+            if not told:
+                note(f"waiting {JUST_DROPPED:g} s for its spec to be taken in: {error}")
+            told = True
+        await sleep(WATCH_SECONDS)
 
 
 async def _looks(way: Way, batch: Document, seconds: float) -> AsyncIterator[tuple[Document, str]]:

@@ -45,7 +45,7 @@ class Lease(Section):
     name: Label = "batchkeeper"
     """Its name; the instance is appended."""
     namespace: str = Field("", max_length=63)
-    """Its namespace. Empty: the one that this process runs in, else `namespace`."""
+    """Its namespace. Empty: this pod's own, or the one of the kubeconfig's context, else `namespace`."""
     duration: Duration = timedelta(seconds=15)
     """After how long without a renewal a standby takes over."""
     renew: Duration = timedelta(seconds=10)

@@ -8,18 +8,19 @@ import re
 import time
 from pathlib import Path
 
-from controller.cli.standing import standing
 from rich.console import Console, Group
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from controller.app import open_parts
 from controller.cli.progress import Pace, drawn
-from controller.cli.status_screen import explanation_of
 from controller.cli.tables import jobs_table
 from controller.config import load
 from controller.core.model import Status
+from controller.explaining import explanation_of_batch
 from controller.ports import JobFilter
+from controller.shapes import job_document
+from controller.standing import standing_of
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent.parent / "examples" / "gwas" / "config.yaml"
@@ -36,15 +37,15 @@ async def draw(share: float = 0.55) -> None:
             if not batches:
                 await asyncio.sleep(0.2)
                 continue
-            batch = batches[0]
-            gates = await store.gates([batch.id])
-            now = standing(batch, gates.get(batch.id))
+            now = await standing_of(store, batches[0].id, parts.clock.now())
+            assert now is not None
             pace.left(now)
             if now.done >= share * now.total:
                 break
             await asyncio.sleep(0.2)
-        why = await explanation_of(parts, batch)
-        failed = [job async for job in store.find_jobs(JobFilter(batch.id, (Status.ERROR,)))]
+        why = await explanation_of_batch(parts.engine, now.batch)
+        found = store.find_jobs(JobFilter(now.batch.id, (Status.ERROR,)))
+        failed = [job_document(job) async for job in found]
         screen = Group(
             Text(COMMAND, style="bold"),
             drawn(now, pace, why.sentence),

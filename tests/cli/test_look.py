@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -101,6 +103,35 @@ def test_watching_without_a_terminal_is_lines_until_the_end(sweep: Place, shell:
     assert answer.code == 0
     assert answer.out.startswith("sweep cancelled: ")
     assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_watching_waits_for_a_batch_that_was_just_dropped(
+    sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, comes: bool
+) -> None:
+    """A folder is looked at twice before a spec counts: whoever watches at once is not sent away. A misspelt
+    name is answered with the nearest one at once, and missed after fifteen seconds."""
+    assert shell("cancel", "sweep").code == 0
+    sweep.passes()
+    known, at = sweep.store.batches, [0.0]
+
+    async def wait(seconds: float) -> None:
+        at[0] += seconds
+
+    async def later(**which: Any) -> Sequence[Batch]:
+        found: Sequence[Batch] = await known(**which)
+        return found if comes and at[0] >= 4 else [replace(batch, name="sweet") for batch in found]
+
+    monkeypatch.setattr(commands_look, "sleep", wait)
+    monkeypatch.setattr(commands_look, "monotonic", lambda: at[0])
+    monkeypatch.setattr(sweep.store, "batches", later)
+    answer = shell("status", "sweep", "--watch")
+    assert answer.code == (0 if comes else 1)
+    first, *rest = answer.err.splitlines()
+    missed = "there is no batch sweep; did you mean sweet?"
+    assert first == f"waiting 15 s for its spec to be taken in: {missed}"
+    assert rest == ([] if comes else [f"error: {missed}"])
+    assert at[0] == (4 if comes else 15)
 
 
 def test_watching_outlasts_an_outage(sweep: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

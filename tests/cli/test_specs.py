@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.core.model import Attempt
+from controller.this_machine import ignored_here
 from tests.cli.place import SPEC, Place, Shell
 
 BAD = SPEC.format(name="Bad_Name", at_most=0).replace("memory: 1Gi", "memroy: 1Gi")
@@ -75,6 +76,14 @@ def test_plan_says_how_much_and_what_is_ignored(shell: Shell) -> None:
     document = shell.json("plan", "sweep.yaml")
     assert document["peak"] == {"cpu": "8", "memory": "4Gi", "gpu": 4}
     assert document["retryRules"][0]["backoff"] == {"base": "10m", "factor": 2.0, "max": "1h"}
+
+
+def test_mounts_that_one_machine_has_not_are_ignored() -> None:
+    """Of a claim and a ConfigMap there is nothing here; a folder and an empty one are what they are."""
+    mounts = [{"hostPath": "/data"}, {"pvc": "results"}, {"emptyDir": True}, {"configMap": "traits"}]
+    spec = {"job": {"mounts": [{"path": f"/m{n}", **mount} for n, mount in enumerate(mounts)]}}
+    assert ignored_here("local", spec) == ["job.mounts[1]", "job.mounts[3]"]
+    assert ignored_here("kubernetes", spec) == []
 
 
 def test_plan_of_many_tasks_shows_the_first_and_the_last(shell: Shell) -> None:

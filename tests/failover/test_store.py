@@ -34,6 +34,8 @@ async def world(members: ReplicaSet, way: Way) -> AsyncIterator[StoreWorld]:
     """A store of this test's own on the replica set, which gives up soon."""
     members.healed()
     database = f"store_{uuid4().hex[:12]}"
+    made = await open_store(way.uri(NAME), database)  # the calls of the tests give up soon, not this one
+    await made.close()
     store = await open_store(way.uri(NAME), database, PATIENCE)
     yield StoreWorld(store, lambda: asyncio.sleep(0.006), await store.now())
     await store.close()
