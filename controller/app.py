@@ -219,10 +219,13 @@ async def _until(
     daemon = running.daemon
 
     def observe(name: str, end: PassEnd, seconds: float) -> None:
+        health.beat(name, monotonic())
         if end is not PassEnd.DONE:
             metrics.pass_failed()
 
-    timetable = Timetable(_timed_passes(running, health, metrics), observer=observe)
+    monotonic, passes = running.parts.clock.monotonic, _timed_passes(running, health, metrics)
+    timetable = Timetable(passes, observer=observe)
+    health.expect_all(passes, monotonic())
     health.election(lambda: running.parts.elector.trouble)
     events = asyncio.create_task(daemon.follow_events(), name="events")
     office = asyncio.create_task(stand(daemon, running.parts.elector, health.leads), name="office")

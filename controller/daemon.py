@@ -18,7 +18,7 @@ from controller import lifecycle, reconcile
 from controller.acting import let_expire
 from controller.agenda import Agenda
 from controller.core.copying import replace
-from controller.core.sight import ClusterJob, Hint
+from controller.core.sight import Hint, on_its_way, tells
 from controller.ending import end_all
 from controller.engine import Engine
 from controller.expiries import CALM, LINGER
@@ -53,6 +53,10 @@ class Daemon:
     """Called after every full pass; the status files and gauges are brought up to date there."""
     trouble: str = "no pass has gone through yet"
     """Why the last full pass decided nothing; empty: it went through."""
+    cannot_lead: str = ""
+    """Why it could not begin when it was elected last; empty: it could, or somebody else has led since."""
+    newest_epoch: int = 0
+    """The newest that it has minted, or read while it stood by."""
     stepped_down: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it does not lead after having led."""
     _rested: float = -math.inf
@@ -84,11 +88,20 @@ class Daemon:
 
     async def lead(self, who: str) -> int:
         """Mint an epoch and stamp everything with it before anything is decided (R12)."""
+        self.cannot_lead = ""
+        try:
+            return await self._lead(who)
+        except BatchkeeperError as error:
+            self.cannot_lead = str(error)
+            raise
+
+    async def _lead(self, who: str) -> int:
         engine = self.engine
         engine.looks.break_off()  # of an earlier lead
         await engine.posts.break_off()
         engine.counts.clear()
-        epoch = await engine.store.next_epoch(who)
+        engine.forget_refills()
+        self.newest_epoch = epoch = await engine.store.next_epoch(who)
         await engine.store.stamp(epoch)
         await hold_for_places(engine)
         await engine.read_clock()
@@ -159,10 +172,15 @@ class Daemon:
             engine.places_doubted = False
 
     async def _ask_store(self) -> None:
-        """Find out whether requests can be answered here: a standby has no pass that would tell."""
+        """Find out whether requests can be answered here: a standby has no pass that would tell. One that was
+        elected and could not begin is none, until somebody has: a newer epoch tells."""
         self.trouble = ""
         try:
-            await self.engine.store.epoch()
+            newest = await self.engine.store.epoch()
+            if newest > self.newest_epoch:
+                self.newest_epoch, self.cannot_lead = newest, ""
+            if self.cannot_lead:
+                self.trouble = f"elected, and can't take the lead: {self.cannot_lead}"
         except Unavailable as error:
             self.trouble = str(error)
             self.engine.journal.trouble("standing by", error)
@@ -292,10 +310,10 @@ class Daemon:
         else:
             news = self.engine.news.setdefault(hint.batch_id, {})
             before, news[hint.job_id] = news.get(hint.job_id), hint.job
-            if before is not None and _tells(before) == _tells(hint.job):
+            if before is not None and tells(before) == tells(hint.job):
                 return
             focus = frozenset({hint.job_id})
-            if _on_its_way(before, hint.job):
+            if on_its_way(before, hint.job):
                 self._later(hint.batch_id, focus)
             else:
                 self.agenda.add(hint.batch_id, focus)
@@ -379,15 +397,3 @@ class Daemon:
                     self.agenda.rest(batch_id, now + min(MOST_REST, now - began))
                 else:
                     self.agenda.done(batch_id)
-
-
-def _tells(job: ClusterJob) -> tuple[object, ...]:
-    """What of an object's news can set a pass to work; the rest (a schedule, a message) only time judges."""
-    unfinished = job.finished and job.pod_unfinished
-    return job.uid, job.tombstone, job.deleting, job.finished, job.half_told, unfinished, job.started
-
-
-def _on_its_way(before: ClusterJob | None, job: ClusterJob) -> bool:
-    """Whether it is there, or runs, and nothing else is new: no place becomes free by that."""
-    over = job.tombstone or job.deleting or job.finished or job.half_told
-    return not over and (before is None or (before.uid == job.uid and not before.tombstone))

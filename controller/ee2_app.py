@@ -193,12 +193,15 @@ async def _until(stop: asyncio.Event, running: Running) -> int:
     """Passes on their intervals and the election, until told to stop or a part of it dies."""
 
     def observe(name: str, end: PassEnd, seconds: float) -> None:
+        health.beat(name, monotonic())
         if end is not PassEnd.DONE:
             running.metrics.pass_failed()
 
     health, elector = running.health, running.elector
+    monotonic, passes = running.keeper.clock.monotonic, _passes(running)
     health.election(lambda: elector.trouble)
-    timetable = Timetable(_passes(running), observer=observe)
+    health.expect_all(passes, monotonic())
+    timetable = Timetable(passes, observer=observe)
     office = asyncio.create_task(stand(running.keeper, elector, health.leads), name="office")
     ended = asyncio.create_task(stop.wait(), name="stop")
     timetable.start()

@@ -5,13 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """What tells a daemon to end: whoever looks after it, Ctrl-C, a terminal that was closed."""
 AGAIN_SECONDS = 1.0
 """How long a task gets to tidy up before it is cancelled once more."""
+
+
+async def see_through(work: Coroutine[Any, Any, None], seconds: float, name: str) -> None:
+    """Let this come to its end for so long, whoever is cancelled meanwhile; then it is ended."""
+    task, until = asyncio.create_task(work, name=name), asyncio.get_running_loop().time() + seconds
+    while not task.done() and (left := until - asyncio.get_running_loop().time()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=left)
+    await end_all([task])
+    if not task.cancelled():
+        task.result()
 
 
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

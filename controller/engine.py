@@ -337,6 +337,12 @@ class Engine:
                 self.expiries.over(batch_id)
         self.sick.forget(self.clock.monotonic())
 
+    def forget_refills(self) -> None:
+        """Places that became free in an earlier lead: who takes them now did not wait for this process."""
+        self.freed.clear()
+        self.refilling.clear()
+        self.ended_retries.clear()
+
     def must_lead(self, since: int | None = None) -> None:
         """Raise ``StaleEpoch`` when this process does not lead (any more), or not by that epoch."""
         if not self.epoch or since not in (None, self.epoch):

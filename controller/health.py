@@ -1,15 +1,17 @@
 """Is this process alive, and is it ready? Ages of heartbeats and good passes, judged at `now`.
 
 `http` answers /livez and /readyz with it; `app`, the timetable and the watchers tell it what they see.
-Livez looks at heartbeats of the loop and the watchers only: restarting this process heals neither the
-cluster nor the store, so their health is no matter of it. Times are monotonic seconds, passed in.
+Livez looks at heartbeats only, those of the passes: one that can neither end nor be cut off is what a restart
+heals, and a loop that hangs does not answer. It heals neither the cluster nor the store, so their health is
+no matter of it; a watcher that dies ends the process by itself. Times are monotonic seconds, passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from controller.core.durations import format_duration
 
@@ -30,6 +32,25 @@ class _Heart:
     at: float
 
 
+class Regular(Protocol):
+    """What is done on an interval: a timetable's pass."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def interval(self) -> timedelta:
+        """From one run to the next."""
+        ...
+
+    @property
+    def timeout(self) -> timedelta | None:
+        """When a run that hangs is given up."""
+        ...
+
+
 @dataclass(slots=True)
 class Health:
     """What is known of this process's health. One per process, told and asked on its loop."""
@@ -48,14 +69,15 @@ class Health:
         """From now on this heart must beat at least so often."""
         self._hearts[name] = _Heart(within.total_seconds(), now)
 
+    def expect_all(self, passes: Iterable[Regular], now: float) -> None:
+        """From now on each of these must end in twice the time that it may take."""
+        for one in passes:
+            self.expect(one.name, 2 * (one.interval + (one.timeout or one.interval)), now)
+
     def beat(self, name: str, now: float) -> None:
-        """The loop or a watcher did something; unexpected ones are nobody's."""
+        """A pass has ended, however it did; unexpected ones are nobody's."""
         if name in self._hearts:
             self._hearts[name].at = now
-
-    def forget(self, name: str) -> None:
-        """This heart stopped because it was meant to."""
-        self._hearts.pop(name, None)
 
     def pass_succeeded(self, name: str, now: float) -> None:
         """A pass of this name went through."""

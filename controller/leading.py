@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from controller.ending import end_all
+from controller.ending import end_all, see_through
 from controller.ports import BatchkeeperError, Clock, Elector, Rejected, StaleEpoch, Unavailable
 
 AGAIN = 1.0
 """Seconds between stepping down and standing for election again."""
+LAST_SECONDS = 5.0
+"""For which a process that ends gives its office back: else everybody waits until a Lease runs out."""
 
 
 class LedByAnother(BatchkeeperError):
@@ -73,7 +75,7 @@ async def stand(daemon: Candidate, elector: Elector, leads: Callable[[bool], Non
             await daemon.clock.sleep(AGAIN)
     finally:
         daemon.step_down("this process ends")
-        await elector.release()
+        await see_through(elector.release(), LAST_SECONDS, "release")
 
 
 async def retire(events: asyncio.Task[None], office: asyncio.Task[None]) -> None:

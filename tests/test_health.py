@@ -1,10 +1,12 @@
 """Alive and ready: two different questions, each with its reason."""
 
 from datetime import timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 
 from controller.health import Check, Health
+from controller.timetable import Pass
 
 SECOND = timedelta(seconds=1)
 
@@ -28,14 +30,21 @@ def test_a_heart_that_stops_is_named_with_its_silence() -> None:
     )
 
 
-def test_a_watcher_that_was_stopped_is_not_missed() -> None:
-    """Forgotten hearts need not beat, and a late beat of one is nobody's."""
+def test_a_pass_must_end_in_twice_its_time() -> None:
+    """However it ends; one that never does is named. What nobody expects beats for nobody."""
     health = Health()
-    health.expect("watch", SECOND, now=0)
-    health.forget("watch")
-    health.forget("never there")
-    health.beat("watch", 50)
-    assert health.livez(100).good
+    passes = [
+        Pass("reconcile", 15 * SECOND, AsyncMock(), 60 * SECOND),
+        Pass("sweep", 5 * SECOND, AsyncMock()),
+    ]
+    health.expect_all(passes, now=0)
+    health.beat("status", 0)
+    for now in range(0, 300, 15):
+        health.beat("sweep", now)
+        assert health.livez(now).good is (now <= 150)
+    assert health.livez(285).why == "reconcile silent for 4m45s, at most 2m30s allowed"
+    health.beat("reconcile", 290)
+    assert health.livez(295).good
 
 
 def test_alive_in_spite_of_store_and_cluster() -> None:

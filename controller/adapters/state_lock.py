@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 import time
 from pathlib import Path
@@ -21,8 +22,11 @@ class AlreadyLed(BatchkeeperError):
     """Another daemon holds this state folder."""
 
 
-AGAIN = 60.0
-"""Seconds after which a daemon that found a newer leader of its database stands again."""
+AGAIN, MOST = 1.0, 60.0
+"""Seconds after which a daemon stands again whose term has ended: twice as many after each short one, at most
+so many. It could not begin while its database was away, or found a newer leader of it."""
+LONG = 2 * MOST
+"""Seconds from one election to the next after which that was no short term."""
 
 
 ASKING_SECONDS = 0.5
@@ -38,13 +42,18 @@ class LockElector:
     def __init__(self, identity: str) -> None:
         self.identity = identity
         self.trouble = ""
-        self._terms = 0
+        self._pause = 0.0
+        self._elected = -math.inf
 
     async def acquire(self) -> None:
         """See ``Elector.acquire``."""
-        if self._terms:
-            await asyncio.sleep(AGAIN)
-        self._terms += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._elected < LONG:
+            self._pause = min(MOST, 2 * self._pause or AGAIN)
+            await asyncio.sleep(self._pause)
+        else:
+            self._pause = 0.0
+        self._elected = asyncio.get_running_loop().time()
 
     async def lost(self) -> str:
         """See ``Elector.lost``: the kernel holds the lock for as long as this process lives."""

@@ -39,11 +39,15 @@ class JobFound:
 
 
 class ApiRecords:
-    """What may be seen with this token; the list of batches is asked for once."""
+    """What may be seen with this token; the list of batches is asked for once, and again by ``anew``."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._batches: list[BatchFound] | None = None
+
+    def anew(self) -> None:
+        """What comes is asked for again: a batch may have come since."""
+        self._batches = None
 
     async def batch(self, batch_id: str) -> BatchFound | None:
         """See ``Records``."""

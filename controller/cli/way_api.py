@@ -76,7 +76,11 @@ class ApiWay:
 
     async def batch(self, name: str) -> Document:
         """See ``Way``."""
-        found = await find_batch(self._records, name)
+        try:
+            found = await find_batch(self._records, name)
+        except NotFound:
+            self._records.anew()  # whoever asks again waits for it
+            raise
         keys = (*BATCH_KEYS, "firstAttempts", "ignoredHere")
         return await self._client.get(f"batches/{found.id}", keys=keys)
 

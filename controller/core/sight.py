@@ -180,3 +180,15 @@ def joined(before: Observation | None, look: Observation) -> Observation:
         unserved=look.unserved if look.namespaces else before.unserved,
         asked_in=dates | {name: look.asked_for(name) for name in look.namespaces},
     )
+
+
+def tells(job: ClusterJob) -> tuple[object, ...]:
+    """What of an object's news can set a pass to work; the rest (a schedule, a message) only time judges."""
+    unfinished = job.finished and job.pod_unfinished
+    return job.uid, job.tombstone, job.deleting, job.finished, job.half_told, unfinished, job.started
+
+
+def on_its_way(before: ClusterJob | None, job: ClusterJob) -> bool:
+    """Whether it is there, or runs, and nothing else is new: no place becomes free by that."""
+    over = job.tombstone or job.deleting or job.finished or job.half_told
+    return not over and (before is None or (before.uid == job.uid and not before.tombstone))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import itertools
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from controller.adapters import state_lock
-from controller.adapters.state_lock import AlreadyLed, StateLock
+from controller.adapters.state_lock import AlreadyLed, LockElector, StateLock
+from tests.leading.candidates import now, play
 
 
 def test_the_second_daemon_is_told_who_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +42,19 @@ def test_a_command_that_asks_keeps_no_daemon_out(tmp_path: Path, monkeypatch: py
     lock.acquire()
     assert StateLock(tmp_path).held()
     lock.release()
+
+
+def test_short_terms_are_further_and_further_apart() -> None:
+    """A database that is back after a second is led a second later, not after a minute; two that overtake
+    each other come to rest. After a long term the next one begins at once."""
+
+    async def main() -> list[int]:
+        elector, began = LockElector("one"), list[float]()
+        for term in (0, 0, 0, 0, 0, 0, 0, 0, 600, 0):
+            await elector.acquire()
+            began.append(now())
+            await asyncio.sleep(term)
+            await elector.release()
+        return [round(after - before) for before, after in itertools.pairwise(began)]
+
+    assert play(main) == [1, 2, 4, 8, 16, 32, 60, 60, 600]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
+from controller.cli.api_records import BATCH_KEYS
+from controller.cli.way_api import ApiWay
+from controller.people import NotFound
 from controller.this_machine import local_user
 from tests.api.place import SPEC
 from tests.cli.two_ways import TwoWays, normal
@@ -139,3 +143,14 @@ async def test_a_dry_run_of_a_halt_is_an_operator_s_too(ways: TwoWays) -> None:
         store, api = await ways.store(line), await ways.api(line)
         assert (store.code, api.code) == (1, 1)
         assert "as-admin" in store.err
+
+
+async def test_a_batch_that_has_come_since_is_found() -> None:
+    """A command keeps the list of batches that it has read: whoever waits for one would never see it come."""
+    client = AsyncMock()
+    batch = dict.fromkeys(BATCH_KEYS, "") | {"batch": "default/sweep", "batchId": "1" * 24}
+    client.get.side_effect = [{"items": [], "next": None}, {"items": [batch], "next": None}, batch]
+    way = ApiWay(client, as_admin=False)
+    with pytest.raises(NotFound):
+        await way.batch("sweep")
+    assert await way.batch("sweep") == batch

@@ -80,7 +80,12 @@ def test_plan_says_how_much_and_what_is_ignored(shell: Shell) -> None:
 
 def test_mounts_that_one_machine_has_not_are_ignored() -> None:
     """Of a claim and a ConfigMap there is nothing here; a folder and an empty one are what they are."""
-    mounts = [{"hostPath": "/data"}, {"pvc": "results"}, {"emptyDir": True}, {"configMap": "traits"}]
+    mounts: list[dict[str, object]] = [
+        {"hostPath": "/data"},
+        {"pvc": "results"},
+        {"emptyDir": True},
+        {"configMap": "traits"},
+    ]
     spec = {"job": {"mounts": [{"path": f"/m{n}", **mount} for n, mount in enumerate(mounts)]}}
     assert ignored_here("local", spec) == ["job.mounts[1]", "job.mounts[3]"]
     assert ignored_here("kubernetes", spec) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from controller.ending import end_all
 from controller.ports import Unavailable
 from tests.engine.acting import refusing
@@ -23,6 +25,48 @@ def test_a_standby_notices_that_the_store_is_away() -> None:
         away[0] = False
         assert await daemon.full_pass() == 0
         assert not daemon.trouble
+
+    perform(trace)
+
+
+def test_who_is_elected_and_cannot_begin_is_no_standby() -> None:
+    """A database that can be read and not written: every replica said that another one led. Who has seen
+    another begin since is one again."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = stage.controller()
+        await daemon.full_pass()
+        full = [True]
+        refusing(stage, "store", "next_epoch", Unavailable("no space left on device"), lambda who: full[0])
+        with pytest.raises(Unavailable):
+            await daemon.lead("one")
+        for _ in range(2):
+            await daemon.full_pass()
+            assert daemon.trouble == "elected, and can't take the lead: no space left on device"
+        full[0] = False
+        await stage.leader("two")
+        await daemon.full_pass()
+        assert not daemon.trouble
+
+    perform(trace)
+
+
+def test_an_earlier_lead_is_no_refill_s_time() -> None:
+    """A place became free, the lead was lost, and a day later the refill was told to have taken a day."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await daemon.full_pass()
+        daemon.engine.freed[stage.batch.id] = [daemon.clock.monotonic()]
+        daemon.engine.refilling["x"] = daemon.clock.monotonic()
+        daemon.engine.ended_retries.add("x")
+        daemon.step_down("the lease ran out")
+        await asyncio.sleep(86_400)
+        await daemon.lead("one")
+        engine = daemon.engine
+        assert (engine.freed, engine.refilling, engine.ended_retries) == ({}, {}, set())
+        await stage.until_over(daemon)
 
     perform(trace)
 

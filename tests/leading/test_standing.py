@@ -9,6 +9,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from controller.ending import end_all
 from controller.leading import stand
 from controller.ports import Rejected, Unavailable
 from tests.leading.candidates import LocalClock, play
@@ -86,6 +87,32 @@ def test_a_process_that_ends_while_it_begins_to_lead(late: bool) -> None:
     assert play(main) == ["begins", "broken off", "steps down"]
     gc.collect()
     assert not unheard
+
+
+@pytest.mark.parametrize(("answers_after", "given_up"), [(0.6, True), (2.5, True), (60.0, False)])
+def test_a_process_that_ends_gives_its_office_back(answers_after: float, given_up: bool) -> None:
+    """Reading and writing a Lease took longer than the second after which it was cancelled again: everybody
+    waited for it to run out. A server that never answers keeps nobody from ending."""
+
+    async def main() -> tuple[bool, float]:
+        elected, one = Elected(), Beginner(late=False)
+        done = list[bool]()
+
+        async def release() -> None:
+            for _ in range(2):
+                await asyncio.sleep(answers_after / 2)
+            done.append(True)
+
+        elected.release = release  # type: ignore[method-assign]
+        stands = asyncio.ensure_future(stand(one, elected, lambda leads: None))
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        await end_all([stands])
+        return bool(done), asyncio.get_running_loop().time() - began
+
+    was, seconds = play(main)
+    assert was is given_up
+    assert seconds < 10
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Rejected("it has something in it")])
