@@ -1,11 +1,12 @@
 // Elements from plain data, and bringing what is shown up to date without losing focus, selection or scroll.
 // Used by every view: a view is a function from state to elements.
 
+/** Of SVG's namespace; a document's own title is never made here, so `title` is the tooltip of a shape. */
 const SVG = new Set(["svg", "g", "path", "rect", "line", "text", "title", "polyline", "circle"]);
 
 /** An element. `on…` attributes are listeners, `false` and `null` leave an attribute out; text is never HTML. */
 export function h(tag, attributes = {}, ...children) {
-  const made = SVG.has(tag) && tag !== "title"
+  const made = SVG.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
