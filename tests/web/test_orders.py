@@ -87,7 +87,8 @@ async def test_another_order_after_a_lost_answer(here: Place, ada: Visitor) -> N
 
 
 async def test_cancel_jobs_and_a_batch(here: Place, ada: Visitor) -> None:
-    """What waits is withdrawn; Escape leaves everything as it is; a batch is cancelled as a whole."""
+    """What waits is withdrawn; Escape leaves everything as it is; a batch is cancelled as a whole, and then
+    takes no more orders."""
     batch, jobs = await under_way(here)
     page = await ada.open(f"#/batches/{batch.id}", "sweep")
     await page.get_by_label("Choose sweep-12", exact=True).check()
@@ -106,6 +107,10 @@ async def test_cancel_jobs_and_a_batch(here: Place, ada: Visitor) -> None:
     await ada.button("Cancel the batch", ada.dialog).click()
     await expect(ada.dialog).to_have_count(0)
     assert (await here.store.gates([batch.id]))[batch.id].cancel
+    await expect(page.locator(".head .title .state")).to_have_text("cancelling")
+    for order in ("Pause", "Change the maximum", "Cancel the batch"):
+        await expect(ada.button(order)).to_have_count(0)
+    await expect(page.get_by_role("heading", name="sweep", level=1)).to_be_focused()
 
 
 async def test_pause_resume_and_scale(here: Place, ada: Visitor) -> None:

@@ -59,6 +59,17 @@ async def test_held_paused_and_finished_batches_say_so(here: Place, ada: Visitor
     await expect(page.locator("li.card")).to_have_count(2)
 
 
+async def test_a_batch_that_is_being_cancelled_says_so(here: Place, ada: Visitor) -> None:
+    """It is called cancelling in the list and alone: it was called running for as long as anything ended."""
+    batch, _ = await under_way(here)
+    await here.ada.post(f"/api/v1/batches/{batch.id}/cancel", {"why": "wrong reference"})
+    page = await ada.open(heading="Batches")
+    await expect(page.locator(".state")).to_have_text("cancelling")
+    await page.get_by_role("link", name="sweep").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("sweep")
+    await expect(page.locator(".head .title .state")).to_have_text("cancelling")
+
+
 async def test_more_batches_than_fit_on_a_page(here: Place, ada: Visitor) -> None:
     """Fifty at a time, the newest first, there and back."""
     for n in range(52):

@@ -3,7 +3,7 @@
 import { ask, superseded } from "./client.js";
 import { h } from "./dom.js";
 import { adoptBatch, cancelBatch, pauseBatch, resumeBatch, scaleBatch } from "./orders.js";
-import { progress } from "./overview.js";
+import { progress, standing } from "./overview.js";
 import { durations, timeline } from "./plots.js";
 import { only, taskTable } from "./tasks.js";
 import { ago, number, span } from "./words.js";
@@ -45,14 +45,14 @@ const nameOf = (batch) => batch.batch.split("/").at(-1);
 
 function drawn({ batch, charts }, view) {
   const why = batch.waits?.[0] ?? batch.reason;
+  const stopped = ["held", "paused"].includes(batch.state) && !batch.cancelling;
   return [
     h("p", { class: "crumbs", "data-key": "crumbs" }, h("a", { href: "#/" }, "Batches"), ` / ${batch.batch.split("/")[0]}`),
     h("div", { class: "head", "data-key": "head" },
-      h("div", { class: "title" }, h("h1", { tabindex: -1 }, nameOf(batch)),
-        h("span", { class: `state ${batch.result ?? batch.state}` }, batch.result ? `${batch.state} (${batch.result})` : batch.state)),
+      h("div", { class: "title" }, h("h1", { tabindex: -1 }, nameOf(batch)), standing(batch)),
       orders(batch, view)),
     h("section", { class: "card", "data-key": "progress", "aria-label": "Progress" }, progress(batch),
-      why && h("p", { class: ["held", "paused"].includes(batch.state) ? "notice" : "why" }, why), facts(batch, charts), failed(batch, charts, view)),
+      why && h("p", { class: stopped ? "notice" : "why" }, why), facts(batch, charts), failed(batch, charts, view)),
     h("div", { class: "two", "data-key": "plots" },
       h("section", { class: "card", "aria-labelledby": "timeline" }, h("h2", { id: "timeline" }, "Active jobs over time"), timeline(charts.timeline)),
       h("section", { class: "card", "aria-labelledby": "durations" }, h("h2", { id: "durations" }, "How long jobs that completed took"), durations(charts.durations))),
@@ -60,8 +60,9 @@ function drawn({ batch, charts }, view) {
   ];
 }
 
+/** What may be ordered: of what is over, or ends by a cancel already, nothing. */
 function orders(batch, view) {
-  if (CLOSED.includes(batch.state)) return null;
+  if (CLOSED.includes(batch.state) || batch.cancelling) return null;
   const button = (label, act, kind = null, key = label) => h("button", { type: "button", class: kind, "data-key": key, onclick: () => act(batch, view) }, label);
   const adopt = (batch.reason ?? "").startsWith("adoption-needed");
   const stopped = ["paused", "held"].includes(batch.state);

@@ -79,15 +79,19 @@ const nothing = (state) => h("div", { class: "card empty", "data-key": "list" },
 function card(batch, charts) {
   const open = OPEN.includes(batch.state);
   const why = open ? charts?.why || batch.reason : batch.reason;
-  const shown = batch.result ? `${batch.state} (${batch.result})` : batch.state;
   return h("li", { class: "card", "data-key": batch.batchId },
     h("div", { class: "head" },
-      h("h2", { class: "title" }, h("a", { href: `#/batches/${batch.batchId}` }, batch.batch.split("/").at(-1)),
-        h("span", { class: `state ${batch.result ?? batch.state}` }, shown)),
+      h("h2", { class: "title" }, h("a", { href: `#/batches/${batch.batchId}` }, batch.batch.split("/").at(-1)), standing(batch)),
       h("span", { class: "soft small" }, `${batch.owner} · ${batch.batch.split("/")[0]} · ${ago(batch.accepted)}`)),
     progress(batch, open ? charts?.eta_seconds : null),
     failures(batch, charts),
     why && h("p", { class: "small soft", "data-key": "why" }, why));
+}
+
+/** How a batch stands: its state, with its result once it is over; cancelling until everything has ended. */
+export function standing(batch) {
+  const told = batch.cancelling ? "cancelling" : batch.state;
+  return h("span", { class: `state ${batch.result ?? told}` }, batch.result ? `${told} (${batch.result})` : told);
 }
 
 /** Progress by where tasks stand, as a bar and in words: no colour tells anything alone. */
