@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Error, Route, expect
 
 from tests.api.place import Place
 from tests.web.browser import Visitor
@@ -68,6 +70,50 @@ async def test_a_batch_that_is_being_cancelled_says_so(here: Place, ada: Visitor
     await page.get_by_role("link", name="sweep").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("sweep")
     await expect(page.locator(".head .title .state")).to_have_text("cancelling")
+
+
+async def test_a_slow_answer_does_not_overtake(here: Place, ada: Visitor) -> None:
+    """Ended, then Open: the first question is given up, and what was asked last is shown."""
+    await under_way(here)
+    await finished(here, "good")
+    page = await ada.open(heading="Batches")
+    answers = asyncio.Event()
+
+    async def slow(route: Route) -> None:
+        await answers.wait()
+        with contextlib.suppress(Error):  # the page has given it up
+            await route.continue_()
+
+    await page.route("**/api/v1/batches?*status=finished*", slow)
+    async with page.expect_request("**/api/v1/batches?*status=finished*"):
+        await ada.button("Ended").click()
+    async with page.expect_event("requestfailed", lambda one: "status=finished" in one.url):
+        await ada.button("Open").click()
+    answers.set()
+    await expect(page.locator("li.card h2 a")).to_have_text(["sweep"])
+    await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_older_is_of_the_list_that_is_asked_for(here: Place, ada: Visitor) -> None:
+    """While another list is on its way, Older of the one still shown leads nowhere: it is not of that one."""
+    for n in range(51):
+        await here.submit(f"batch-{n:02}", 1)
+    page = await ada.open(heading="Batches")
+    answers = asyncio.Event()
+    asked: list[str] = []
+
+    async def slow(route: Route) -> None:
+        asked.append(route.request.url)
+        await answers.wait()
+        with contextlib.suppress(Error):  # the page has given it up
+            await route.continue_()
+
+    await page.route("**/api/v1/batches?*status=finished*", slow)
+    await ada.button("Ended").click()
+    await ada.button("Older").click()
+    answers.set()
+    await expect(page.get_by_text("No batch is like that")).to_be_visible()
+    assert not [url for url in asked if "cursor=" in url]
 
 
 async def test_more_batches_than_fit_on_a_page(here: Place, ada: Visitor) -> None:

@@ -1,6 +1,6 @@
 // All batches: how far each is, what it waits for, and what failed.
 
-import { ask } from "./client.js";
+import { ask, superseded } from "./client.js";
 import { h } from "./dom.js";
 import { ago, number, percent, plural, span } from "./words.js";
 
@@ -11,16 +11,21 @@ const MOST_TOLD = 20;
 const CHOICES = [["open", "Open", OPEN], ["closed", "Ended", CLOSED], ["all", "All", []]];
 
 export function overviewView() {
-  const state = { choice: "all", name: "", page: null, cursors: [""], told: new Map(), telling: false };
+  const state = { choice: "all", name: "", page: null, cursors: [""], asking: null, told: new Map(), telling: false };
   const view = {
     title: "Batches",
     ready: false,
     async load() {
       const [, , status] = CHOICES.find(([key]) => key === state.choice);
-      state.page = await ask("batches", { status, name: state.name, cursor: state.cursors.at(-1), limit: 50 });
+      const { name, cursors } = state;
+      state.asking?.abort();
+      state.asking = new AbortController();
+      const page = await ask("batches", { status, name, cursor: cursors.at(-1), limit: 50 }, state.asking.signal);
+      state.page = { ...page, cursors };
       view.ready = true;
       tell(state, view);
     },
+    leave: () => state.asking?.abort(),
     draw: () => [heading(state, view), list(state), pager(state, view)],
   };
   return view;
@@ -45,9 +50,23 @@ async function again(view) {
     await view.load();
     view.trouble = null;
   } catch (error) {
+    if (superseded(error)) return;
     view.trouble = error;
   }
   view.redraw();
+}
+
+/** Another list: its first page. */
+function choose(state, view, wanted) {
+  Object.assign(state, wanted, { cursors: [""] });
+  again(view);
+}
+
+/** Another page of the list that is shown, unless another list is on its way: the cursor would not be of that. */
+function turn(state, view, cursors) {
+  if (state.page.cursors !== state.cursors) return;
+  state.cursors = cursors;
+  again(view);
 }
 
 const heading = (state, view) => h("div", { class: "head", "data-key": "head" },
@@ -56,12 +75,12 @@ const heading = (state, view) => h("div", { class: "head", "data-key": "head" },
     h("div", { class: "buttons", role: "group", "aria-label": "Which batches" }, CHOICES.map(([key, label]) =>
       h("button", {
         type: "button", "data-key": key, "aria-pressed": String(state.choice === key),
-        onclick: () => { state.choice = key; state.cursors = [""]; again(view); },
+        onclick: () => choose(state, view, { choice: key }),
       }, label))),
-    h("form", { onsubmit: (event) => { event.preventDefault(); state.cursors = [""]; again(view); } },
+    h("form", { onsubmit: (event) => { event.preventDefault(); choose(state, view, {}); } },
       h("label", {}, "Name", h("input", {
         type: "search", id: "name-filter", placeholder: "whole name", value: state.name, autocomplete: "off",
-        oninput: (event) => { state.name = event.target.value.trim().toLowerCase(); if (!state.name) again(view); },
+        oninput: (event) => { state.name = event.target.value.trim().toLowerCase(); if (!state.name) choose(state, view, {}); },
       })))));
 
 function list(state) {
@@ -122,10 +141,10 @@ function failures(batch, charts) {
 }
 
 function pager(state, view) {
-  const back = state.cursors.length > 1;
-  if (!back && !state.page.next) return null;
+  const { cursors, next } = state.page;
+  const back = cursors.length > 1;
+  if (!back && !next) return null;
   return h("div", { class: "pager", "data-key": "pager" },
-    h("button", { type: "button", disabled: !back, onclick: () => { state.cursors.pop(); again(view); } }, "Newer"),
-    h("button", { type: "button", disabled: !state.page.next,
-      onclick: () => { state.cursors.push(state.page.next); again(view); } }, "Older"));
+    h("button", { type: "button", disabled: !back, onclick: () => turn(state, view, cursors.slice(0, -1)) }, "Newer"),
+    h("button", { type: "button", disabled: !next, onclick: () => turn(state, view, [...cursors, next]) }, "Older"));
 }
