@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 OTHER = "other"
+REFUSED = ("401", "403", "429")
+"""Answers that are trouble, as others of their class are not: an alert looks for these codes."""
 
 
 class LabelBook:
@@ -54,7 +56,7 @@ class LabelBook:
 
 
 class RequestBook:
-    """Labels of requests to the cluster: the first kinds as they are, later ones by class of code only.
+    """Labels of requests to the cluster: the first kinds as they are, later ones by class of code or refusal.
 
     Which kinds there are is the cluster's doing: what is counted beside our own jobs, and what it answers.
     """
@@ -70,4 +72,5 @@ class RequestBook:
             self._known.add(asked)
         if asked in self._known:
             return asked
-        return OTHER, OTHER, f"{code[0]}xx" if code[:1].isdigit() else code
+        as_it_is = code in REFUSED or not code[:1].isdigit()
+        return OTHER, OTHER, code if as_it_is else f"{code[0]}xx"

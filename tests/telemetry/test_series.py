@@ -8,7 +8,7 @@ from datetime import timedelta
 from inspect import iscoroutinefunction
 from itertools import product
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -113,11 +113,12 @@ def end(journal: TelemetryJournal, job: Attempt, status: Status, verdict: Verdic
     journal.moved(job, after, Change(job.id, Event.ENDED, Reason.FINISHED))
 
 
-@pytest.mark.parametrize("code", ["201", "503", "none"])
+@pytest.mark.parametrize("code", ["201", "404", "503", "none", "401", "403", "429"])
 def test_kinds_of_requests_beyond_the_limit_keep_what_alerts_look_at(code: str) -> None:
-    """A kind that comes late is counted by the class of its answer; one that is known stays as it is."""
+    """A kind that comes late counts by its answer's class, or as trouble does; a known one stays as it is."""
     book = RequestBook(limit=1)
     assert book.label("list", "jobs", "200") == ("list", "jobs", "200")
-    late: Any = {"201": "2xx", "503": "5xx", "none": "none"}
-    assert book.label("get", "pods", code) == (OTHER, OTHER, late[code])
+    late = {"201": "2xx", "404": "4xx", "503": "5xx"}
+    assert book.label("get", "pods", code) == (OTHER, OTHER, late.get(code, code))
+    assert book.label("list", "jobs", code) == (OTHER, OTHER, late.get(code, code))
     assert book.label("list", "jobs", "200") == ("list", "jobs", "200")
