@@ -14,7 +14,7 @@ from controller.core.machine import Event
 from controller.core.model import Attempt, Status
 from controller.ports import Invariant
 from controller.telemetry.logs import Logger, get_logger
-from controller.telemetry.metrics import Metrics
+from controller.telemetry.metrics import PASSES, Metrics
 
 _QUIET = frozenset(
     {
@@ -135,8 +135,8 @@ class TelemetryJournal:
 
     def passed(self, kind: str, result: str, seconds: float, steps: int) -> None:
         """A pass ended."""
-        if kind in ("full", "batch"):
-            self._metrics.reconciled(result, seconds)
+        if kind in PASSES:
+            self._metrics.reconciled(kind, result, seconds)
         if kind == "specs" and result != "ok":
             self._metrics.spec_read(result)
         say = self._log.info if steps and kind == "full" else self._log.debug

@@ -33,6 +33,8 @@ WATCHED = ("jobs", "pods")
 """The resources of which there are watches."""
 OUTCOMES = (*(result.value for result in CreateResult), "refused", "throttled", "unknown")
 """What may become of a submission."""
+PASSES = ("full", "batch")
+"""Passes that move batches: over everything, and of one batch after an event."""
 _STOPPED = frozenset({Verdict.CANCELLED, Verdict.REAPED})
 ENDS = tuple(
     (
@@ -121,9 +123,9 @@ class Metrics:
         )
         self._submissions = counter("submissions", "Jobs sent to the cluster, by its answer.", "outcome")
         self._reconcile = counter(
-            "reconcile", "Passes over the unfinished batches, by how they ended.", "result"
+            "reconcile", "Passes over the unfinished batches, by how they ended.", "kind", "result"
         )
-        self._reconcile_seconds = histogram("reconcile_seconds", "How long such a pass took.", _SLOW)
+        self._reconcile_seconds = histogram("reconcile_seconds", "How long such a pass took.", _SLOW, "kind")
         self._reconcile_errors = counter(
             "reconcile_errors", "Passes and single items that failed unforeseen."
         )
@@ -174,7 +176,8 @@ class Metrics:
                 self._watch_restarts.labels(resource, reason)
         self._repaired.labels("toggle")
         self._unknown_outcome.labels("create")
-        self._reconcile.labels("ok")
+        for kind in PASSES:
+            self._reconcile.labels(kind, "ok")
         self._store_op.labels(UNAVAILABLE)
 
     # -- batches
@@ -251,10 +254,10 @@ class Metrics:
         """A place that had become free was taken again."""
         self._slot_refill.observe(seconds)
 
-    def reconciled(self, result: str, seconds: float) -> None:
-        """A pass over the unfinished batches ended."""
-        self._reconcile.labels(result).inc()
-        self._reconcile_seconds.observe(seconds)
+    def reconciled(self, kind: str, result: str, seconds: float) -> None:
+        """A pass of one of ``PASSES`` ended."""
+        self._reconcile.labels(kind, result).inc()
+        self._reconcile_seconds.labels(kind).observe(seconds)
 
     def pass_failed(self) -> None:
         """A pass, or one item of it, raised something unforeseen."""

@@ -54,9 +54,10 @@ def quantile(share: float, name: str, by: str = "", labels: str = US) -> str:
     return f"histogram_quantile({share}, sum by ({grouped}) ({rate}))"
 
 
-def three(name: str) -> list[Json]:
+def three(name: str, by: str = "") -> list[Json]:
     """Median, 95 and 99 of a hundred."""
-    return [query(quantile(share, name), f"p{share * 100:.0f}") for share in (0.5, 0.95, 0.99)]
+    whose = f"{{{{{by}}}}} " if by else ""
+    return [query(quantile(share, name, by), f"{whose}p{share * 100:.0f}") for share in (0.5, 0.95, 0.99)]
 
 
 def all_is_well() -> list[Json]:
@@ -194,16 +195,16 @@ def places_and_passes() -> list[Json]:
         ),
         lines(
             "Duration of a pass",
-            "Full passes and those of one batch after an event.",
-            *three("reconcile_seconds"),
+            "full: over everything, on its interval; batch: of one batch after an event.",
+            *three("reconcile_seconds", "kind"),
             unit="s",
             size=(8, 8),
             runbook="stalled-reconcile",
         ),
         lines(
             "Passes by result",
-            "A minute. Anything but ok: nothing was decided; no line at all: no pass comes to its end.",
-            query(per_minute("reconcile", "result"), "{{result}}"),
+            "A minute. Anything but ok: nothing was decided; no line: no pass of that kind comes to its end.",
+            query(per_minute("reconcile", "kind, result"), "{{kind}} {{result}}"),
             unit="opm",
             size=(8, 8),
             runbook="stalled-reconcile",

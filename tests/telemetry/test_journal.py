@@ -50,3 +50,23 @@ def test_a_recorded_retry_counts_under_the_verdict_it_follows() -> None:
     journal.retried(attempt(Status.ERROR, Verdict.MOUNT_FAILURE), attempt(Status.WAITING))
     labels = {"verdict": "mount-failure", "outcome": "recorded"}
     assert registry.get_sample_value("batchkeeper_retries_total", labels) == 1
+
+
+def test_full_passes_count_apart_from_those_of_one_batch() -> None:
+    """While full passes are cut off, those after events go on: an alert looks at the full ones alone."""
+    registry = CollectorRegistry()
+    journal = TelemetryJournal(Metrics(registry=registry))
+    passes = (("full", "timed-out"), ("batch", "ok"), ("batch", "ok"), ("repair", "ok"), ("specs", "refused"))
+    for kind, result in passes:
+        journal.passed(kind, result, 0.1, 0)
+
+    def counted(kind: str, result: str) -> float | None:
+        labels = {"kind": kind, "result": result}
+        return registry.get_sample_value("batchkeeper_reconcile_total", labels)
+
+    assert counted("full", "ok") == 0
+    assert counted("full", "timed-out") == 1
+    assert counted("batch", "ok") == 2
+    assert counted("repair", "ok") is None
+    for kind, passed in (("full", 1), ("batch", 2)):
+        assert registry.get_sample_value("batchkeeper_reconcile_seconds_count", {"kind": kind}) == passed

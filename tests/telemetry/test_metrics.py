@@ -31,8 +31,8 @@ CONTRACT = {
     "repaired_total": {"step"},
     "slot_refill_seconds_count": set(),
     "submissions_total": {"outcome"},
-    "reconcile_total": {"result"},
-    "reconcile_seconds_count": set(),
+    "reconcile_total": {"kind", "result"},
+    "reconcile_seconds_count": {"kind"},
     "reconcile_errors_total": set(),
     "cache_age_seconds": {"resource"},
     "watch_restarts_total": {"resource", "reason"},
@@ -116,7 +116,7 @@ def after_everything_happened() -> Metrics:
     metrics.reaped("created")
     metrics.submitted("created")
     metrics.slot_refilled(0.2)
-    metrics.reconciled("ok", 0.1)
+    metrics.reconciled("full", "ok", 0.1)
     metrics.pass_failed()
     metrics.unknown_outcome("create")
     metrics.invariant_violated("slot")
@@ -166,7 +166,8 @@ def test_what_an_alert_watches_is_there_before_it_happens() -> None:
     shown = samples(Metrics())
     assert {sample.labels["invariant"] for sample in shown["invariant_violations_total"]} == set(Invariant)
     assert {sample.labels["state"] for sample in shown["reaped_total"]} == {"created", "queued", "running"}
-    assert {sample.labels["result"] for sample in shown["reconcile_total"]} == {"ok"}
+    passes = {(sample.labels["kind"], sample.labels["result"]) for sample in shown["reconcile_total"]}
+    assert passes == {("full", "ok"), ("batch", "ok")}
     assert {sample.labels["op"] for sample in shown["store_op_seconds_count"]} == {"unavailable"}
     counts = [name for name in shown if name.endswith(("_total", "_count"))]
     assert not moved([sample for name in counts for sample in shown[name]])

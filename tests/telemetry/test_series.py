@@ -26,7 +26,7 @@ from controller.seeing import Seeing
 from controller.telemetry import Metrics
 from controller.telemetry.journal import TelemetryJournal
 from controller.telemetry.labels import OTHER, RequestBook
-from controller.telemetry.metrics import ENDS, OUTCOMES
+from controller.telemetry.metrics import ENDS, OUTCOMES, PASSES
 from tests.contract.store_world import StoreWorld
 from tests.contract.test_store_memory import HandClock
 from tests.fakes.memory_store import MemoryStore
@@ -68,8 +68,8 @@ def everything_else_happens(metrics: Metrics) -> None:
         metrics.retried(verdict.value, outcome)
     for resource, reason in product(("jobs", "pods"), ("expired", "refused", "unavailable")):
         metrics.watch_restarted(resource, reason)
-    for result in ("ok", "unavailable", "stale-epoch", "failed", "timed-out"):
-        metrics.reconciled(result, 0.1)
+    for kind, result in product(PASSES, ("ok", "unavailable", "stale-epoch", "failed", "timed-out")):
+        metrics.reconciled(kind, result, 0.1)
     for count, values in (
         (metrics.spec_read, (*Outcome, "unavailable")),
         (metrics.submitted, OUTCOMES),
