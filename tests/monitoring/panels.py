@@ -115,7 +115,7 @@ def timeline(title: str, description: str, one: Json, **more: Any) -> Json:
 
 
 def table(title: str, description: str, columns: Sequence[tuple[str, str]], **more: Any) -> Json:
-    """One row for each batch: the columns are instant queries, joined by the label."""
+    """One row for each batch: the columns are instant queries, joined by their labels."""
     made = panel(
         "table",
         title,
@@ -125,6 +125,7 @@ def table(title: str, description: str, columns: Sequence[tuple[str, str]], **mo
         **more,
     )
     names = {f"Value #{chr(ord('A') + n)}": name for n, (name, _) in enumerate(columns)}
+    names["job"] = "installation"
     made["transformations"] = [
         {"id": "merge", "options": {}},
         {"id": "organize", "options": {"excludeByName": {"Time": True}, "renameByName": names}},

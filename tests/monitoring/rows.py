@@ -21,14 +21,23 @@ from tests.monitoring.panels import (
 )
 
 US = 'namespace=~"$namespace",job=~"$job"'
-"""The installation that is looked at."""
+"""The installations that are looked at."""
 BATCH = f'{US},batch=~"$batch"'
+INSTALLATION = "namespace, job"
+EACH = f"{INSTALLATION}, batch"
+"""What tells batches apart: those of two installations may have one name."""
+NAMED = "{{batch}} {{namespace}} {{job}}"
 RATE = "$__rate_interval"
 
 
 def gauge(name: str, labels: str = US, by: str = "") -> str:
     """A gauge of the leader's; for a moment around a change of leader two replicas may tell it."""
     return f"max by ({by}) (batchkeeper_{name}{{{labels}}})" if by else f"max(batchkeeper_{name}{{{labels}}})"
+
+
+def total(name: str, by: str = INSTALLATION) -> str:
+    """A gauge of every installation's leader, summed."""
+    return f"sum({gauge(name, by=by)})"
 
 
 def per_minute(name: str, by: str, labels: str = US) -> str:
@@ -63,13 +72,14 @@ def three(name: str, by: str = "") -> list[Json]:
 def all_is_well() -> list[Json]:
     """The top row."""
     one_leads: Any = [{"type": "value", "options": {"0": {"text": "nobody"}, "1": {"text": "one"}}}]
-    active, most = f"sum({gauge('active_jobs', by='batch')})", f"sum({gauge('max_concurrent', by='batch')})"
+    lead = f"sum by ({INSTALLATION}) (batchkeeper_leader{{{US}}})"
+    active, most = total("active_jobs", EACH), total("max_concurrent", EACH)
     good = rise("jobs_finished", labels=f'{BATCH},verdict="succeeded"')
     return [
         stat(
             "Leader",
-            "How many replicas lead. Exactly one should; nobody: nothing moves.",
-            f"sum(batchkeeper_leader{{{US}}})",
+            "How many replicas lead: of several installations, where it is not one. Nobody: nothing moves.",
+            f"(max({lead}) > 1) or min({lead})",
             thresholds=((None, RED), (1, GREEN), (2, RED)),
             mappings=one_leads,
             runbook="no-leader",
@@ -99,7 +109,7 @@ def all_is_well() -> list[Json]:
         stat(
             "In line",
             "Jobs that wait for a place, of all open batches.",
-            f"sum({gauge('waiting_jobs', by='batch')})",
+            total("waiting_jobs", EACH),
             thresholds=((None, BLUE),),
             graph="area",
             runbook="queue-not-draining",
@@ -134,8 +144,8 @@ def batches() -> list[Json]:
     cap = lines(
         "Active jobs and their bound",
         "Created, queued and running jobs of each batch, and its maxConcurrent (dashed).",
-        query(gauge("active_jobs", BATCH, "batch"), "{{batch}}"),
-        query(gauge("max_concurrent", BATCH, "batch"), "{{batch}} bound"),
+        query(gauge("active_jobs", BATCH, EACH), NAMED),
+        query(gauge("max_concurrent", BATCH, EACH), f"{NAMED} bound"),
         runbook="over-cap",
     )
     return [
@@ -143,7 +153,7 @@ def batches() -> list[Json]:
         lines(
             "In line",
             "Jobs of each batch that wait for a place, or for the end of a back-off.",
-            query(gauge("waiting_jobs", BATCH, "batch"), "{{batch}}"),
+            query(gauge("waiting_jobs", BATCH, EACH), NAMED),
             stack=True,
             runbook="queue-not-draining",
         ),
@@ -165,17 +175,17 @@ def batches() -> list[Json]:
         lines(
             "Jobs of others",
             "Active objects of others under a batch's names: they take places of its bound.",
-            query(gauge("foreign_active_jobs", BATCH, "batch"), "{{batch}}"),
+            query(gauge("foreign_active_jobs", BATCH, EACH), NAMED),
             size=(6, 8),
         ),
         table(
             "Batches now",
             "Every batch that is open, or ended within the hour. `other` are those beyond the first forty.",
             [
-                ("in line", gauge("waiting_jobs", BATCH, "batch")),
-                ("active", gauge("active_jobs", BATCH, "batch")),
-                ("bound", gauge("max_concurrent", BATCH, "batch")),
-                ("ended", f"sum by (batch) (batchkeeper_jobs_finished_total{{{BATCH}}})"),
+                ("in line", gauge("waiting_jobs", BATCH, EACH)),
+                ("active", gauge("active_jobs", BATCH, EACH)),
+                ("bound", gauge("max_concurrent", BATCH, EACH)),
+                ("ended", f"sum by ({EACH}) (batchkeeper_jobs_finished_total{{{BATCH}}})"),
             ],
             size=(24, 7),
         ),
@@ -220,7 +230,7 @@ def places_and_passes() -> list[Json]:
             "Specs",
             "What became of specs that were read, a minute; and how many are refused as they are now.",
             query(per_minute("specs", "result"), "{{result}}"),
-            query(gauge("quarantined_specs"), "refused now"),
+            query(total("quarantined_specs"), "refused now"),
             runbook="spec-quarantined",
         ),
     ]
@@ -248,7 +258,7 @@ def retries() -> list[Json]:
         lines(
             "Retries whose lifecycle is open",
             "How many are not listed by batch and root yet, and the age of the oldest in seconds.",
-            query(gauge("retry_lifecycle_incomplete"), "open"),
+            query(total("retry_lifecycle_incomplete"), "open"),
             query(gauge("oldest_incomplete_retry_seconds"), "age of the oldest, s"),
             size=(8, 8),
             runbook="retry-lifecycle-stuck",
