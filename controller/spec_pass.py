@@ -7,6 +7,7 @@ tried again. Nothing here depends on who leads: the names are unique.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,8 @@ class SpecPass:
     _open: dict[str, Batch] | None = None
     """By their sources: open batches, as they were read for this scan."""
     _refused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _read_here: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Specs that this process refused: the digest of what it read (empty: it could not be read), and why."""
     _recalled: int = -1
     """The epoch for which it was read what is refused."""
     _batches: dict[str, str] = field(default_factory=dict)
@@ -167,6 +170,7 @@ class SpecPass:
         for key in [key for key in self._refused if key not in there]:
             await self.engine.store.set_quarantine(key, ())
             del self._refused[key]
+            self._read_here.pop(key, None)
 
     def _forget_over(self) -> None:
         """A batch that has ended and was told so is known no more once its spec is gone, or is another's.
@@ -188,7 +192,7 @@ class SpecPass:
             return
         self._awaited.pop(file.key, None)
         if reading.spec is None:
-            await self._refuse(file.key, tuple(reading.problems), await self._batch_of(file.key))
+            await self._refuse(file, tuple(reading.problems), await self._batch_of(file.key))
             return
         taken = await intake.accept(
             self.engine.store,
@@ -198,7 +202,7 @@ class SpecPass:
             by=reading.spec.owner,
         )
         if taken.outcome is Outcome.REFUSED:
-            await self._refuse(file.key, taken.sentences, taken.batch)
+            await self._refuse(file, taken.sentences, taken.batch)
         else:
             self._hashes[file.key] = reading.spec.hash
             await self._accepted(file.key, taken)
@@ -226,8 +230,10 @@ class SpecPass:
             self._open = {batch.source: batch for batch in await store.batches(closed=False)}
         return self._open.get(key)
 
-    async def _refuse(self, key: str, problems: tuple[str, ...], batch: Batch | None) -> None:
+    async def _refuse(self, file: SpecFile, problems: tuple[str, ...], batch: Batch | None) -> None:
+        key = file.key
         self._refused[key] = problems
+        self._read_here[key] = "" if file.error else _digest(file.content), problems
         self._hashes.pop(key, None)
         await self._remember(key, problems, batch)
         self.engine.journal.passed("specs", Outcome.REFUSED.value, 0.0, 1)
@@ -254,6 +260,7 @@ class SpecPass:
         await self.engine.store.set_quarantine(key, problems, tuple(notices(told, channels)))
 
     async def _accepted(self, key: str, taken: Taken) -> None:
+        self._read_here.pop(key, None)
         if self._refused.pop(key, None) is not None:
             await self.engine.store.set_quarantine(key, ())
         if taken.batch is None:
@@ -341,8 +348,16 @@ class SpecPass:
 
     @property
     def refused(self) -> dict[str, tuple[str, ...]]:
-        """Specs that are refused as they are now, and why."""
+        """Specs that are refused, and why; of what was refused before this lead, as they were then."""
         return dict(self._refused)
+
+    def refusal(self, key: str, content: bytes) -> tuple[str, ...]:
+        """Why this very content is refused; empty: it is not, or was not read here yet.
+
+        A file that could not be read when its turn came counts, whatever is in it.
+        """
+        digest, problems = self._read_here.get(key, ("", ()))
+        return problems if digest in ("", _digest(content)) else ()
 
 
 class _Stores:
@@ -353,6 +368,10 @@ class _Stores:
 
     def __contains__(self, key: object) -> bool:
         return any(store.holds(str(key)) for store in self._stores)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _at_rest(gate: Gate | None) -> bool:

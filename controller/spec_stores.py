@@ -64,10 +64,9 @@ class SpecStores:
         for one in self.each:
             await one.specs.tell_all()
 
-    @property
-    def refused(self) -> dict[str, tuple[str, ...]]:
-        """Specs that are refused as they are now, and why."""
-        return {key: why for one in self.each for key, why in one.specs.refused.items()}
+    def refusal(self, key: str, content: bytes) -> tuple[str, ...]:
+        """Why this very content of a spec is refused; empty: it is not, or was not read here yet."""
+        return next(filter(None, (one.specs.refusal(key, content) for one in self.each)), ())
 
 
 def spec_stores(

@@ -160,7 +160,7 @@ async def _brought_in(running: Running, wanted: Wanted) -> Batch | None:
         copy.drop()
     finally:
         copy.discard()
-    return await _accepted(running, spec, copy.target.name)
+    return await _accepted(running, spec, copy.target)
 
 
 async def _as_dropped(parts: Parts, copy: Draft) -> BatchSpec | None:
@@ -180,17 +180,24 @@ def _say_known(batch: Batch) -> None:
         note(f"{batch.name} was begun here before, and goes on")
 
 
-async def _accepted(running: Running, spec: BatchSpec, key: str) -> Batch | None:
+async def _accepted(running: Running, spec: BatchSpec, file: Path) -> Batch | None:
+    """Wait until it is a batch. Only a refusal of what lies there now counts: an earlier one is over."""
     parts = running.parts
     while True:
         with contextlib.suppress(Unavailable):
             batch = await parts.store.batch_named(spec.namespace, spec.name)
             if batch and batch.spec_hash == spec.hash:
                 return batch
-        if problems := running.specs.refused.get(key):
+        if problems := running.specs.refusal(file.name, await asyncio.to_thread(_content, file)):
             complain(*problems)
             return None
         await parts.clock.sleep(LOOK_SECONDS / 2)
+
+
+def _content(file: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return file.read_bytes()
+    return b""
 
 
 async def _to_its_end(parts: Parts, batch: Batch) -> Batch:

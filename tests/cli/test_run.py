@@ -36,10 +36,8 @@ def running(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     ) -> int:
         daemon = Daemon(place.engine(place.store))
         await daemon.lead("test")
-        refused: dict[str, list[str]] = {}
-        ready(
-            SimpleNamespace(parts=place.parts, daemon=daemon, specs=SimpleNamespace(refused=refused), url="")
-        )
+        specs = SimpleNamespace(refusal=lambda key, content: ())
+        ready(SimpleNamespace(parts=place.parts, daemon=daemon, specs=specs, url=""))
         while not stop.is_set():
             assert settings.specs.folder
             for path in settings.specs.folder.glob("[!.]*.yaml"):
@@ -169,7 +167,8 @@ def test_a_daemon_that_is_stopped_leaves_it_to_be_gone_on_with(
     async def stopped(
         settings: Settings, *, stop: asyncio.Event, ready: Callable[[Any], None], told: Callable[[Any], None]
     ) -> int:
-        ready(SimpleNamespace(parts=running.parts, specs=SimpleNamespace(refused={}), url=""))
+        specs = SimpleNamespace(refusal=lambda key, content: ())
+        ready(SimpleNamespace(parts=running.parts, specs=specs, url=""))
         await asyncio.sleep(0.05)
         told(number)
         return 0

@@ -233,6 +233,36 @@ def test_a_csv_that_is_still_being_copied_is_said_to_be_waited_for() -> None:
     perform(trace)
 
 
+def test_a_refusal_is_of_the_content_that_was_read_here() -> None:
+    """What was refused before, by another process or of an older content, says nothing of what lies there."""
+
+    async def trace(stage: Stage) -> None:
+        await stage.world.store.set_quarantine("scan.yaml", ("an old one",))
+        daemon, source = await stage.leader(), MemorySource()
+        specs = _specs(stage, daemon.engine, source)
+        source.drop("scan.yaml", b"broken")
+        source.drop("bad.yaml", b"x")
+        await specs.scan()
+        assert specs.refused == {"scan.yaml": ("an old one",)}
+        assert specs.refusal("scan.yaml", b"broken") == ()
+        await specs.scan()
+        assert specs.refusal("scan.yaml", b"broken") == ("no",)
+        assert specs.refusal("scan.yaml", b"spec") == ()
+        source.spoil("bad.yaml", "permission denied")
+        for _ in range(2):
+            await specs.scan()
+        assert specs.refusal("bad.yaml", b"y") == ("no",), "nobody knows what is in it"
+        source.drop("scan.yaml", b"spec")
+        source.remove("bad.yaml")
+        for _ in range(2):
+            await specs.scan()
+        assert [specs.refusal(*one) for one in (("scan.yaml", b"broken"), ("bad.yaml", b"y"))] == [(), ()]
+        stage.world.recorder.catch_up()
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
 def test_a_spec_that_names_no_file_any_more_waits_for_none() -> None:
     """The file that it named before went on changing, and every later change of the spec waited for it."""
 
