@@ -22,7 +22,6 @@ from controller.engine import Engine
 from controller.looking import Scene, in_time, look
 from controller.ports import StaleEpoch
 from controller.surroundings import all_demands, holders_of, observe, scene_after_event
-from controller.surroundings import lifecycles as lifecycles
 from controller.surroundings import longest_silence as longest_silence
 from controller.surroundings import open_batches as open_batches
 from controller.surroundings import scene_of as scene_of

@@ -149,8 +149,7 @@ def names_of(batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
 async def lifecycles(engine: Engine, namespaces: Iterable[str]) -> dict[str, Lifecycle]:
     """By namespace: the operator's figures, with its blind gaps and whether time counts there (R10)."""
     life = engine.settings.life
-    skew = abs(await engine.read_clock() - engine.clock.now())
-    steady = engine.trusted_clock and skew <= engine.settings.clock_skew
+    steady = engine.trusted_clock and await skew(engine) <= engine.settings.clock_skew
     gaps = await engine.store.blind_gaps()
     return {
         name: replace(
@@ -161,6 +160,11 @@ async def lifecycles(engine: Engine, namespaces: Iterable[str]) -> dict[str, Lif
         )
         for name in namespaces
     }
+
+
+async def skew(engine: Engine) -> timedelta:
+    """By how much this machine's clock differs from the store's."""
+    return abs(await engine.read_clock() - engine.clock.now())
 
 
 def longest_silence(engine: Engine) -> timedelta:

@@ -13,6 +13,7 @@ from controller import lifecycle, requests
 from controller.batch_document import listed_batch, whole_batch
 from controller.cli.adopting import adoption
 from controller.cli.naming_jobs import failed_tasks, meant_jobs
+from controller.cli.output import note
 from controller.cli.session import caller, parts_of, settings_for
 from controller.cli.spec_files import read_good
 from controller.cli.ways import Change, Way, Wish
@@ -29,7 +30,7 @@ from controller.shapes import (
     job_document,
     report_document,
 )
-from controller.stuck import overdue_jobs
+from controller.stuck import overdue_jobs, why_nothing_is_reaped
 from controller.submitting import submit_spec
 
 if TYPE_CHECKING:
@@ -189,7 +190,11 @@ class StoreWay:
 
     async def reap(self, *, dry_run: bool) -> list[Document]:
         """See ``Way``. Only who leads may reap, so this only looks; the command makes a pass."""
-        return await overdue_jobs(self._parts.engine)
+        engine = self._parts.engine
+        found = await overdue_jobs(engine)
+        if found and (why := await why_nothing_is_reaped(engine)):
+            note(why)
+        return found
 
     async def halt(self, what: str, why: str, *, dry_run: bool) -> str:
         """See ``Way``."""

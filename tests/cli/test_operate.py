@@ -8,7 +8,7 @@ from pathlib import Path
 from controller.app import daemon_is_there
 from controller.config import Settings
 from controller.core.retry import decide_manual, new_child
-from tests.cli.place import SPEC, Place, Shell
+from tests.cli.place import SPEC, Place, Shell, SteadyClock
 from tests.fakes.memory_cluster import End
 
 
@@ -53,6 +53,19 @@ def test_reap_shows_what_is_overdue_and_leaves_it_to_the_daemon(place: Place, sh
     assert place.passes_asked == 0
     assert "one complete pass is made now" in shell("reap").err
     assert place.passes_asked == 1
+
+
+def test_reap_says_that_nothing_is_reaped_by_a_clock_that_is_off(place: Place, shell: Shell) -> None:
+    """What is overdue is judged by the store's clock; a daemon here would end none of it."""
+    place.cluster.ends = lambda job: End(starts=None)
+    place.submit()
+    place.passes()
+    place.clock.seconds += 15 * 24 * 3600
+    assert "clock" not in shell("reap", "--dry-run").err
+    place.clock = SteadyClock()  # the store has the other one
+    answer = shell("reap", "--dry-run")
+    assert "sweep-good" in answer.out
+    assert "this machine's clock differs from the store's by 15d" in answer.err
 
 
 def test_on_a_cluster_the_election_tells_whether_a_daemon_is_there(place: Place, shell: Shell) -> None:

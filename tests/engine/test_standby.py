@@ -8,7 +8,10 @@ import pytest
 
 from controller.ending import end_all
 from controller.ports import Unavailable
+from controller.stuck import overdue_jobs
 from tests.engine.acting import refusing
+from tests.simulation.faults import Fault
+from tests.simulation.process import Process
 from tests.simulation.stage import Stage, perform
 
 
@@ -84,3 +87,27 @@ def test_a_standby_keeps_no_news() -> None:
         await end_all([following])
 
     perform(trace)
+
+
+@pytest.mark.parametrize("skew", [0.0, 7200.0, -7200.0], ids=["right", "ahead", "behind"])
+def test_a_standby_tells_what_is_overdue(skew: float) -> None:
+    """It was asked to reap, and said that no job is overdue: it had seen nothing, or its clock was off."""
+
+    async def trace(stage: Stage) -> None:
+        leader, other = await stage.leader(), stage.controller("two")
+        clock = other.engine.clock
+        assert isinstance(clock, Process)
+        clock.skew = skew
+        stage.script.lines += [("create", Fault.FAILED)]
+        await stage.drop(1, 1)
+        await leader.full_pass()
+        assert await overdue_jobs(other.engine) == []
+        await asyncio.sleep(7200)
+        await other.full_pass()
+        (found,) = await overdue_jobs(other.engine)
+        assert (found["job"], found["status"], found["for"]) == ("scan-t0", "created", "2h")
+        await other.full_pass()
+        assert stage.job("scan-t0").stop is None, "only who leads reaps"
+        await stage.until_over(leader)
+
+    perform(trace, created_after=3600.0)
