@@ -32,7 +32,7 @@ from controller.parts import Parts as Parts
 from controller.parts import cheap_view as cheap_view
 from controller.parts import engine_settings as engine_settings
 from controller.parts import open_parts as open_parts
-from controller.ports import Clock, Unavailable
+from controller.ports import BatchkeeperError, Clock, Unavailable
 from controller.reading import read_spec_file as read_spec_file
 from controller.seeing import Seeing
 from controller.serving import LaterReviewer, api_of, world_of
@@ -45,6 +45,7 @@ from controller.timetable import Pass, PassEnd, Timetable
 
 ONCE_PATIENCE = 2.0
 """Lease durations for which ``--once`` waits to be elected."""
+LEAVE_IT = "another daemon leads: leave the pass to it, or end it and ask again"
 STORE_PATIENCE = (1.0, 2.0, 5.0, 10.0, 15.0)
 """Seconds between two tries to reach a store that is away at the start; the last one repeats."""
 
@@ -79,7 +80,8 @@ async def run_controller(
 ) -> int:
     """The daemon until ``stop`` is set (the signals of ``END`` set it); ``once``: one pass of everything.
 
-    Returns the exit code; ``told`` hears of each signal. Raises ``BatchkeeperError`` when it can't start.
+    Returns the exit code; ``told`` hears of each signal. Raises ``BatchkeeperError`` when it can't start, or
+    when the one pass decided nothing.
     """
     stop = stop or asyncio.Event()
     arenas.set_up()
@@ -181,32 +183,38 @@ async def _one_of_each(running: Running) -> int:
     """``--once``: the specs until they have settled, and twice over the batches: a first pass reaps nothing,
     it finds out for how long nobody looked.
 
-    Raises ``BatchkeeperError`` while another process leads.
+    Raises ``BatchkeeperError`` while another process leads, and when nothing was decided.
     """
     elector = running.parts.elector
     patience = ONCE_PATIENCE * running.parts.settings.kubernetes.lease.duration.total_seconds()
     try:
         await asyncio.wait_for(elector.acquire(), patience)
     except TimeoutError:
-        raise LedByAnother("another daemon leads: leave the pass to it, or end it and ask again") from None
+        raise LedByAnother(LEAVE_IT) from None
     try:
         await running.daemon.lead(elector.identity)
-        return await _passes(running)
+        await _passes(running)
+        return 0
     finally:
         running.daemon.step_down("its one pass is over")
         await running.daemon.engine.looks.close()
         await elector.release()
 
 
-async def _passes(running: Running) -> int:
+async def _passes(running: Running) -> None:
+    daemon = running.daemon
     await running.specs.settle(running.parts.clock.sleep)
     for _ in range(2):
-        await running.daemon.full_pass()
-    await running.daemon.repair_pass()
+        await daemon.full_pass()
+        if not daemon.engine.epoch:
+            raise LedByAnother(LEAVE_IT)
+    why = daemon.trouble or ("" if daemon.saw else "the cluster did not list its jobs in time")
+    await daemon.repair_pass()
     await running.specs.tell_all()
     for channel in running.teller.channels:
         await running.teller.tell(channel)
-    return 0
+    if why:
+        raise BatchkeeperError(f"nothing was decided: {why}; ask again once that is mended")
 
 
 async def _until(

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from controller import app
 from controller.app import daemon_is_there
+from controller.app import run_controller as daemon_itself
 from controller.config import Settings
 from controller.core.retry import decide_manual, new_child
+from controller.ports import Unavailable
+from controller.telemetry import set_up_logs
 from tests.cli.place import SPEC, Place, Shell, SteadyClock
 from tests.fakes.memory_cluster import End
 
@@ -107,3 +117,78 @@ def test_controller_once_is_one_pass(place: Place, shell: Shell) -> None:
     """--once reaches the daemon; its exit code is the command's."""
     assert shell("controller", "--once").code == 0
     assert place.passes_asked == 1
+
+
+@pytest.fixture
+def alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """No daemon is there, and one pass is the real one."""
+
+    @contextlib.asynccontextmanager
+    async def open_parts(settings: Settings, **_: object) -> AsyncIterator[app.Parts]:
+        yield place.parts
+
+    monkeypatch.setattr(app, "open_parts", open_parts)
+    monkeypatch.setattr(app, "run_controller", daemon_itself)
+    set_up_logs("text", "error")
+    yield place
+    set_up_logs("text", "error")
+
+
+@pytest.mark.parametrize("command", ["controller --once", "reap"])
+def test_a_pass_that_decided_nothing_is_no_success(
+    alone: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The cluster could not be asked: a script took the exit code 0 for done."""
+    alone.cluster.ends = lambda job: End(starts=None)
+    alone.submit()
+    alone.passes()
+    alone.clock.seconds += 15 * 24 * 3600
+    with monkeypatch.context() as away:
+
+        async def observe(namespaces: object) -> Any:
+            raise Unavailable("the API server is away")
+
+        away.setattr(alone.cluster, "observe", observe)
+        answer = shell(*command.split())
+    assert answer.code == 1
+    said = "error: nothing was decided: the API server is away; ask again once that is mended"
+    assert answer.err.splitlines().count(said) == 1
+    assert shell(*command.split()).code == 0
+
+
+@pytest.mark.parametrize("command", ["controller --once", "reap"])
+def test_who_was_overtaken_leaves_the_pass_to_the_other(
+    alone: Place, shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """It stepped down in its first pass, and the second one, which then decides nothing, was a success."""
+    alone.cluster.ends = lambda job: End(starts=None)
+    alone.submit()
+    alone.passes()
+    alone.clock.seconds += 15 * 24 * 3600
+    stamp = alone.store.stamp
+
+    async def overtaken(epoch: int) -> None:
+        await stamp(epoch)
+        await alone.store.next_epoch("another")
+
+    monkeypatch.setattr(alone.store, "stamp", overtaken)
+    answer = shell(*command.split())
+    by_itself = command == "reap"
+    assert answer.code == (0 if by_itself else 1)
+    assert ("the daemon reaps by itself" if by_itself else "error: another daemon leads") in answer.err
+
+
+def test_lists_that_do_not_come_in_time_are_no_success(alone: Place, shell: Shell) -> None:
+    """A pass goes on without them, and decides nothing of what it can't see."""
+    alone.submit()
+    hangs = asyncio.Event()
+
+    async def observe(namespaces: object) -> Any:
+        await hangs.wait()
+
+    soon = alone.settings.reconcile.model_copy(update={"interval": timedelta(seconds=0.05)})
+    alone.settings = alone.settings.model_copy(update={"reconcile": soon})
+    alone.cluster.observe = observe  # type: ignore[method-assign]
+    answer = shell("controller", "--once")
+    assert answer.code == 1
+    assert "error: nothing was decided: the cluster did not list its jobs in time" in answer.err
