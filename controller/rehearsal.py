@@ -1,7 +1,7 @@
 """Dry run: what the running daemon would do now, and why, without doing any of it (S9).
 
 The same looking and the same plan as a pass; a step that asks for a closer look gets its live answer,
-so what is shown is what would be written. Called by ``controller --dry-run`` and ``reap --dry-run``.
+so what is shown is what would be written. Called by ``controller --dry-run``.
 """
 
 from __future__ import annotations

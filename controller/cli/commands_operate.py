@@ -53,8 +53,12 @@ async def _rehearse(settings: Settings, form: Format) -> int:
         for batch in await reconcile.open_batches(parts.engine):
             view = await view_of(parts.engine, batch)
             steps += [step async for step in rehearse(parts.engine, view)]
-        for child in await lifecycle.repair(parts.engine, dry_run=True):
-            steps.append(Rehearsed(child.batch_id, "repair", child.name, "lifecycle-unfinished"))
+        children = await lifecycle.repair(parts.engine, dry_run=True)
+        batches = await parts.store.batches_with({child.batch_id for child in children}) if children else {}
+        for child in children:
+            found = batches.get(child.batch_id)
+            name = found.name if found else child.batch_id  # its parent is gone, or can't be read
+            steps.append(Rehearsed(name, "repair", child.name, "lifecycle-unfinished"))
     documents = [
         {"batch": step.batch, "deed": step.deed, "subject": step.subject, "reason": step.reason}
         for step in steps

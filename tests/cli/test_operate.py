@@ -44,6 +44,14 @@ def test_repair_finishes_what_was_cut_off(sweep: Place, shell: Shell) -> None:
     assert "nothing to repair" in shell("repair").out
 
 
+def test_a_dry_controller_names_the_batch_of_what_it_would_repair(sweep: Place, shell: Shell) -> None:
+    """It had the batch's id there, and a name everywhere else."""
+    name = unfinished(sweep)
+    steps = shell.json("controller", "--dry-run")
+    repairs = [(step["batch"], step["subject"]) for step in steps if step["deed"] == "repair"]
+    assert repairs == [("sweep", name)]
+
+
 def test_reap_shows_what_is_overdue_and_leaves_it_to_the_daemon(place: Place, shell: Shell) -> None:
     """Only who leads may reap: a daemon that is there does it by itself."""
     place.cluster.ends = lambda job: End(starts=None)
