@@ -6,6 +6,7 @@ from jobs and files is never interpreted: no markup, and no control character re
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -79,14 +80,19 @@ def _draw(console: Console, drawing: RenderableType) -> None:
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
+def _takes_utf8(stream: Any) -> bool:
+    """Else what it lacks is escaped as the format has it: the stream's own escapes are in neither."""
+    return codecs.lookup(getattr(stream, "encoding", None) or "ascii").name == "utf-8"
+
+
 def written(form: Format, document: Any) -> str:
-    """Plain data as JSON or YAML text."""
+    """Plain data as JSON or YAML text for stdout."""
     if form is Format.JSON:
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(document, indent=2, ensure_ascii=not _takes_utf8(sys.stdout)) + "\n"
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.allow_unicode = True
+    yaml.allow_unicode = _takes_utf8(sys.stdout)
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 1_000_000
     yaml.dump(document, text)

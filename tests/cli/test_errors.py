@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from controller import app
 from controller.cli import program
@@ -188,6 +191,23 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert first == "{"
     assert code in ("0", "141")
     assert ran.stderr == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(("form", "loads"), [("JSON", json.loads), ("YAML", YAML(typ="safe").load)])
+def test_what_programs_read_is_valid_in_any_encoding(
+    form: str, loads: Callable[[str], object], encoding: str
+) -> None:
+    """Where stdout was not UTF-8 a character that it lacks became an escape that JSON has not."""
+    said = {"why": "café \N{PILE OF POO} \N{LINE SEPARATOR}"}
+    script = (
+        "from controller.cli.output import Format, show, utf8_or_escaped\n"
+        f"utf8_or_escaped()\nshow(Format.{form}, {said!a}, lambda: '')"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=True)
+    assert loads(ran.stdout.decode(encoding)) == said
+    assert ("café" in ran.stdout.decode(encoding)) is (encoding == "utf-8")
 
 
 def test_a_disk_that_is_full_is_no_bug(tmp_path: Path) -> None:
