@@ -7,7 +7,7 @@ grows: it is what bounds the Events of a batch, whatever happens to them afterwa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,11 +33,7 @@ class MongoNotices(MongoPart):
         of_specs = await self._refused.find(UNTOLD).sort("_id").to_list()
         return [
             *(one for document in of_batches for one in self._of_batch(document)),
-            *(
-                Untold(NOTICE.decode(item), spec=document["_id"])
-                for document in of_specs
-                for item in document["notices"]
-            ),
+            *(one for document in of_specs for one in self._of_spec(document)),
         ]
 
     def _of_batch(self, document: Document) -> list[Untold]:
@@ -47,6 +43,15 @@ class MongoNotices(MongoPart):
             self._unreadable[str(document.get("_id"))] = f"{type(error).__name__}: {error}"
             return []
         return [Untold(notice, batch) for notice in batch.notices]
+
+    def _of_spec(self, document: Document) -> Iterator[Untold]:
+        """Those that can be read; what else stands there is left alone (O2)."""
+        for item in document["notices"]:
+            try:
+                yield Untold(NOTICE.decode(item), spec=document["_id"])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                why = f"a notice of it: {type(error).__name__}: {error}"
+                self._unreadable[str(document["_id"])] = why
 
     @edge
     async def move_notice(self, one: Untold, due: datetime | None) -> bool:

@@ -30,13 +30,15 @@ from controller.adapters.mongo_shapes import Document
 from controller.adapters.mongod import acquire
 from controller.core.change import Change
 from controller.core.machine import Event
-from controller.core.model import JobInput, Setting, Status
+from controller.core.model import BatchStatus, JobInput, Setting, Status
+from controller.core.notices import Channel, Notice, Topic
 from controller.finding import find_batch, find_either, find_job
 from controller.people import NotFound
 from controller.ports import BatchkeeperError, Conflict, JobFilter, Rejected, Unavailable
 from tests.contract.store_world import StoreWorld
 from tests.freezing import freeze
 
+EVENT = Channel.EVENT
 HOSTILE = {"$where": "1", "a.b": "2", "$$NOW": "3", "": "4"}
 
 
@@ -215,6 +217,35 @@ async def test_a_bent_record_costs_a_report_one_line(
     for newest in (True, False):
         what = JobFilter(batch_id=world.batch_id, newest_only=newest)
         assert {job.id async for job in world.store.find_jobs(what)} >= there
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [{"topic": "rumour"}, {"at": DatetimeMS(2**60)}, {"channel": []}, "no notice"],
+    ids=["topic", "far", "channel", "text"],
+)
+async def test_a_notice_that_cannot_be_read_costs_itself(
+    world: StoreWorld, raw: Database[Document], bent: Any
+) -> None:
+    """One of a refused spec kept all others from being told, of batches and of specs, by every way."""
+    batch = await world.add_batch()
+    notice = Notice(Topic.REFUSED, Channel.WEBHOOK, "no")
+    await world.store.set_batch(batch.id, BatchStatus, {}, [notice])
+    for key in ("a.yaml", "b.yaml"):
+        await world.store.set_quarantine(key, ["no"], [notice, dataclasses.replace(notice, channel=EVENT)])
+    (first, _) = raw["quarantine"].find_one({"_id": "a.yaml"})["notices"]  # type: ignore[index]
+    sick = {**first, **bent} if isinstance(bent, dict) else bent
+    raw["quarantine"].update_one({"_id": "a.yaml"}, {"$set": {"notices.0": sick}})
+    told = [
+        (one.batch.name if one.batch else one.spec, one.notice.channel) for one in await world.store.untold()
+    ]
+    assert told == [
+        (batch.name, Channel.WEBHOOK),
+        ("a.yaml", EVENT),
+        ("b.yaml", Channel.WEBHOOK),
+        ("b.yaml", EVENT),
+    ]
+    assert "a notice of it" in world.store.quarantined()["a.yaml"]
 
 
 async def test_text_that_is_no_utf8_costs_itself(world: StoreWorld, raw: Database[Document]) -> None:
