@@ -154,7 +154,7 @@ def _parts(
         jitter=spread,
         new_token=lambda: secrets.token_hex(8),
     )
-    people = People(store, clock, settings.max_retries)
+    people = People(store, clock, settings.max_retries, journal.moved)
     return Parts(
         settings,
         store,

@@ -5,9 +5,10 @@ Used by ``requests`` and ``retrying``, the command line and the API.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controller.core.change import Change
 from controller.core.model import (
     Attempt,
     Counts,
@@ -57,6 +58,8 @@ class People:
     store: Store
     clock: Clock
     max_retries: int | None = None
+    wrote: Callable[[Attempt, Attempt, Change], None] = lambda before, after, change: None
+    """Told of each change of a record that was written, as the engine's journal is of the passes'."""
 
 
 class NotAllowed(BatchkeeperError):

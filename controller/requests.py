@@ -92,6 +92,7 @@ async def _cancel(people: People, job: Attempt, stop: Stop, dry_run: bool) -> An
             return Answer(job.id, job.name, did=did)
         after = await people.store.change(change)
         if after:
+            people.wrote(job, after, change)
             if after.status is not job.status:
                 await count(people.store, [(job, after)])
             return Answer(job.id, job.name, did=did)

@@ -267,9 +267,12 @@ def _not_hurried(newest: Attempt, resources: Override | None, cancelling: bool) 
 
 async def _hurry(people: People, job: Attempt, newest: Attempt, dry_run: bool) -> Answer:
     change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
-    if not dry_run and await people.store.change(change) is None:
-        error = f"{newest.name} moved on while it was asked and waits no more: look at it, then ask again"
-        return Answer(job.id, job.name, error=error, stage="record")
+    if not dry_run:
+        after = await people.store.change(change)
+        if after is None:
+            error = f"{newest.name} moved on while it was asked and waits no more: look at it, then ask again"
+            return Answer(job.id, job.name, error=error, stage="record")
+        people.wrote(newest, after, change)
     return Answer(job.id, job.name, retry_id=newest.id, did=f"{newest.name} starts with the next free place")
 
 
