@@ -256,15 +256,18 @@ async def _with_line(engine: Engine, view: View) -> View:
     ready = room and idle and view.halts.retries is None  # they are all automatic
     at_end = await store.waiting_for_end(batch_id, room, view.now) if ready else ()
     done = not active and not at_end and not await store.has(batch_id, [Status.WAITING])
-    completed = 0
-    if _ends(view, done):
-        completed = (await engine.recount(batch_id)).status.get(Status.COMPLETED, 0)
-    return replace(view, at_end=tuple(at_end), idle=idle, done=done, completed=completed)
+    return replace(view, at_end=tuple(at_end), idle=idle, done=done)
 
 
-def _ends(view: View, done: bool) -> bool:
-    """Whether the batch ends, or has ended and something still happened to it: its result is counted."""
-    return done and not view.gate.holders
+async def with_result(engine: Engine, view: View, *, keep: bool = True) -> View:
+    """Add how many completed, where the batch ends, or has ended and something still happened to it.
+
+    ``keep=False``: for who merely looks; what is counted is not written.
+    """
+    if not view.done or view.gate.holders:
+        return view
+    counting = engine.recount(view.batch.id) if keep else engine.store.recount(view.batch.id, keep=False)
+    return replace(view, completed=(await counting).status.get(Status.COMPLETED, 0))
 
 
 async def _with_chains(engine: Engine, view: View) -> View:

@@ -19,7 +19,7 @@ from controller.core.copying import replace
 from controller.core.model import Attempt, Batch, Gate
 from controller.core.plan import MoveJob, Retry, Step, Submit, plan
 from controller.engine import Engine
-from controller.looking import Scene, in_time, look
+from controller.looking import Scene, in_time, look, with_result
 from controller.ports import StaleEpoch
 from controller.surroundings import all_demands, holders_of, observe, scene_after_event
 from controller.surroundings import longest_silence as longest_silence
@@ -174,6 +174,7 @@ async def _follow(
         allowance = await allowance_of(engine, counted, gate, scene.demands)
         ahead, trial.ahead = trial.ahead, ()
         view = await look(engine, counted, gate, scene, allowance, records, ahead)
+        view = await with_result(engine, view)
         engine.known[batch.id] |= {job.id: job for job in view.holders}
         planned = plan(view, engine.jitter)
         counting.forget_idle_places(engine, view)

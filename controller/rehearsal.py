@@ -32,6 +32,7 @@ from controller.core.plan import (
 from controller.core.view import View
 from controller.deeds import live_sight
 from controller.engine import Engine
+from controller.looking import with_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Rehearsed:
 
 async def rehearse(engine: Engine, view: View) -> AsyncIterator[Rehearsed]:
     """The steps of one batch as they would be taken now, in order."""
+    view = await with_result(engine, view, keep=False)
     steps = plan(view, engine.jitter)
     for others in [step for step in steps if isinstance(step, LookForOthers) and not view.gate.cancel]:
         look = await look_for_others(engine, view.batch, view.gate)

@@ -141,8 +141,8 @@ class MongoBatches(MongoGates):
             await self._jobs.update_one({"_id": object_id(batch_id), "batch_job": True}, {"$inc": increments})
 
     @edge
-    async def recount(self, batch_id: str) -> Counts:
-        """Count again through an index, store and return it."""
+    async def recount(self, batch_id: str, *, keep: bool = True) -> Counts:
+        """Count again through an index, store and return it; with ``keep=False`` nothing is stored."""
         parent = {"_id": object_id(batch_id), "batch_job": True}
         found = await self._jobs.find_one(parent, {"resumed": 1})
         if found is None:
@@ -153,7 +153,8 @@ class MongoBatches(MongoGates):
             _of(Status, await self._tally(batch_id, "status", {})),
             _of(Verdict, await self._tally(batch_id, "verdict", first)),
         )
-        await self._jobs.update_one(parent, {"$set": {"counts": COUNTS.encode(counts)}})
+        if keep:
+            await self._jobs.update_one(parent, {"$set": {"counts": COUNTS.encode(counts)}})
         return counts
 
     async def _tally(self, batch_id: str, name: str, more: Document) -> dict[str, int]:

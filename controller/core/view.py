@@ -53,7 +53,7 @@ class View:
     done: bool = False
     """Nothing is waiting or active."""
     completed: int = 0
-    """Completed attempts; counted only when ``done``."""
+    """Completed attempts; counted only when ``done``, and for a plan only: a look tells nothing by it."""
     chains: Mapping[str, Sequence[Attempt]] = field(default_factory=dict)
     """All attempts of a task, by root id, for the ended holders and the due automatic retries."""
     sights: Mapping[str, Sight] = field(default_factory=dict)

@@ -183,8 +183,8 @@ class Store(Protocol):
         """Add to the cached counts (negative numbers subtract)."""
         ...
 
-    async def recount(self, batch_id: str) -> Counts:
-        """Count again through an index, store and return it."""
+    async def recount(self, batch_id: str, *, keep: bool = True) -> Counts:
+        """Count again through an index, store and return it; with ``keep=False`` nothing is stored."""
         ...
 
     async def gates(self, batch_ids: Iterable[str]) -> Mapping[str, Gate]:

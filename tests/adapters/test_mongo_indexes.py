@@ -124,6 +124,7 @@ CALLS: dict[str, tuple[Call, int]] = {
     "set_batch": (lambda f: f.world.store.set_batch(f.batch_id, BatchStatus, {"reason": "x"}), 1),
     "add_counts": (lambda f: f.world.store.add_counts(f.batch_id, Counts({Status.ERROR: 1})), 1),
     "recount": (lambda f: f.world.store.recount(f.batch_id), 2),
+    "recount (not kept)": (lambda f: f.world.store.recount(f.batch_id, keep=False), 1),
     "gates": (lambda f: f.world.store.gates([f.batch_id]), 1),
     "claim": (lambda f: f.world.store.claim(f.batch_id, [(f.world.store.new_id(), 0)], 9), 1),
     "enter_foreign": (lambda f: f.world.store.enter_foreign(f.batch_id, [Foreign("u", "n", "Job")]), 1),

@@ -217,7 +217,7 @@ class BatchSuite:
         assert found.counts == Counts({Status.QUEUED: 30})
 
     async def test_recounting(self, world: StoreWorld) -> None:
-        """Attempts by status; ended first attempts by verdict, since the last resume only."""
+        """Attempts by status; ended first attempts by verdict, since the last resume only; kept if wanted."""
         batch = await world.add_batch()
         await world.store.add_counts(batch.id, Counts({Status.RUNNING: 99}))
         old = await world.put(Status.ERROR, verdict=Verdict.MOUNT_FAILURE, finished=world.now - 2 * HOUR)
@@ -230,6 +230,10 @@ class BatchSuite:
         await world.put(Status.QUEUED)
         status = {Status.ERROR: 2, Status.COMPLETED: 1, Status.TERMINATED: 1, Status.QUEUED: 1}
         counts = Counts(status, {Verdict.MOUNT_FAILURE: 2, Verdict.SUCCEEDED: 1})
+        assert await world.store.recount(batch.id, keep=False) == counts
+        found = await world.store.batch(batch.id)
+        assert found is not None
+        assert found.counts == Counts({Status.RUNNING: 99})
         assert await world.store.recount(batch.id) == counts
         assert await world.store.set_batch(batch.id, OPEN, {"resumed": world.now - HOUR})
         counts = Counts(status, {Verdict.MOUNT_FAILURE: 1, Verdict.SUCCEEDED: 1})

@@ -94,12 +94,12 @@ def test_a_count_of_all_records_counts_no_answer_twice_that_is_being_written() -
                 await asyncio.sleep(2)
             return answer
 
-        async def meets(batch_id: str) -> Counts:
+        async def meets(batch_id: str, *, keep: bool = True) -> Counts:
             if stage.names() and stage.gate.holders and not answered.is_set():
                 answered.set()
                 while stage.job("scan-t0").status is Status.CREATED:
                     await asyncio.sleep(0.01)
-            return await recount(batch_id)
+            return await recount(batch_id, keep=keep)
 
         stage.world.store.change = slow  # type: ignore[method-assign]
         stage.world.store.recount = meets  # type: ignore[method-assign]

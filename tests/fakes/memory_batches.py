@@ -249,8 +249,8 @@ class MemoryBatches(MemoryGaps):
             counts = Counts(_sum(batch.counts.status, delta.status), _sum(batch.counts.first, delta.first))
             self._batches[batch_id] = replace(batch, counts=counts)
 
-    async def recount(self, batch_id: str) -> Counts:
-        """Count again, store and return it."""
+    async def recount(self, batch_id: str, *, keep: bool = True) -> Counts:
+        """Count again, store and return it; or store nothing."""
         batch = self._batches.get(batch_id)
         if batch is None:
             return Counts()
@@ -264,7 +264,7 @@ class MemoryBatches(MemoryGaps):
             and (batch.resumed is None or job.finished >= batch.resumed)
         )
         counts = Counts(status, dict(first))
-        self._batches[batch_id] = replace(batch, counts=counts)
+        self._batches[batch_id] = replace(batch, counts=counts if keep else batch.counts)
         return counts
 
     # ----------------------------------------------------------------------------------------- gates

@@ -29,21 +29,27 @@ def drive(work: Coroutine[Any, Any, _T]) -> _T:
     raise AssertionError("it waits for something")
 
 
-class _ReadOnly:
-    """The store, except that counting again leaves the cached counts as they are."""
+READS = frozenset(
+    {"batch", "batches", "batches_with", "batches_with_live_jobs", "blind_gaps", "chain", "chains", "gates"}
+    | {"halts", "has", "jobs", "next_due", "now", "recorded", "waiting", "waiting_for_end"}
+)
+"""Calls of the store that write nothing."""
+
+
+class ReadOnly:
+    """The store, of which nothing is asked but what reads; anything else is an error."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
+        assert name in READS, f"who merely looks asks the store for {name}"
         return getattr(self._store, name)
 
-    async def recount(self, batch_id: str) -> Counts:
+    async def recount(self, batch_id: str, *, keep: bool = True) -> Counts:
         """Count, and store nothing."""
-        before = self._store._batches[batch_id]
-        counts = await self._store.recount(batch_id)
-        self._store._batches[batch_id] = before
-        return counts
+        assert not keep, "who merely looks stores what it has counted"
+        return await self._store.recount(batch_id, keep=False)
 
 
 class Explainer:
@@ -63,7 +69,7 @@ class Explainer:
         self._trouble = trouble
         self._engine = Engine(
             cast(Cluster, cluster),
-            cast(Store, _ReadOnly(store)),
+            cast(Store, ReadOnly(store)),
             clock,
             cast(Journal, None),
             settings,
