@@ -19,7 +19,7 @@ from controller.core.durations import format_duration
 from controller.core.model import Attempt, BatchStatus, Hold, Status, Stop, When
 from controller.core.moves import Reason
 from controller.core.naming import root_name
-from controller.core.plan import Block, block, candidates, forbidden_retry, room
+from controller.core.plan import EXPANSION_GRACE, Block, block, candidates, forbidden_retry, room
 from controller.core.reaping import blind_time, entered, waits_on_node_since
 from controller.core.retry import decide_retry
 from controller.core.sight import ClusterJob
@@ -36,8 +36,8 @@ class Explanation:
 
 
 _LIFTS = {
-    Block.EXPANDING: "nothing starts before that is done; was it broken off, the same spec again goes on",
     Block.CANCELLING: "it is over when every active job is gone",
+    Block.EXPANDING: "nothing starts before that is done; was it broken off, the same spec again goes on",
     Block.HALTED: "until 'batchkeeper unhalt submissions --as-admin'",
     Block.HELD: "until 'batchkeeper resume'",
     Block.PAUSED: "until 'batchkeeper resume'",
@@ -57,6 +57,9 @@ def _lifts(blocked: Block, view: View) -> str:
         missing = 1 - room(view.gate, view)
         ends = "an active job ends" if missing == 1 else f"{missing} of them have ended"
         return f"the next one starts when {ends}"
+    if view.gate.cancel and view.batch.status is BatchStatus.EXPANDING:
+        over = view.gate.cancel.at + EXPANSION_GRACE
+        return f"its tasks were still being recorded, so it is over {_in(over, view.now)}"
     if blocked is not Block.HELD or not about_others(view.gate):
         return _LIFTS[blocked]
     if view.gate.held_for(Hold.ADOPTION_NEEDED):
@@ -120,7 +123,7 @@ def _why_batch(view: View, next_due: datetime | None) -> Explanation:
 def _half_recorded(view: View) -> str:
     """Of tasks that are long being recorded: nobody here knows whether whoever does it has gone."""
     batch, since = view.batch, view.now - view.batch.inserted
-    if batch.reason != RECORDING or view.gate.cancel or since <= RECORDED_WITHIN:
+    if batch.reason != RECORDING or since <= RECORDED_WITHIN:
         return ""
     begun = f"recording its {batch.tasks} tasks was begun {_span(since)} ago from {batch.source}"
     again = f"'batchkeeper submit' of the same spec goes on, 'batchkeeper cancel {batch.name}' gives it up"

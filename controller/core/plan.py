@@ -59,8 +59,8 @@ class Block(StrEnum):
     """Why a batch starts nothing now; closed, for logs, metrics and ``explain``."""
 
     NONE = "none"
-    EXPANDING = "expanding"
     CANCELLING = "cancelling"
+    EXPANDING = "expanding"
     HALTED = "halted"
     PAUSED = "paused"
     HELD = "held"
@@ -263,11 +263,11 @@ def block(view: View) -> tuple[Block, str]:
     The one place where this is decided: the plan claims by it and ``explain`` quotes it.
     """
     gate, halts = view.gate, view.halts
+    if gate.cancel:  # first of all: whose tasks were still being recorded is not gone on with
+        return Block.CANCELLING, f"cancelled by {gate.cancel.by}"
     if view.batch.status is BatchStatus.EXPANDING:
         in_the_way = view.batch.reason if view.batch.reason != RECORDING else ""
         return Block.EXPANDING, in_the_way or f"{view.batch.tasks} tasks are being recorded"
-    if gate.cancel:
-        return Block.CANCELLING, f"cancelled by {gate.cancel.by}"
     if halts.submissions:
         halt = halts.submissions
         return Block.HALTED, f"all submissions are halted by {halt.by}: {halt.why}"

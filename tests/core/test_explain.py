@@ -248,6 +248,16 @@ def test_a_batch_that_was_left_half_recorded_says_so() -> None:
     assert "begun" not in why(replace(left, inserted=NOW - timedelta(seconds=30)))[1]
 
 
+def test_a_cancelled_batch_is_not_said_to_go_on_being_recorded() -> None:
+    """The same spec again was said to help, and was refused: the batch was being cancelled."""
+    left = replace(BATCH, status=BatchStatus.EXPANDING, reason=RECORDING, inserted=NOW - timedelta(hours=1))
+    cancelled = Gate("batch", max=8, cancel=replace(CANCELLED, at=NOW - timedelta(seconds=20)))
+    cause, sentence = why(left, gate=cancelled)
+    assert cause == "cancelling"
+    assert "cancelled by ada; its tasks were still being recorded, so it is over in 40s" in sentence
+    assert "is over when every active job is gone" in why(gate=cancelled)[1]
+
+
 @pytest.mark.parametrize("held", [True, False])
 def test_a_rule_that_came_after_the_end_retries_nothing(held: bool) -> None:
     """A retry was promised for the next pass, of a failure whose place had been given to the next job."""

@@ -122,7 +122,7 @@ EXPANDING = replace(BATCH, status=BatchStatus.EXPANDING)
         (view(due=()), Block.NOTHING_DUE, "nothing"),
         (view(allowance=Allowance(0, "the user's limit")), Block.LIMITED, "the user's limit"),
         # of several the one that lasts longest, or that somebody ordered, is named
-        (view(replace(GATE, cancel=CANCEL), batch=EXPANDING), Block.EXPANDING, ""),
+        (view(replace(GATE, cancel=CANCEL), batch=EXPANDING), Block.CANCELLING, "ada"),
         (view(replace(GATE, cancel=CANCEL, paused=True), halts=HALT), Block.CANCELLING, ""),
         (view(replace(GATE, paused=True, hold="h"), halts=HALT), Block.HALTED, ""),
         (view(replace(GATE, paused=True, hold="h")), Block.HELD, ""),
