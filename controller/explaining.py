@@ -16,7 +16,7 @@ from controller.core.sight import Observation
 from controller.core.view import View
 from controller.engine import Engine
 from controller.former import sorted_out
-from controller.looking import in_time, look
+from controller.looking import in_time, line_of, look
 from controller.ports import Unavailable
 
 
@@ -53,7 +53,7 @@ async def explanation_of_batch(engine: Engine, batch: Batch, *, fresh: bool = Tr
         return Explanation(
             "blind", f"{batch.name}: nothing is decided while the cluster can't be seen: {error}"
         )
-    return explain_batch(view, await engine.store.next_due(batch.id, view.now))
+    return explain_batch(view, await line_of(engine, view))
 
 
 async def explanation_of_job(engine: Engine, job: Attempt, *, fresh: bool = True) -> Explanation:

@@ -13,10 +13,11 @@ from controller.core.copying import replace
 from controller.core.decide import Lifecycle, Sight
 from controller.core.model import ACTIVE, LIVE, Attempt, Batch, ForeignKind, Gate, Halts, Origin, Status
 from controller.core.naming import longest_prefix
-from controller.core.plan import without_the_ended
+from controller.core.plan import Block, block, without_the_ended
 from controller.core.sharing import Demand
 from controller.core.sight import ClusterJob, ForeignObject, Observation
 from controller.core.view import Allowance, View
+from controller.core.waits import Line
 from controller.engine import Engine
 from controller.specfile import rules_of
 
@@ -268,6 +269,25 @@ async def with_result(engine: Engine, view: View, *, keep: bool = True) -> View:
         return view
     counting = engine.recount(view.batch.id) if keep else engine.store.recount(view.batch.id, keep=False)
     return replace(view, completed=(await counting).status.get(Status.COMPLETED, 0))
+
+
+async def line_of(engine: Engine, view: View) -> Line | None:
+    """What the records tell of who waits, for ``explain``; None where nobody starts whoever waits."""
+    blocked, store, batch_id = block(view)[0], engine.store, view.batch.id
+    if view.batch.status.closed or blocked not in (Block.FULL, Block.NOTHING_DUE):
+        return None
+    ready: Sequence[Attempt] = ()
+    if blocked is Block.FULL:
+        # As in ``_due``: neither who has a place already nor whose task runs keeps anybody from the line.
+        first = 1 + sum(job.status is Status.WAITING for job in view.holders) + len(view.unrecorded)
+        with_auto = view.halts.retries is None
+        ready = await store.waiting(batch_id, first, view.now, with_auto=with_auto)
+    return Line(
+        waits=await store.has(batch_id, [Status.WAITING]),
+        ready=tuple(ready),
+        at_end=bool(await store.waiting_for_end(batch_id, 1, view.now)),
+        next_due=await store.next_due(batch_id, view.now),
+    )
 
 
 async def _with_chains(engine: Engine, view: View) -> View:

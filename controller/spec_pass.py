@@ -11,7 +11,6 @@ import hashlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from controller import intake
 from controller.core.explain import explain_batch
@@ -23,6 +22,7 @@ from controller.core.telling import refused
 from controller.core.view import View
 from controller.engine import Engine
 from controller.intake import Outcome, Taken
+from controller.looking import line_of
 from controller.ports import SpecFile, SpecSource, Unavailable
 
 SHOWN_FAILURES = 10
@@ -329,7 +329,8 @@ class SpecPass:
         store, batch = self.engine.store, view.batch
         counts = batch.counts.status
         active = len([job for job in view.holders if job.status.active])
-        why = () if batch.status.closed else (explain_batch(view, await self._due(view)).sentence,)
+        line = await line_of(self.engine, view)
+        why = () if batch.status.closed else (explain_batch(view, line).sentence,)
         return Progress(
             active=active,
             waiting=counts.get(Status.WAITING, 0),
@@ -337,9 +338,6 @@ class SpecPass:
             why_waits=why,
             failures=await store.last_failures(batch.id, SHOWN_FAILURES),
         )
-
-    async def _due(self, view: View) -> datetime | None:
-        return await self.engine.store.next_due(view.batch.id, view.now)
 
     @property
     def awaits(self) -> bool:

@@ -278,7 +278,7 @@ def block(view: View) -> tuple[Block, str]:
     if view.foreign is None:
         return Block.BLIND, view.blind or "the cluster has not been listed within the last pass"
     if room(gate, view) <= 0:
-        return Block.FULL, _full(view)
+        return Block.FULL, full(view)
     if not candidates(view):
         return Block.NOTHING_DUE, "nothing that waits is due"
     if view.allowance.places <= 0:
@@ -292,6 +292,15 @@ def room(gate: Gate, view: View) -> int:
     return gate.free - new
 
 
+def half_started(view: View) -> list[Attempt]:
+    """Holders whose object may not be there yet, the lowest slots first: in that order they may go on."""
+    slots = {holder.job: holder.slot for holder in view.gate.holders}
+    taken_over = {holder.job for holder in view.gate.holders if holder.uid}
+    pending = (job for job in view.holders if job.status in (Status.WAITING, Status.CREATED))
+    ours = (job for job in pending if job.id not in taken_over)
+    return sorted(ours, key=lambda job: slots.get(job.id, len(slots)))
+
+
 def startable(view: View) -> frozenset[str]:
     """Holders without an object yet whose create may go out now, by id.
 
@@ -300,21 +309,14 @@ def startable(view: View) -> frozenset[str]:
     """
     if view.halts.submissions:
         return frozenset()
-    slots = {holder.job: holder.slot for holder in view.gate.holders}
-    taken_over = {holder.job for holder in view.gate.holders if holder.uid}
-    pending = [
-        job
-        for job in view.holders
-        if job.status in (Status.WAITING, Status.CREATED) and job.id not in taken_over
-    ]
+    pending, alive = half_started(view), view.unrecorded
     places = room(view.gate, view) + len(pending)
-    first = sorted(pending, key=lambda job: slots.get(job.id, len(slots)))[: max(0, places)]
-    alive = view.unrecorded
-    may = (job for job in first if root_name(job.name) not in alive)
+    may = (job for job in pending[: max(0, places)] if root_name(job.name) not in alive)
     return frozenset(job.id for job in may if not forbidden_retry(job, view))
 
 
-def _full(view: View) -> str:
+def full(view: View) -> str:
+    """How many places are taken, and by what."""
     gate = view.gate
     text = f"{len(gate.holders)} of {gate.max} active jobs in batch {view.batch.name}"
     return text + (f", and {len(gate.foreign)} foreign ones count" if gate.foreign else "")

@@ -36,7 +36,8 @@ from controller.core.model import (
 from controller.core.moves import Reason
 from controller.core.sight import ClusterJob
 from controller.core.view import Allowance, View
-from tests.core.chains import NOW, failures, root, rule
+from controller.core.waits import Line
+from tests.core.chains import NOW, child, failures, root, rule
 
 BATCH = Batch(
     "batch", "lab", "sweep", "ada", BatchStatus.RUNNING, {}, "", "", settings={}, tasks=9, inserted=NOW,
@@ -195,26 +196,66 @@ def test_a_task_whose_unrecorded_job_runs_says_so() -> None:
 PLACES = tuple(Holder(f"j{n}", n) for n in range(8))
 
 
-def why(batch: Batch = BATCH, **fields: Any) -> tuple[str, str]:
+READY, EMPTY, LATER = Line(True, ready=(root("1"),)), Line(False), Line(True)
+
+
+def why(batch: Batch = BATCH, line: Line | None = None, **fields: Any) -> tuple[str, str]:
     """Cause and sentence for a batch that is seen like this."""
     known: dict[str, Any] = {"gate": Gate("batch", max=8), "foreign": ()}
-    answer = explain_batch(View(batch=batch, now=NOW, life=Lifecycle(), **(known | fields)))
+    answer = explain_batch(View(batch=batch, now=NOW, life=Lifecycle(), **(known | fields)), line)
     return answer.cause, answer.sentence
 
 
 @pytest.mark.parametrize(
-    ("most", "waiting", "cause", "says"),
+    ("most", "line", "cause", "says"),
     [
-        (8, 3, "full", "8 of 8 active jobs in batch sweep: the next one starts when an active job ends"),
-        (4, 3, "full", "8 of 4 active jobs in batch sweep: the next one starts when 5 of them have ended"),
-        (8, 0, "all-started", "8 of 8 active jobs in batch sweep: nothing waits; it ends when they have"),
+        (8, READY, "full", "8 of 8 active jobs in batch sweep: the next one starts when an active job ends"),
+        (4, READY, "full", "8 of 4 active jobs in batch sweep: the next one starts when 5 of them have"),
+        (8, None, "full", "8 of 8 active jobs in batch sweep: the next one starts when an active job ends"),
+        (8, EMPTY, "all-started", "8 of 8 active jobs in batch sweep: nothing waits; it ends when they have"),
+        (8, replace(LATER, next_due=NOW + timedelta(minutes=1)), "back-off", "the next retry is due in 1m"),
+        (8, replace(LATER, at_end=True), "batch-end", "3 retries wait, to start when nothing else of the"),
     ],
 )
-def test_a_full_batch_says_what_must_end(most: int, waiting: int, cause: str, says: str) -> None:
-    """Above a lowered maximum one end starts nothing, and where nothing waits no next one starts."""
-    counted = replace(BATCH, counts=Counts({Status.RUNNING: 8, Status.WAITING: waiting}))
-    found, sentence = why(counted, gate=Gate("batch", max=most, holders=PLACES))
+def test_a_full_batch_says_what_must_end(most: int, line: Line | None, cause: str, says: str) -> None:
+    """Above a lowered maximum one end starts nothing; nor does it where nobody waits for a place."""
+    counted = replace(BATCH, counts=Counts({Status.RUNNING: 8, Status.WAITING: 3}))
+    found, sentence = why(counted, line, gate=Gate("batch", max=most, holders=PLACES))
     assert (found, says in sentence) == (cause, True)
+
+
+def test_who_waits_for_a_job_of_its_own_task_is_promised_no_place() -> None:
+    """The first in line would not take the next free place: a job of its task runs, without a record."""
+    lost = ClusterJob("sweep-1-r1", "lab", "u2", "lost", "batch")
+    cause, sentence = why(BATCH, READY, gate=Gate("batch", max=8, holders=PLACES), orphans=(lost,))
+    assert (cause, "sweep-1-r1 of that task runs" in sentence) == ("unrecorded", True)
+
+
+def test_retries_that_are_halted_wait_for_nothing_else() -> None:
+    """Full or not, due or not: what waits are automatic retries, and none starts before the halt ends."""
+    halts = Halts(retries=Halt("ada", "look first", NOW))
+    for line in (LATER, replace(LATER, next_due=NOW + timedelta(minutes=1)), replace(LATER, at_end=True)):
+        for gate in (Gate("batch", max=8, holders=PLACES), Gate("batch", max=9, holders=PLACES)):
+            cause, sentence = why(BATCH, line, gate=gate, halts=halts)
+            assert cause == "retries-halted"
+            assert "retries wait; automatic retries are halted by ada: look first; until" in sentence
+    full = Gate("batch", max=8, holders=PLACES)
+    assert why(BATCH, READY, gate=full, halts=halts)[0] == "full"
+    assert why(BATCH, EMPTY, gate=full, halts=halts)[0] == "all-started"
+
+
+def test_what_waits_for_the_end_takes_the_next_place_once_all_else_is_over() -> None:
+    """Others have filled the prefix: what waits for the batch's end waits for one of these."""
+    taken = Gate("batch", max=1, foreign=(Foreign("f", "x", "Job"),))
+    assert why(BATCH, replace(LATER, at_end=True), gate=taken, idle=True)[0] == "full"
+
+
+def test_what_is_to_be_withdrawn_is_no_start() -> None:
+    """All that is due are retries of tasks that were cancelled: it said that nothing waits."""
+    before = replace(failures(Verdict.DEADLINE)[0], no_retry=True)
+    retry = child((before,))
+    cause, sentence = why(BATCH, LATER, due=(retry,), chains={before.id: (before, retry)})
+    assert (cause, "is withdrawn in the next pass" in sentence) == ("no-retry", True)
 
 
 @pytest.mark.parametrize(("places", "says"), [(100, "2 more may start"), (1, "1 more may start")])

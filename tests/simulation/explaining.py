@@ -9,7 +9,7 @@ from controller.allowance import allowance_of
 from controller.core.explain import Explanation, explain_batch, explain_job
 from controller.core.model import Batch, Counts
 from controller.engine import Engine, EngineSettings
-from controller.looking import Scene, look
+from controller.looking import Scene, line_of, look
 from controller.ports import Cluster, Journal, Store
 from tests.fakes.memory_cluster import MemoryCluster
 from tests.fakes.memory_store import MemoryStore
@@ -102,8 +102,7 @@ class Explainer:
             return
         scene = Scene(await store.halts(), engine.settings.life, prefixes, engine.seen)
         view = await look(engine, batch, gate, scene, await allowance_of(engine, batch, gate))
-        due = await store.next_due(batch.id, view.now)
-        self._check(batch.name, explain_batch(view, due))
+        self._check(batch.name, explain_batch(view, await line_of(engine, view)))
         for job in store._attempts.of_batch(batch.id):
             chain = await store.chain(batch.id, job.task_id)
             self._check(job.name, explain_job(view, job, chain))
