@@ -20,10 +20,13 @@ from controller.core.model import (
     Attempt,
     Batch,
     Gate,
+    Halts,
     Resources,
     Status,
+    When,
 )
 from controller.core.retry import BEING_CANCELLED, ManualDecision, decide_manual, new_child
+from controller.core.waits import AT_END, halted
 from controller.people import Answer, Caller, People, Refused, count, not_theirs, not_there
 
 AT_ONCE = 200
@@ -233,13 +236,13 @@ async def hurry(
 ) -> list[Answer]:
     """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``).
 
-    Refused for one that was recorded with other ``resources`` than these, and in a batch that is being
-    cancelled, as a retry is.
+    The answer says what keeps one all the same: a halt, or all that must end before it. Refused for one that
+    was recorded with other ``resources`` than these, and in a batch that is being cancelled, as a retry is.
     """
     answers, jobs = [], await people.store.jobs(job_ids)
     batch_ids = sorted({job.batch_id for job in jobs})
     gates = await people.store.gates(batch_ids) if jobs else {}
-    batches = await people.store.batches_with(batch_ids)
+    batches, halts = await people.store.batches_with(batch_ids), await people.store.halts()
     for job in jobs:
         newest = (await people.store.chain(job.batch_id, job.task_id))[-1]
         if not caller.may(job.user):
@@ -247,7 +250,7 @@ async def hurry(
         elif error := _not_hurried(newest, resources, _cancelling(job, gates, batches)):
             answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
         else:
-            answers.append(await _hurry(people, job, newest, dry_run))
+            answers.append(await _hurry(people, job, newest, halts, dry_run))
     return answers
 
 
@@ -265,7 +268,7 @@ def _not_hurried(newest: Attempt, resources: Override | None, cancelling: bool) 
     return ""
 
 
-async def _hurry(people: People, job: Attempt, newest: Attempt, dry_run: bool) -> Answer:
+async def _hurry(people: People, job: Attempt, newest: Attempt, halts: Halts, dry_run: bool) -> Answer:
     change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
     if not dry_run:
         after = await people.store.change(change)
@@ -273,7 +276,10 @@ async def _hurry(people: People, job: Attempt, newest: Attempt, dry_run: bool) -
             error = f"{newest.name} moved on while it was asked and waits no more: look at it, then ask again"
             return Answer(job.id, job.name, error=error, stage="record")
         people.wrote(newest, after, change)
-    return Answer(job.id, job.name, retry_id=newest.id, did=f"{newest.name} starts with the next free place")
+    did = f"starts {AT_END if newest.when is When.BATCH_END else 'with the next free place'}"
+    if halt := halted(newest, halts):
+        did = f"waits for no time any more, but {halt}"
+    return Answer(job.id, job.name, retry_id=newest.id, did=f"{newest.name} {did}")
 
 
 async def retry_or_hurry(

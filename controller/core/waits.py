@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from controller.core.adoption import about_others
 from controller.core.copying import replace
 from controller.core.durations import format_duration
-from controller.core.model import Attempt, BatchStatus, Halt, Hold, Origin, Status, When
+from controller.core.model import Attempt, BatchStatus, Halt, Halts, Hold, Origin, Status, When
 from controller.core.naming import root_name
 from controller.core.plan import (
     EXPANSION_GRACE,
@@ -61,7 +61,7 @@ _LIFTS = {
     Block.LIMITED: "the next one starts as soon as that allows",
 }
 """What will change each block; ``FULL`` counts, ``NONE`` and ``NOTHING_DUE`` have sentences of their own."""
-_AT_END = "when nothing else of the batch waits or is active (when: batch-end)"
+AT_END = "when nothing else of the batch waits or is active (when: batch-end)"
 
 
 def lifts(blocked: Block, view: View) -> str:
@@ -80,13 +80,25 @@ def lifts(blocked: Block, view: View) -> str:
     return "the next pass does"
 
 
-def _halted(what: str, word: str, halt: Halt) -> str:
-    return f"{what} are halted by {halt.by}: {halt.why}; until 'batchkeeper unhalt {word} --as-admin'"
+def halted(job: Attempt, halts: Halts) -> str:
+    """The halt that keeps this attempt from starting, and what lifts it; empty: none does."""
+    if halts.retries and job.origin is Origin.AUTO:
+        return retries_halted(halts.retries)
+    return submissions_halted(halts.submissions) if halts.submissions else ""
 
 
 def retries_halted(halt: Halt) -> str:
     """That no automatic retry starts, and what lets them."""
     return _halted("automatic retries", "retries", halt)
+
+
+def submissions_halted(halt: Halt) -> str:
+    """That nothing at all starts, and what lets it."""
+    return _halted("all submissions", "submissions", halt)
+
+
+def _halted(what: str, word: str, halt: Halt) -> str:
+    return f"{what} are halted by {halt.by}: {halt.why}; until 'batchkeeper unhalt {word} --as-admin'"
 
 
 def _still_runs(name: str) -> str:
@@ -121,7 +133,7 @@ def nobody_ready(view: View, so_far: str, line: Line | None) -> Explanation:
         due = f"the next retry is due {within(line.next_due, view.now)}"
         return Explanation("back-off", f"{so_far}: {due}", line.next_due)
     if line and line.at_end:
-        return Explanation("batch-end", f"{so_far}: {_retries(view)}, to start {_AT_END}")
+        return Explanation("batch-end", f"{so_far}: {_retries(view)}, to start {AT_END}")
     if view.gate.holders:
         return Explanation("all-started", f"{so_far}: nothing waits; it ends when they have ended")
     return Explanation("ending", f"{so_far}: nothing waits or runs; the next pass writes its end")
@@ -169,7 +181,7 @@ def _in_line(view: View, job: Attempt) -> Explanation:
     if alive := view.unrecorded.get(root_name(job.name)):
         return Explanation("unrecorded", f"{job.name} waits: {_still_runs(alive)}")
     if job.when is When.BATCH_END and not view.idle:
-        return Explanation("batch-end", f"{job.name} waits: it starts {_AT_END}")
+        return Explanation("batch-end", f"{job.name} waits: it starts {AT_END}")
     blocked, sentence = block(view)
     if blocked in (Block.NONE, Block.NOTHING_DUE):
         places = max(0, room(view.gate, view)) if view.foreign is not None else 0
@@ -185,7 +197,7 @@ def kept_back(view: View, job: Attempt) -> Explanation | None:
     if job.id in startable(view) or job.id not in pending:
         return None
     if halt := view.halts.submissions:
-        return Explanation(Block.HALTED.value, _halted("all submissions", "submissions", halt))
+        return Explanation(Block.HALTED.value, submissions_halted(halt))
     if alive := view.unrecorded.get(root_name(job.name)):
         return Explanation("unrecorded", _still_runs(alive))
     if forbidden_retry(job, view):

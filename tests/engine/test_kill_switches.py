@@ -38,6 +38,44 @@ def test_halted_retries_do_not_start_at_the_end_of_a_batch() -> None:
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
 
 
+@pytest.mark.parametrize(
+    ("what", "when", "says"),
+    [
+        ("", "now", "starts with the next free place"),
+        ("", "batch-end", "starts when nothing else of the batch waits or is active (when: batch-end)"),
+        ("retries", "now", "automatic retries are halted by local:alice: look first; until"),
+        ("retries", "batch-end", "automatic retries are halted by local:alice"),
+        ("submissions", "now", "all submissions are halted by local:alice: look first; until"),
+    ],
+)
+def test_a_hurried_retry_is_promised_no_place_that_it_does_not_get(what: str, when: str, says: str) -> None:
+    """``retry --now`` said that it starts with the next free place, while retries were halted."""
+    backoff = {"base": "30s", "factor": 1, "max": "30s"}
+    rule = {"on": {"verdict": ["mount-failure"]}, "limit": 1, "when": when, "backoff": backoff}
+    admin = Caller(OWNER, admin=True)
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 2, 1, retry=(rule,))
+        await stage.passes(daemon, 10)
+        if what:
+            await requests.halt(stage.people, admin, what, "look first")
+        for dry_run in (True, False):
+            (answer,) = await requests.hurry(
+                stage.people, Caller(OWNER), [stage.job("scan-t0").id], dry_run=dry_run
+            )
+            assert answer.did.startswith("scan-t0-r1 ")
+            assert says in answer.did
+        assert stage.job("scan-t0-r1").not_before is None
+        await stage.passes(daemon, 120)
+        assert (stage.job("scan-t0-r1").status is Status.WAITING) is bool(what)
+        if what:
+            await requests.unhalt(stage.people, admin, what)
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2), "scan-t1": End(0.0, 60.0)})
+
+
 async def _halt(stage: Stage) -> None:
     await requests.halt(stage.people, Caller(OWNER, admin=True), "submissions", "look first")
 
