@@ -293,7 +293,8 @@ async def line_of(engine: Engine, view: View) -> Line | None:
 async def _with_chains(engine: Engine, view: View) -> View:
     """Add the whole chain of every task about whose retry something may be decided, or told."""
     ended = [job.root_id for job in view.holders if _failed_or_retried(job)]
-    retries = [job.root_id for job in (*view.due, *view.at_end) if job.origin is Origin.AUTO]
+    may_start = (*view.due, *view.at_end, *(job for job in view.holders if job.status is Status.WAITING))
+    retries = [job.root_id for job in may_start if job.origin is Origin.AUTO]
     roots = frozenset((*ended, *retries))
     if not roots:
         return view

@@ -149,7 +149,8 @@ def names_of(batches: Sequence[Batch]) -> dict[str, frozenset[str]]:
 async def lifecycles(engine: Engine, namespaces: Iterable[str]) -> dict[str, Lifecycle]:
     """By namespace: the operator's figures, with its blind gaps and whether time counts there (R10)."""
     life = engine.settings.life
-    steady = engine.trusted_clock and await skew(engine) <= engine.settings.clock_skew
+    off = await skew(engine)  # also where it decides nothing: this is when the store's clock is read
+    steady = engine.trusted_clock and off <= engine.settings.clock_skew
     gaps = await engine.store.blind_gaps()
     return {
         name: replace(

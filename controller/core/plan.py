@@ -241,7 +241,9 @@ def withdrawal(job: Attempt, view: View, reason: Reason, stop: Stop) -> Change:
 
 
 def _withdraw(view: View) -> Iterator[Step]:
-    for job in (*view.due, *view.at_end):
+    """Who has a place already, since a crash say, is told like the others; it leaves with its end."""
+    half_taken = (job for job in view.holders if job.status is Status.WAITING)
+    for job in {job.id: job for job in (*view.due, *view.at_end, *half_taken)}.values():
         if forbidden_retry(job, view):
             stop = Stop("the attempt before it was cancelled", BY_DAEMON, view.now, TerminatedCode.USER)
             change = withdrawal(job, view, Reason.RETRY_FORBIDDEN, stop)

@@ -153,9 +153,8 @@ def explain_waiting(view: View, job: Attempt, chain: Sequence[Attempt]) -> Expla
     if view.gate.cancel:
         return Explanation("cancelling", f"{job.name} is withdrawn in the next pass: the batch is cancelled")
     holds = job.id in {holder.job for holder in view.gate.holders}
-    known = view if holds else replace(view, chains={**view.chains, job.root_id: chain})
-    if forbidden_retry(job, known):
-        seen = job.id in {each.id for each in (*view.due, *view.at_end)}
+    if forbidden_retry(job, replace(view, chains={**view.chains, job.root_id: chain})):
+        seen = holds or job.id in {each.id for each in (*view.due, *view.at_end)}
         when = "in the next pass" if seen else "when its turn comes"
         return Explanation("no-retry", f"{job.name} is withdrawn {when}: its task was cancelled")
     return _with_place(view, job) if holds else _in_line(view, job)

@@ -185,6 +185,18 @@ def said_no_retry(tale: Tale) -> None:
     tale.retry("a", after=90)
 
 
+def started_all_the_same(tale: Tale) -> None:
+    """A retry that waits is started long after somebody said that there shall be none."""
+    tale.begin("a")
+    tale.run("a")
+    tale.end("a", exit_code=2)
+    child = tale.retry("a")
+    tale.leave("a")
+    tale.change("a", no_retry=True)
+    tale.pass_time(60)
+    tale.claim(child)
+
+
 def toggled_first(tale: Tale) -> None:
     """The toggle is set before the lists have the child."""
     tale.begin("a")
@@ -355,6 +367,7 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (claimed_too_soon, Invariant.BACK_OFF),
     (exit_one, Invariant.FORBIDDEN),
     (said_no_retry, Invariant.FORBIDDEN),
+    (started_all_the_same, Invariant.FORBIDDEN),
     (toggled_first, Invariant.TOGGLE),
     (never_listed, Invariant.LIFECYCLE),
     (off_the_table, Invariant.TABLE),

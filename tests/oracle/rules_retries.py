@@ -12,14 +12,27 @@ from tests.oracle.state import State
 
 
 def judge_retry(state: State, entry: Written) -> Iterator[Broken]:
-    """One revision of an attempt, before it is taken in: its insertion, or its toggle."""
+    """One revision of an attempt, before it is taken in: its insertion, its start, or its toggle."""
     after = entry.after
     assert isinstance(after, Attempt)
     before = state.jobs.get(after.id)
     if before is None:
         yield from _inserted(state, after, entry)
-    elif after.retry_toggle and not before.retry_toggle:
+        return
+    if before.status is Status.WAITING and after.status is Status.CREATED:
+        yield from _started(state, after, entry)
+    if after.retry_toggle and not before.retry_toggle:
         yield from _toggled(state, after)
+
+
+def _started(state: State, child: Attempt, entry: Written) -> Iterator[Broken]:
+    """Of an automatic retry: nobody has said meanwhile that there shall be none."""
+    if child.origin is not Origin.AUTO:
+        return
+    failed = next(one for one in state.task(child) if one.attempt == child.attempt - 1)
+    since = state.forbidden.get(failed.id)
+    if since is not None and entry.at - since > state.facts.patience:
+        yield Invariant.FORBIDDEN, f"{child.name} starts; {failed.name} says no retry"
 
 
 def _inserted(state: State, child: Attempt, entry: Written) -> Iterator[Broken]:
