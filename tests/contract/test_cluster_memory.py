@@ -146,6 +146,27 @@ async def test_a_pod_outlives_its_job(memory: MemoryWorld) -> None:
     assert memory.kinds(job) == ["create", "start", "delete", "end"]
 
 
+async def test_a_pod_that_was_left_keeps_the_next_object_unfinished(memory: MemoryWorld) -> None:
+    """As on Kubernetes: both have the job id, so the object that came after is shown with a living pod until
+    that has gone; then there is news of it."""
+    job = memory.job("sweep-1", Does.STAY)
+    await memory.cluster.create(job)
+    await memory.started(job)
+    memory.memory.delete_by_hand(NS, job.name, pod_lingers=30.0)
+    memory.scripts[job.name] = Does.SUCCEED
+    await memory.cluster.create(job)
+    await memory.clock.advance(1.0)
+    shown = await memory.shown(job)
+    assert shown is not None
+    assert (shown.finished, shown.pod_unfinished) == (True, True)
+    heard = memory.memory.changes()
+    await anext(heard)
+    await memory.clock.advance(30.0)
+    later = (await asyncio.wait_for(anext(heard), 1)).job
+    assert later is not None
+    assert (later.uid, later.finished, later.pod_unfinished) == (shown.uid, True, False)
+
+
 async def test_a_listener_that_leaves_deafens_nobody(memory: MemoryWorld) -> None:
     """Of two who listen the first goes; the other still hears what happens."""
     job = memory.job("sweep-1", Does.STAY)

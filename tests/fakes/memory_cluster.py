@@ -143,8 +143,9 @@ class MemoryCluster(Machine):
                 wait.cancel()
 
     def _hint(self, thing: Thing) -> Hint:
-        here = self._held(thing.namespace, thing.name, thing.uid)
-        job = self._shown(here) if here and not here.tombstone else None
+        """As the object of this job id is now: it may be another one than whose pod has ended."""
+        here = self._things.get((thing.namespace, thing.name))
+        job = self._shown(here) if here and here.job_id == thing.job_id and not here.tombstone else None
         return Hint(thing.job_id, thing.job.batch_id if thing.job else "", job)
 
     def _mine(self, namespace: str, name: str, uid: str) -> Thing | None:

@@ -280,7 +280,10 @@ class Machine:
         return thing if thing and thing.uid == uid else None
 
     def _shown(self, thing: Thing) -> ClusterJob:
-        return cluster_job(thing, self._wall)
+        """A pod of an earlier object of the same job id keeps it unfinished, as it does on Kubernetes."""
+        shown = cluster_job(thing, self._wall)
+        left = any(one.job_id == thing.job_id for one in self._orphans)
+        return replace(shown, pod_unfinished=True) if left and not thing.tombstone else shown
 
     def _wall(self, instant: float) -> datetime:
         return self._clock.now() + timedelta(seconds=instant - self._clock.monotonic())
