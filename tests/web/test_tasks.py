@@ -82,6 +82,28 @@ async def test_a_newer_question_overtakes_silently(here: Place, ada: Visitor) ->
     await expect(page.get_by_role("alert")).to_have_count(0)
 
 
+async def test_next_is_of_the_list_that_is_asked_for(here: Place, ada: Visitor) -> None:
+    """While other jobs are on their way, Next of those still shown leads nowhere: it is not of these."""
+    batch = await here.submit(tasks=120)
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+    await expect(page.locator("tbody tr")).to_have_count(100)
+    answers = asyncio.Event()
+    asked: list[str] = []
+
+    async def slow(route: Route) -> None:
+        asked.append(route.request.url)
+        await answers.wait()
+        with contextlib.suppress(Error):  # the page has given it up
+            await route.continue_()
+
+    await page.route("**/api/v1/jobs?*status=running*", slow)
+    await page.get_by_label("Status").select_option("running")
+    await ada.button("Next").click()
+    answers.set()
+    await expect(page.get_by_text("No job is like that.")).to_be_visible()
+    assert not [url for url in asked if "cursor=" in url]
+
+
 async def test_pages_of_a_hundred(here: Place, ada: Visitor) -> None:
     """A hundred rows and the rest, there and back; at the end the focus is not lost with the button."""
     batch = await here.submit(tasks=120)

@@ -25,9 +25,11 @@ export function taskTable(batchId, view) {
     asking: null,
     last: null,
     async load() {
+      const { cursors } = table;
       table.asking?.abort();
       table.asking = new AbortController();
-      table.page = await ask("jobs", table.query({ cursor: table.cursors.at(-1), limit: PAGE }), table.asking.signal);
+      const page = await ask("jobs", table.query({ cursor: cursors.at(-1), limit: PAGE }), table.asking.signal);
+      table.page = { ...page, cursors };
     },
     query: (more = {}) => ({ batch: batchId, ...table.filters, sort: table.sort, descending: table.descending ? "true" : "", ...more }),
     draw: () => drawn(table),
@@ -156,16 +158,23 @@ function choose(table, job, event) {
   table.redraw();
 }
 
+/** Another page of the jobs that are shown, unless others are on their way: the cursor would not be of those. */
+function turn(table, cursors) {
+  if (table.page.cursors !== table.cursors) return;
+  Object.assign(table, { cursors, last: null });
+  table.again();
+}
+
 function pager(table) {
-  const { items, total, next } = table.page;
-  const before = (table.cursors.length - 1) * PAGE;
+  const { items, total, next, cursors } = table.page;
+  const before = (cursors.length - 1) * PAGE;
   const shown = items.length ? `${number(before + 1)}–${number(before + items.length)} of ${number(total)}` : "none";
   return h("div", { class: "pager" }, h("p", { class: "soft small", role: "status" }, shown),
     h("div", { class: "buttons" },
-      h("button", { type: "button", "data-key": "previous", disabled: table.cursors.length < 2,
-        onclick: () => { table.cursors.pop(); table.last = null; table.again(); } }, "Previous"),
+      h("button", { type: "button", "data-key": "previous", disabled: cursors.length < 2,
+        onclick: () => turn(table, cursors.slice(0, -1)) }, "Previous"),
       h("button", { type: "button", "data-key": "next", disabled: !next,
-        onclick: () => { table.cursors.push(next); table.last = null; table.again(); } }, "Next")));
+        onclick: () => turn(table, [...cursors, next]) }, "Next")));
 }
 
 function chosenBar(table) {
