@@ -175,6 +175,12 @@ def test_the_spec_folder_goes_away_and_comes_back(shared: Place) -> None:
 # ------------------------------------------------------------------------------------------ strange jobs
 
 
+def left_of(job_id: str) -> list[bytes]:
+    """The command lines of what still runs of a job; its supervisor goes last."""
+    lines = map(local_proc.command_line, local_proc.marked(f"BATCHKEEPER_JOB={job_id}"))
+    return [line for line in lines if line and b"local_supervisor.py\0" not in line]
+
+
 def test_a_job_that_ignores_sigterm_is_cancelled(shared: Place) -> None:
     """After its grace it is killed, with all that it started; until then it keeps its place."""
     stubborn = 'trap "" TERM; sleep 300 & while :; do sleep 0.1; done'
@@ -184,7 +190,7 @@ def test_a_job_that_ignores_sigterm_is_cancelled(shared: Place) -> None:
     ended = shared.is_("stubborn-a", "terminated")
     assert (ended["verdict"], ended["terminated_code"]) == ("cancelled", 0)
     assert "enough" in ended["error"]
-    assert not local_proc.marked(f"BATCHKEEPER_JOB={job_id}")
+    assert not left_of(job_id)
     shared.over("stubborn")
 
 
@@ -192,10 +198,7 @@ def test_a_job_that_leaves_children_behind(shared: Place) -> None:
     """It completes, and by the time that it is recorded nothing of it runs any more."""
     shared.drop(batch("forks", {"a": "setsid sleep 300 & sleep 300 & exit 0"}))
     job_id = str(shared.is_("forks-a", "completed")["_id"])
-    left = map(local_proc.command_line, local_proc.marked(f"BATCHKEEPER_JOB={job_id}"))
-    assert not [line for line in left if line and b"local_supervisor.py\0" not in line], (
-        "its supervisor goes last"
-    )
+    assert not left_of(job_id)
     shared.over("forks")
 
 

@@ -172,30 +172,6 @@ def test_a_cancelled_batch_owes_no_retry() -> None:
     perform(trace, ends={"scan-t0": End(0.0, 2.0, 2)})
 
 
-def test_a_retry_that_has_a_place_is_forbidden_like_any_other() -> None:
-    """A crash left it with its place and waiting, the task was cancelled, and the next leader, whose gate was
-    full, read nobody's chain and submitted it. It is withdrawn, and its place is free again."""
-
-    async def trace(stage: Stage) -> None:
-        daemon = await stage.leader()
-        await stage.drop(2, 1)
-        while "scan-t0-r1" not in stage.names():
-            await stage.passes(daemon, 1)
-        stage.script.lines.append(("claim", Fault.REPLY_LOST))
-        while stage.job("scan-t0-r1").id not in {holder.job for holder in stage.gate.holders}:
-            await asyncio.sleep(1)
-            await daemon.full_pass()
-        assert stage.job("scan-t0-r1").status is Status.WAITING
-        daemon.step_down("its process has died")
-        await stage.cancel("scan-t0")
-        await asyncio.sleep(120)
-        await stage.until_over(await stage.leader("two"))
-        assert stage.job("scan-t0-r1").status is Status.TERMINATED
-        assert stage.job("scan-t1").status is Status.COMPLETED
-
-    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
-
-
 def test_a_cancel_while_a_create_is_refused_leaves_no_retry() -> None:
     """The pass went on by the gate that its claim had answered: a retry by a rule was recorded."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
+from controller.core.model import Status
 from controller.ports import StaleEpoch
 from tests.engine.acting import drop, gate_of
 from tests.fakes.memory_objects import End
+from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
 
 
@@ -73,3 +76,27 @@ def test_what_a_lead_did_not_count_is_not_counted_by_the_next() -> None:
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+def test_a_retry_that_has_a_place_is_forbidden_like_any_other() -> None:
+    """A crash left it with its place and waiting, the task was cancelled, and the next leader, whose gate was
+    full, read nobody's chain and submitted it. It is withdrawn, and its place is free again."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        while "scan-t0-r1" not in stage.names():
+            await stage.passes(daemon, 1)
+        stage.script.lines.append(("claim", Fault.REPLY_LOST))
+        while stage.job("scan-t0-r1").id not in {holder.job for holder in stage.gate.holders}:
+            await asyncio.sleep(1)
+            await daemon.full_pass()
+        assert stage.job("scan-t0-r1").status is Status.WAITING
+        daemon.step_down("its process has died")
+        await stage.cancel("scan-t0")
+        await asyncio.sleep(120)
+        await stage.until_over(await stage.leader("two"))
+        assert stage.job("scan-t0-r1").status is Status.TERMINATED
+        assert stage.job("scan-t1").status is Status.COMPLETED
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
