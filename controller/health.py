@@ -15,6 +15,9 @@ from typing import Protocol
 
 from controller.core.durations import format_duration
 
+LEAST = timedelta(minutes=1)
+"""Within which at least a heart must beat."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -70,9 +73,10 @@ class Health:
         self._hearts[name] = _Heart(within.total_seconds(), now)
 
     def expect_all(self, passes: Iterable[Regular], now: float) -> None:
-        """From now on each of these must end in twice the time that it may take."""
+        """From now on each of these must end in twice the time that it may take, at least in a minute: a
+        machine may stand still for a while."""
         for one in passes:
-            self.expect(one.name, 2 * (one.interval + (one.timeout or one.interval)), now)
+            self.expect(one.name, max(LEAST, 2 * (one.interval + (one.timeout or one.interval))), now)
 
     def beat(self, name: str, now: float) -> None:
         """A pass has ended, however it did; unexpected ones are nobody's."""

@@ -31,6 +31,19 @@ def fails_first(path: Path, again: Path) -> str:
     return f'[ "$BATCHKEEPER_ATTEMPT" = 0 ] && {{ {until_there(path)}; exit 2; }}; {until_there(again)}'
 
 
+def gates_are_older(place: Place, does: dict[str, str], first: Path) -> None:
+    """Of ``a`` and ``b`` one makes room for ``c``, and the daemon dies; then the gates are as before that."""
+    place.drop(batch("torn", does, most=2))
+    daemon = place.start()
+    for name in ("torn-a", "torn-b"):
+        place.is_(name, "running")
+    gates = backup(place)["gates"]
+    first.touch()
+    place.is_("torn-c", "running")
+    daemon.kill()
+    restore(place, {**backup(place), "gates": gates})
+
+
 def test_an_older_backup_is_restored(place: Place) -> None:
     """Jobs that were started since the backup count and are found again: nothing of them runs twice, and
     nothing is above the maximum. A retry that only the lost records knew ends as a name collision; what has
@@ -85,15 +98,7 @@ def test_a_backup_of_no_one_instant_is_restored(place: Place) -> None:
     else starts, its end is followed up, and never are there more than the maximum."""
     go = {name: place.root / f"go-{name}" for name in "abc"}
     does = {name: until_there(path) for name, path in go.items()}
-    place.drop(batch("torn", {**does, "c": fails_first(go["c"], go["b"]), "d": "true"}, most=2))
-    daemon = place.start()
-    for name in ("torn-a", "torn-b"):
-        place.is_(name, "running")
-    gates = backup(place)["gates"]
-    go["a"].touch()
-    place.is_("torn-c", "running")
-    daemon.kill()
-    restore(place, {**backup(place), "gates": gates})
+    gates_are_older(place, {**does, "c": fails_first(go["c"], go["b"]), "d": "true"}, go["a"])
     daemon = place.start()
     assert daemon.says("places-missing")["jobs"] == ["torn-c"]
     place.until(
@@ -137,15 +142,7 @@ def test_a_cancel_reaches_a_job_without_a_place(place: Place) -> None:
     """Gates older than records, and the batch is cancelled before the next daemon has given places back: the
     job that runs without one is stopped like the others, and the batch ends."""
     go = {name: place.root / f"go-{name}" for name in "abc"}
-    place.drop(batch("torn", {name: until_there(path) for name, path in go.items()}, most=2))
-    daemon = place.start()
-    for name in ("torn-a", "torn-b"):
-        place.is_(name, "running")
-    gates = backup(place)["gates"]
-    go["a"].touch()
-    place.is_("torn-c", "running")
-    daemon.kill()
-    restore(place, {**backup(place), "gates": gates})
+    gates_are_older(place, {name: until_there(path) for name, path in go.items()}, go["a"])
     assert place.cli("cancel", "torn", "--why", "not wanted").code == 0
     daemon = place.start()
     assert daemon.says("places-missing")["jobs"] == ["torn-c"]
