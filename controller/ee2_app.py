@@ -200,7 +200,8 @@ async def _until(stop: asyncio.Event, running: Running) -> int:
     health, elector = running.health, running.elector
     monotonic, passes = running.keeper.clock.monotonic, _passes(running)
     health.election(lambda: elector.trouble)
-    health.expect_all(passes, monotonic())
+    for one in passes:
+        health.expect_pass(one.name, one.interval, one.timeout, monotonic())
     timetable = Timetable(passes, observer=observe)
     office = asyncio.create_task(stand(running.keeper, elector, health.leads), name="office")
     ended = asyncio.create_task(stop.wait(), name="stop")

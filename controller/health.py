@@ -8,10 +8,9 @@ no matter of it; a watcher that dies ends the process by itself. Times are monot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
 
 from controller.core.durations import format_duration
 
@@ -35,25 +34,6 @@ class _Heart:
     at: float
 
 
-class Regular(Protocol):
-    """What is done on an interval: a timetable's pass."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def interval(self) -> timedelta:
-        """From one run to the next."""
-        ...
-
-    @property
-    def timeout(self) -> timedelta | None:
-        """When a run that hangs is given up."""
-        ...
-
-
 @dataclass(slots=True)
 class Health:
     """What is known of this process's health. One per process, told and asked on its loop."""
@@ -72,11 +52,10 @@ class Health:
         """From now on this heart must beat at least so often."""
         self._hearts[name] = _Heart(within.total_seconds(), now)
 
-    def expect_all(self, passes: Iterable[Regular], now: float) -> None:
-        """From now on each of these must end in twice the time that it may take, at least in a minute: a
-        machine may stand still for a while."""
-        for one in passes:
-            self.expect(one.name, max(LEAST, 2 * (one.interval + (one.timeout or one.interval))), now)
+    def expect_pass(self, name: str, interval: timedelta, timeout: timedelta | None, now: float) -> None:
+        """From now on this pass must end in twice the time that it may take, at least in a minute: a machine
+        may stand still for a while."""
+        self.expect(name, max(LEAST, 2 * (interval + (timeout or interval))), now)
 
     def beat(self, name: str, now: float) -> None:
         """A pass has ended, however it did; unexpected ones are nobody's."""

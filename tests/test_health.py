@@ -1,12 +1,10 @@
 """Alive and ready: two different questions, each with its reason."""
 
 from datetime import timedelta
-from unittest.mock import AsyncMock
 
 import pytest
 
 from controller.health import Check, Health
-from controller.timetable import Pass
 
 SECOND = timedelta(seconds=1)
 
@@ -34,11 +32,8 @@ def test_a_pass_must_end_in_twice_its_time() -> None:
     """However it ends; one that never does is named. A short one has a minute, for a machine may stand still.
     What nobody expects beats for nobody."""
     health = Health()
-    passes = [
-        Pass("reconcile", 15 * SECOND, AsyncMock(), 60 * SECOND),
-        Pass("sweep", 5 * SECOND, AsyncMock()),
-    ]
-    health.expect_all(passes, now=0)
+    health.expect_pass("reconcile", 15 * SECOND, 60 * SECOND, now=0)
+    health.expect_pass("sweep", 5 * SECOND, None, now=0)
     health.beat("status", 0)
     for now in range(0, 300, 60):
         assert health.livez(now).good is (now <= 150)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Error, Locator, Page, Route, async_playwright, expect
 
 MISSING = "no browser: "
 REQUIRED = "TESTS_REQUIRE_BROWSER"
@@ -21,6 +22,20 @@ NARROW = 360
 REFUSED = re.compile(r"Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_)")
 """What Chromium itself writes for an answer that the page then shows in words."""
 expect.set_options(timeout=PATIENCE)
+
+
+async def held_back(page: Page, address: str) -> tuple[list[str], asyncio.Event]:
+    """Keeps the answers to such requests back until the event is set; and what was asked."""
+    asked, answers = list[str](), asyncio.Event()
+
+    async def slow(route: Route) -> None:
+        asked.append(route.request.url)
+        await answers.wait()
+        with contextlib.suppress(Error):  # the page has given it up
+            await route.continue_()
+
+    await page.route(address, slow)
+    return asked, answers
 
 
 def chromium() -> str:

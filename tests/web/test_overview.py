@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Error, Route, expect
 
 from tests.api.place import Place
-from tests.web.browser import Visitor
+from tests.web.browser import Visitor, held_back
 from tests.web.world import finished, gate, under_way
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -99,16 +99,7 @@ async def test_older_is_of_the_list_that_is_asked_for(here: Place, ada: Visitor)
     for n in range(51):
         await here.submit(f"batch-{n:02}", 1)
     page = await ada.open(heading="Batches")
-    answers = asyncio.Event()
-    asked: list[str] = []
-
-    async def slow(route: Route) -> None:
-        asked.append(route.request.url)
-        await answers.wait()
-        with contextlib.suppress(Error):  # the page has given it up
-            await route.continue_()
-
-    await page.route("**/api/v1/batches?*status=finished*", slow)
+    asked, answers = await held_back(page, "**/api/v1/batches?*status=finished*")
     await ada.button("Ended").click()
     await ada.button("Older").click()
     answers.set()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 
 import pytest
-from playwright.async_api import Error, Route, expect
+from playwright.async_api import expect
 
 from tests.api.place import Place
-from tests.web.browser import Visitor
+from tests.web.browser import Visitor, held_back
 from tests.web.world import under_way
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -57,16 +55,7 @@ async def test_a_newer_question_overtakes_silently(here: Place, ada: Visitor) ->
     batch, _ = await under_way(here)
     page = await ada.open(f"#/batches/{batch.id}", "sweep")
     await expect(page.locator("tbody tr")).to_have_count(12)
-    asked: list[str] = []
-    answers = asyncio.Event()
-
-    async def slow(route: Route) -> None:
-        asked.append(route.request.url)
-        await answers.wait()
-        with contextlib.suppress(Error):  # the page has given it up
-            await route.continue_()
-
-    await page.route("**/api/v1/jobs?*", slow)
+    asked, answers = await held_back(page, "**/api/v1/jobs?*")
     await ada.button("Pause").click()
     await ada.button("Pause", ada.dialog).click()
     for at, status in enumerate(("completed", "running", "error"), start=1):
@@ -87,16 +76,7 @@ async def test_next_is_of_the_list_that_is_asked_for(here: Place, ada: Visitor) 
     batch = await here.submit(tasks=120)
     page = await ada.open(f"#/batches/{batch.id}", "sweep")
     await expect(page.locator("tbody tr")).to_have_count(100)
-    answers = asyncio.Event()
-    asked: list[str] = []
-
-    async def slow(route: Route) -> None:
-        asked.append(route.request.url)
-        await answers.wait()
-        with contextlib.suppress(Error):  # the page has given it up
-            await route.continue_()
-
-    await page.route("**/api/v1/jobs?*status=running*", slow)
+    asked, answers = await held_back(page, "**/api/v1/jobs?*status=running*")
     await page.get_by_label("Status").select_option("running")
     await ada.button("Next").click()
     answers.set()
