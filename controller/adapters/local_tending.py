@@ -52,11 +52,14 @@ class Tender:
 
         Its supervisor clears them away and goes last; without one they are killed here.
         """
-        found = local_proc.marked(f"BATCHKEEPER_JOB={job_id}")
-        supervised = any(_is_supervisor(proc) for proc in found)
-        if not supervised:
-            _kill(found)
-        return int(len(found) > supervised)
+        mark = f"BATCHKEEPER_JOB={job_id}"
+        found = local_proc.marked(mark)
+        supervisors = {proc for proc in found if _is_supervisor(proc)}
+        # Who ends after it was found shows no command line: it is no supervisor then, nor anything left.
+        left = [proc for proc in found if proc not in supervisors and local_proc.carries(proc.pid, mark)]
+        if not supervisors:
+            _kill(left)
+        return int(bool(left))
 
     def _collect(self, record: Record) -> Record | None:
         """A finished object goes when it was asked to, or when its time has come."""

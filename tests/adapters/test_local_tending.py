@@ -40,6 +40,25 @@ def test_one_that_is_not_ours_to_kill_spares_no_other(monkeypatch: pytest.Monkey
     assert asked == [11, 12]
 
 
+@pytest.fixture
+def ended() -> Proc:
+    """A process that runs no more."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        found = local_proc.look(child.pid)
+        child.kill()
+    assert found
+    return found
+
+
+async def test_a_supervisor_that_ends_while_it_is_looked_at_is_no_stray(
+    world: LocalWorld, ended: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by its mark, gone before its command line was read."""
+    monkeypatch.setattr(local_proc, "marked", lambda entry: [ended])
+    live = await world.cluster.get(world.namespace, "sweep-a", "a" * 24)
+    assert live.pods == 0
+
+
 async def _left(world: LocalWorld, job: NewJob) -> Proc:
     """The process whose pid the job tells, once its supervisor has seen it."""
     shown = await world.shown(job)

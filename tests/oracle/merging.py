@@ -41,7 +41,7 @@ def merged(
         known = _known_by(one, waiting, told, deaf) if isinstance(one, Written) else 0
         before = waiting[: max(known, due)]
         del waiting[: len(before)]
-        told.update((event.uid, event.deed) for event in before)
+        told.update((_of(event), event.deed) for event in before)
         found += [replace(event, at=min(event.at, one.at)) for event in before]
         found.append(one)
     return [*found, *waiting]
@@ -55,17 +55,36 @@ def _known_by(
 ) -> int:
     """How many of the waiting events must have happened before this was written."""
     job = one.after
-    if not isinstance(job, Attempt) or not job.scheduler_id:
+    if not isinstance(job, Attempt):
         return 0
-    wanted = _knows(job)
-    if any((job.scheduler_id, deed) in told for deed in wanted):
+    return max(
+        _needs(one, job.scheduler_id, _knows(job) if job.scheduler_id else (), waiting, told, deaf),
+        _needs(one, job.id, (Deed.BURIED,) if job.tombstone else (), waiting, told, deaf),
+    )
+
+
+def _needs(
+    one: Written,
+    which: str,
+    wanted: Sequence[Deed],
+    waiting: list[Happened],
+    told: set[tuple[str, Deed]],
+    deaf: Sequence[tuple[datetime, datetime]],
+) -> int:
+    """How many of the waiting events it takes until one of the ``wanted`` befalls this object."""
+    if any((which, deed) in told for deed in wanted):
         return 0
     for deed in wanted:
         for number, event in enumerate(waiting, start=1):
-            if (event.uid, event.deed) == (job.scheduler_id, deed):
+            if (_of(event), event.deed) == (which, deed):
                 in_time = deed is Deed.CREATED or _late(one.at, event.at, deaf) <= LAG
                 return number if in_time else 0
     return 0
+
+
+def _of(event: Happened) -> str:
+    """What a record knows the object by: its uid; a tombstone, whose uid is not recorded, by the job's id."""
+    return event.job_id if event.deed is Deed.BURIED else event.uid
 
 
 def _late(known: datetime, told: datetime, deaf: Sequence[tuple[datetime, datetime]]) -> timedelta:

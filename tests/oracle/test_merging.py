@@ -74,6 +74,22 @@ def test_a_creation_is_never_told_too_late() -> None:
     assert merged([accepted], [made]) == [replace(made, at=accepted.at), accepted]
 
 
+def test_a_burial_comes_before_its_record() -> None:
+    """Who ends a job because its name is taken has seen the tombstone, whose uid no record has."""
+    tombstone = event(Deed.BURIED, 1.4, "t")
+    kept = replace(attempt("a"), status=Status.CREATED, tombstone=True)
+    buried, ended = Written(at(1), kept), Written(at(1.3), replace(kept, status=Status.TERMINATED))
+    assert merged([buried, ended], [tombstone]) == [replace(tombstone, at=buried.at), buried, ended]
+
+
+def test_another_jobs_burial_stays_where_it_is() -> None:
+    """Nor does one move that is told of much later."""
+    buried = Written(at(1), replace(attempt("a"), status=Status.CREATED, tombstone=True))
+    others = replace(event(Deed.BURIED, 1.4, "t"), job_id="b")
+    late = event(Deed.BURIED, 1.5 + LAG.total_seconds(), "t")
+    assert merged([buried], [others, late]) == [buried, others, late]
+
+
 def test_the_stores_log_keeps_its_order() -> None:
     """Two writes at once are stamped out of order: what was logged first was first."""
     done, other = record(Status.COMPLETED, 1.02), record(Status.RUNNING, 1, "v")
