@@ -7,7 +7,7 @@ would be a second write that nobody knows of.
 from __future__ import annotations
 
 import asyncio
-import gc
+import itertools
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -38,8 +38,8 @@ NO_ANSWER = "none"
 """Stands for the code of a request that was not answered."""
 LONGEST_LINE = 2**21
 """Bytes of one event of a watch, about: an object has at most 1.5 MB."""
-LARGE = 2**16
-"""Bytes of an answer that is decoded while the garbage collector waits."""
+TURN = 16
+"""Events of a watch that had come already before everybody else has a turn."""
 _UNKNOWN = frozenset({401, 408, 425, 429})
 """Of the 4xx, those that say nothing about the request itself."""
 _VERBS = {"POST": "create", "PUT": "update"}
@@ -75,8 +75,6 @@ class KubeClient:
         self._credentials = Credentials(access.kubeconfig, access.context)
         self._pace = Pace(access.rate, access.burst, self._timeout)
         self._free = asyncio.Semaphore(access.connections)
-        self._decoding = asyncio.Lock()
-        """One large answer at a time stalls the loop."""
         self._renewal: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
@@ -119,24 +117,20 @@ class KubeClient:
         resource: str,
         content: str = "application/json",
         query: Mapping[str, str] | None = None,
-        read: Callable[[Json], Json] = dict,
+        read: Callable[[bytes], Awaitable[Json]] | None = None,
         ahead: bool = False,
     ) -> Json:
-        """One request, one JSON answer: what ``read`` makes of it. Raises ``Refused`` (definite) or
-        ``Unavailable`` (unknown). ``ahead``: it waits for no other request, neither for the rate nor for a
-        connection; only while the API server asked to be left alone."""
+        """One request, one JSON object for an answer. Raises ``Refused`` (definite) or ``Unavailable``
+        (unknown). ``read``: how to read a long one; it raises ``ValueError`` for what is no such object.
+        ``ahead``: it waits for no other request, neither for the rate nor for a connection; only while the
+        API server asked to be left alone."""
         asked = (method, path, body, content, query)
         data = await self._exchange(asked, resource, lambda response: response.read(), ahead=ahead)
         try:
-            if len(data) < LARGE:
-                answer = _decoded(data, read)
-            else:
-                async with self._decoding:
-                    await asyncio.sleep(0)  # of two that have come, the second waits for everybody's turn
-                    answer = _decoded(data, read)
+            answer = await read(data) if read else json.loads(data)
         except ValueError as error:
             raise Unavailable(f"{method} {path}: the API server's answer is no JSON: {error}") from None
-        if answer is None:
+        if not isinstance(answer, dict):
             raise Unavailable(f"{method} {path}: the API server's answer is no object")
         return answer
 
@@ -247,12 +241,14 @@ class KubeClient:
                         text = await response.text(errors="replace")
                     raise await self._meaning(response, text, where)
                 limit = self._silence
-                while True:
+                for number in itertools.count(1):
                     async with asyncio.timeout(limit):
                         line = await response.content.readline()
                     if not line:
                         return
                     yield _event(line, where)
+                    if number % TURN == 0:
+                        await asyncio.sleep(0)  # to read what has come already is no wait
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise await self._unanswered(where, error, limit) from None
 
@@ -342,23 +338,6 @@ def _verb(method: str, path: str, resource: str) -> str:
     if method == "GET":
         return "list" if path.rpartition("/")[2] == resource else "get"
     return _VERBS.get(method, method.lower())
-
-
-def _decoded(data: bytes, read: Callable[[Json], Json]) -> Json | None:
-    """What ``read`` makes of the JSON; None: it is no object. Raises ``ValueError``.
-
-    A page of a list makes a hundred thousand objects and no cycle. The collector would look through all that
-    lives again and again meanwhile: it waits until what is not kept has gone.
-    """
-    pause = len(data) >= LARGE and gc.isenabled()
-    if pause:
-        gc.disable()
-    try:
-        answer = json.loads(data)
-        return read(answer) if isinstance(answer, dict) else None
-    finally:
-        if pause:
-            gc.enable()
 
 
 def _event(line: bytes, where: str) -> Json:

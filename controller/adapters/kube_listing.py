@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from controller.adapters import labels
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
+from controller.adapters.kube_page import ITEMS, read_page
 from controller.adapters.kube_reading import dig, is_ours, items, job_of, labels_of, meta, pod_ended, text
 from controller.adapters.kube_refusals import NOT_FOUND
 from controller.core.sight import ClusterJob, ForeignObject, Stray
@@ -18,8 +20,7 @@ from controller.ports import Unavailable
 Json = dict[str, Any]
 
 PAGE = 1000
-"""Objects in one page of a list: ten thousand Jobs and their Pods are twenty requests in a pass, and to
-decode one page stalls the loop for some 50 ms."""
+"""Objects in one page of a list: ten thousand Jobs and their Pods are twenty requests in a pass."""
 RESTARTS = 3
 """How often a list starts anew because its pages expired under it."""
 CONFLICT, GONE = 409, 410
@@ -45,7 +46,7 @@ async def list_all(
 ) -> tuple[list[Json], str]:
     """Every object of the kind in the namespace, in pages of that size, and the list's resource version.
 
-    ``keep`` makes what is returned of each: no more than one page is ever held as it came. ``chosen``: what
+    ``keep`` makes what is returned of each: no more than one object is ever held as it came. ``chosen``: what
     else is asked of the API server than all, or than those of the label ``selector``.
     From etcd, never from a cache that may be stale (no ``resourceVersion=0``); a page that expired starts
     the list anew. Raises ``Refused``, ``Unavailable``.
@@ -63,15 +64,12 @@ async def list_all(
 async def _pages(
     client: KubeClient, kind: Kind, namespace: str, chosen: Chosen, size: int, keep: Keep
 ) -> tuple[list[Json], str]:
-    def read(page: Json) -> Json:
-        return {"metadata": meta(page), "items": list(map(keep, items(page, "items")))}
-
     path = f"{kind.path}/namespaces/{namespace}/{kind.resource}"
     found: list[Json] = []
-    query = {"limit": str(size), **chosen}
+    query, read = {"limit": str(size), **chosen}, partial(read_page, keep=keep)
     while True:
         page = await client.request("GET", path, resource=kind.resource, query=query, read=read)
-        found += page["items"]
+        found += page[ITEMS]
         about = meta(page)
         if not (more := text(about, "continue")):
             return found, text(about, "resourceVersion")

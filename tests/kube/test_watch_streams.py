@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from controller.adapters import kube_watch
-from controller.adapters.kube_client import Access, KubeClient, Refused
+from controller.adapters.kube_client import TURN, Access, KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD
 from controller.adapters.kube_listing import list_all
 from controller.adapters.kube_watch import Watching
@@ -68,6 +68,26 @@ async def test_events_and_their_end(server: Loopback, client: KubeClient) -> Non
     assert await heard(client) == ["ADDED", "BOOKMARK"]
     asked = parse_qs(urlsplit(server.requests[0].path).query)
     assert asked == {"resourceVersion": ["7"], "watch": ["true"], "allowWatchBookmarks": ["true"]}
+
+
+async def test_a_burst_of_events_lets_others_have_their_turn(server: Loopback, client: KubeClient) -> None:
+    """A thousand that came at once are no wait to read: between them, the loop is everybody's."""
+    server.will(streams(*(event("ADDED", job(f"j{n}", n)) for n in range(1000))))
+    turns, over = 0, asyncio.Event()
+
+    async def others() -> None:
+        nonlocal turns
+        while not over.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    between = asyncio.create_task(others())
+    most, last = 0, 0
+    async for _ in client.watch(JOBS, {"resourceVersion": "7"}, resource="jobs"):
+        most, last = (1, turns) if turns > last else (most + 1, last)
+        assert most <= TURN + 1
+    over.set()
+    await between
 
 
 BROKEN: dict[str, Reply] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, roots, runai_kinds
 from controller.adapters.kube_kept import LONGEST, kept
-from controller.adapters.kube_listing import folded, list_all, our_jobs
+from controller.adapters.kube_listing import folded, our_jobs
 from controller.adapters.kube_reading import job_of
 from tests.kube.world import INSTANCE as PLACE
 from tests.kube_pure.test_lists import Told
@@ -169,44 +169,6 @@ def test_equal_texts_are_held_once() -> None:
                 value = value[key]
             held.add(id(value))
         assert len(held) == 1, path
-
-
-class Page(dict[str, Any]):
-    """A page that counts how many of its kind are alive."""
-
-    alive = 0
-
-    def __init__(self, *pairs: Any) -> None:
-        super().__init__(*pairs)
-        Page.alive += 1
-
-    def __del__(self) -> None:
-        Page.alive -= 1
-
-
-class Endless(Told):
-    """A client with five pages; ``most``: how many of them were held at one time."""
-
-    most = 0
-
-    async def request(self, *asked: Any, **more: Any) -> Json:
-        """The next page."""
-        left = 4 - len(self.asked)
-        self.asked.append((asked[1], {}))
-        page = Page(page_of(job(f"j-{left}"), more="x" if left else ""))
-        page["items"][0]["page"] = page
-        self.most = max(self.most, Page.alive)
-        answer: Json = more["read"](page)
-        page["items"][0].pop("page")
-        return answer
-
-
-async def test_one_page_at_a_time_is_held_as_it_came() -> None:
-    """Of the pages before, only what was to be kept of them is there."""
-    told = Endless()
-    found, _ = await list_all(told.client, JOB, "runai-lab", keep=kept)
-    assert [one["metadata"]["name"] for one in found] == [f"j-{n}" for n in (4, 3, 2, 1, 0)]
-    assert told.most == 1
 
 
 async def test_a_look_at_all_keeps_little(monkeypatch: Any) -> None:

@@ -18,7 +18,7 @@ from controller.adapters.kube_listing import RESTARTS, list_all, list_if_served,
 from controller.adapters.system_clock import SystemClock
 from controller.ports import Unavailable
 from tests.kube.world import settings
-from tests.kube_pure.things import job, owner, pod, thing
+from tests.kube_pure.things import Read, answered, job, owner, pod, thing
 
 Json = dict[str, Any]
 TRAINING = runai_kinds(stopped_counts=True)[0]
@@ -59,7 +59,7 @@ class Told:
         *,
         resource: str,
         query: Json | None = None,
-        read: Callable[[Json], Json] = dict,
+        read: Read | None = None,
     ) -> Json:
         """The next answer for this resource."""
         assert (method, body) == ("GET", None)
@@ -68,7 +68,7 @@ class Told:
         answer = left.popleft() if left else page()
         if isinstance(answer, Exception):
             raise answer
-        return read(answer)
+        return await answered(answer, read)
 
     @property
     def client(self) -> KubeClient:

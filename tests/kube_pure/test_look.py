@@ -19,7 +19,7 @@ from controller.adapters.kube_listing import our_jobs
 from controller.adapters.kube_logs import CONTROLLER_UID
 from controller.adapters.kube_look import Look
 from controller.core.sight import ClusterJob
-from tests.kube_pure.things import INSTANCE, condition, job, ours, owner, pod, thing
+from tests.kube_pure.things import INSTANCE, Read, answered, condition, job, ours, owner, pod, thing
 
 Json = dict[str, Any]
 HERE = "runai-lab"
@@ -39,14 +39,12 @@ class Selecting:
     then: Callable[[int], None] = lambda number: None
     """Told the number of each request before it is answered: the cluster goes on between two of them."""
 
-    async def request(
-        self, method: str, path: str, *, resource: str, query: Json, read: Callable[[Json], Json]
-    ) -> Json:
+    async def request(self, method: str, path: str, *, resource: str, query: Json, read: Read) -> Json:
         """One page with everything."""
         self.then(len(self.asked))
         self.asked.append((resource, query))
         things = copy.deepcopy(self.jobs if resource == "jobs" else self.pods)
-        return read({"metadata": {}, "items": [one for one in things if chosen(one, query)]})
+        return await answered({"metadata": {}, "items": [one for one in things if chosen(one, query)]}, read)
 
     async def lists(self) -> tuple[list[Json], list[Json]]:
         """Jobs and Pods as the look has them."""

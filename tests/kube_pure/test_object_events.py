@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import pytest
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_object_events import PATIENCE, TELLING, ObjectEvents
 from controller.ports import Unavailable
+from tests.kube_pure.things import Read, answered
 
 Json = dict[str, Any]
 
@@ -31,9 +31,7 @@ class Slow:
     begun: list[Json] = field(default_factory=list)
     gates: list[asyncio.Event] = field(default_factory=list)
 
-    async def request(
-        self, method: str, path: str, *, resource: str, query: Json, read: Callable[[Json], Json]
-    ) -> Json:
+    async def request(self, method: str, path: str, *, resource: str, query: Json, read: Read) -> Json:
         """One page."""
         assert (method, path, resource) == ("GET", "api/v1/namespaces/lab/events", "events")
         gate, shown = asyncio.Event(), list(self.there)
@@ -42,7 +40,7 @@ class Slow:
         await gate.wait()
         if self.error:
             raise self.error
-        return read({"items": shown})
+        return await answered({"items": shown}, read)
 
     def events(self) -> ObjectEvents:
         """What is tested."""

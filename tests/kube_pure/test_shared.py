@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from controller.adapters.system_clock import SystemClock
 from controller.core.sight import ClusterJob
 from controller.ports import Unavailable
 from tests.kube.world import settings
-from tests.kube_pure.things import INSTANCE, job, ours, pod
+from tests.kube_pure.things import INSTANCE, Read, answered, job, ours, pod
 
 Json = dict[str, Any]
 
@@ -150,7 +150,7 @@ class Api:
         *,
         resource: str,
         query: Json | None = None,
-        read: Callable[[Json], Json] = lambda page: page,
+        read: Read | None = None,
     ) -> Json:
         """One object, or one page with everything."""
         await asyncio.sleep(0)
@@ -160,13 +160,13 @@ class Api:
             return job(name, marks=ours(job_id=name))
         if resource == "events":
             self.events += 1
-            return read({"metadata": {}, "items": []})
+            return await answered({"metadata": {}, "items": []}, read)
         assert (method, resource) == ("GET", "pods")
         self.selectors.append(query["labelSelector"])
         wanted = query["labelSelector"].removeprefix(labels.JOB_ID)
         names = wanted.removeprefix("=").removeprefix(" in (").removesuffix(")").split(",")
         found = [one for one in self.pods if one["metadata"]["labels"][labels.JOB_ID] in names]
-        return read({"metadata": {}, "items": found})
+        return await answered({"metadata": {}, "items": found}, read)
 
 
 async def test_live_answers_at_one_time_share_the_list_of_pods() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from controller.adapters import labels
@@ -10,6 +11,8 @@ from controller.core.model import JobInput
 from controller.ports import NewJob
 
 Json = dict[str, Any]
+Read = Callable[[bytes], Awaitable[Json]]
+"""How a client's answer is read."""
 
 INSTANCE = "lab"
 JOB_ID = "5" * 24
@@ -65,3 +68,8 @@ def ours(attempt: int = 0, **more: str) -> Json:
     """The labels of an object of ours; ``more``: the last part of a label and its value."""
     marks = labels.labels_of(new_job(attempt=attempt), INSTANCE)
     return marks | {f"batchkeeper.io/{key.replace('_', '-')}": value for key, value in more.items()}
+
+
+async def answered(page: Json, read: Read | None) -> Json:
+    """A page as the client's caller reads it."""
+    return await read(json.dumps(page).encode()) if read else page
