@@ -29,7 +29,7 @@ from controller.ending import END, end_all, on_signals
 from controller.health import Health
 from controller.http import HttpServer, make_http_app
 from controller.leading import LedByAnother, stand
-from controller.ports import Elector, Unavailable
+from controller.ports import BatchkeeperError, Elector, Unavailable
 from controller.ports.ee2 import Canceller
 from controller.telemetry import Metrics, get_logger
 from controller.telemetry.journal import TelemetryJournal
@@ -171,7 +171,10 @@ async def _patient_desk(
 
 
 async def _one_of_each(running: Running) -> int:
-    """``--once``: the reaper twice, for its first pass only finds out whether time can be trusted."""
+    """``--once``: the reaper twice, for its first pass only finds out whether time can be trusted.
+
+    Raises ``BatchkeeperError`` while another process leads, and when nothing was decided.
+    """
     elector, keeper = running.elector, running.keeper
     patience = ONCE_PATIENCE * running.settings.kubernetes.lease.duration.total_seconds()
     try:
@@ -183,7 +186,9 @@ async def _one_of_each(running: Running) -> int:
         await keeper.repair_pass()
         for _ in range(2):
             await keeper.reap_pass()
-        return 1 if keeper.trouble else 0
+        if keeper.trouble:
+            raise BatchkeeperError(f"nothing was decided: {keeper.trouble}; ask again once that is mended")
+        return 0
     finally:
         keeper.step_down("its one pass is over")
         await elector.release()

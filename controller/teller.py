@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.core.model import Batch, Status, Verdict
@@ -45,6 +45,8 @@ is cut off by it would be made again."""
 API = "batchkeeper/v1"
 BATCH_LABEL = "batchkeeper.io/batch"
 LONGEST_LABEL = 63
+_Which = tuple[str, Topic, Channel, datetime | None]
+"""What tells a notice from all others: whose it is, its topic, its way, and when it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Teller:
     """By way: until which monotonic instant it is left alone, after how many failures in a row."""
     _led: tuple[int, datetime | None] = (0, None)
     """The epoch, and since when this process tells in it."""
-    _done: set[tuple[str, Notice]] = field(default_factory=set)
+    _done: set[_Which] = field(default_factory=set)
     """What was delivered while the store could not be told so: it is not delivered again."""
     _forbidden: set[str] = field(default_factory=set)
     """Namespaces in which Events are forbidden, and it was said."""
@@ -109,22 +111,26 @@ class Teller:
     async def _one(self, one: Untold, now: datetime) -> str:
         """One notice; how its delivery ended, or nothing when it is not begun."""
         notice, whose = one.notice, one.batch.id if one.batch else one.spec
-        item, this = f"notice:{whose}:{notice.topic}", (whose, replace(notice, due=None, tries=0))
+        item, this = f"notice:{whose}:{notice.topic}", (whose, notice.topic, notice.channel, notice.at)
         if this in self._done:
             await self.engine.store.move_notice(one, None)
             self._done.discard(this)
             return ""
         if (notice.due or now) > now or self.engine.sick.rests(item, self.engine.clock.monotonic()):
             return ""
+        with self.engine.guarded(item, topic=notice.topic.value):
+            return await self._begin(one, this, now)
+        return ""
+
+    async def _begin(self, one: Untold, this: _Which, now: datetime) -> str:
+        notice = one.notice
         if self._too_old(notice, now):
             await self.engine.store.move_notice(one, None)
             return self._ended(one, "given-up", why=f"not delivered in {notice.tries} tries")
         lease = self.manner.timeout + timedelta(seconds=_rest_after(notice.tries))
         if not await self.engine.store.move_notice(one, now + lease):
             return ""
-        with self.engine.guarded(item, topic=notice.topic.value):
-            return await self._deliver(one, this)
-        return ""
+        return await self._deliver(one, this)
 
     def _too_old(self, notice: Notice, now: datetime) -> bool:
         """Whether it is given up. Time before this lead does not count: who was to tell it may have been
@@ -135,7 +141,7 @@ class Teller:
         since = at if event and notice.tries else max(at, self._led[1] or at)
         return now - since > (EVENT_AGE if event else self.manner.give_up_after) or now - at > LONGEST_KEPT
 
-    async def _deliver(self, one: Untold, this: tuple[str, Notice]) -> str:
+    async def _deliver(self, one: Untold, this: _Which) -> str:
         channel = one.notice.channel
         line = await self._line(one)
         try:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from controller.cli.program import main
+from controller.ee2 import keeper
+from controller.ports import Unavailable
 from tests.e2e.process import Daemon, Ran
 from tests.e2e.waiting import wait_for
 from tests.ee2.forge import DAY, HOUR, Ee2
@@ -221,3 +223,16 @@ def test_what_makes_no_sense_here_says_so_in_one_line(ee2: Ee2, office: Office, 
     assert ran.code == 1
     (line,) = ran.err.splitlines()
     assert "store.layout is ee2" in line
+
+
+def test_one_pass_that_decides_nothing_says_why(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for it reads the reason, not only the log."""
+
+    async def reap(*given: object, **more: object) -> None:
+        raise Unavailable("mongodb: claim got no answer")
+
+    monkeypatch.setattr(keeper, "reap", reap)
+    ran = office.cli("controller", "--once")
+    assert ran.code == 1
+    said = "nothing was decided: mongodb: claim got no answer; ask again once that is mended"
+    assert ran.err.rstrip().endswith(said)

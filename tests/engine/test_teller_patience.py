@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
 
 from controller.core.notices import Channel
-from controller.ports import Notifier
+from controller.ports import Notifier, Untold
 from controller.teller import LONGEST_KEPT, Manner
 from controller.tellers import telling_passes
 from tests.engine.acting import batch_named, drop
@@ -118,3 +119,28 @@ def test_nothing_is_kept_for_ever() -> None:
         assert drive(stage.world.store.untold()) == []
 
     played(trace)
+
+
+def test_a_notice_that_makes_no_sense_costs_itself() -> None:
+    """Written by hand, it can be read, and nobody can deliver it: the others are told, it is named."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, teller, _ = await leading(stage)
+        await drop(stage, "one", 1, 1)
+        await drop(stage, "two", 1, 1)
+        await stage.passes(daemon, 60)
+        real = stage.world.store.untold
+
+        async def untold() -> list[Untold]:
+            first, *others = await real()
+            odd = {"sentence": ["no", "text"], "tries": "often"}
+            return [replace(first, notice=replace(first.notice, **odd)), *others]  # type: ignore[arg-type]
+
+        waiting = await real()
+        stage.world.store.untold = untold  # type: ignore[method-assign]
+        await told(teller, 30)
+        assert len(await real()) == 1 < len(waiting)
+        assert stage.world.trouble
+        stage.world.trouble.clear()
+
+    perform(trace)
