@@ -10,7 +10,9 @@ from datetime import timedelta
 import pytest
 
 from controller import requests
-from controller.core.model import Hold, Status
+from controller.core.change import Change
+from controller.core.machine import Event
+from controller.core.model import Attempt, Hold, Status
 from controller.ports import Created, NewJob
 from controller.requests import Caller
 from tests.engine.acting import batch_named, drop, running
@@ -74,6 +76,33 @@ def test_a_hurried_retry_is_promised_no_place_that_it_does_not_get(what: str, wh
         await stage.until_over(daemon)
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2), "scan-t1": End(0.0, 60.0)})
+
+
+def test_what_people_hurry_and_give_up_is_told_where_the_engines_own_changes_are() -> None:
+    """Once each, when it was written; a dry run, and what could not be done, tell nothing."""
+    backoff = {"base": "30s", "factor": 1, "max": "30s"}
+    rule = {"on": {"verdict": ["mount-failure"]}, "limit": 1, "when": "now", "backoff": backoff}
+    told: list[tuple[str, Event]] = []
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 2, 2, retry=(rule,))
+        await stage.passes(daemon, 10)
+        assert stage.job("scan-t0-r1").not_before
+
+        def wrote(before: Attempt, after: Attempt, change: Change) -> None:
+            assert (before.id, before.updated) != (after.id, after.updated)
+            told.append((after.name, change.event))
+
+        people, me = replace(stage.people, wrote=wrote), Caller(OWNER)
+        waits, failed = stage.job("scan-t0").id, stage.job("scan-t1").id
+        for dry_run in (True, False, False):
+            await requests.hurry(people, me, [waits], dry_run=dry_run)
+            await requests.cancel_jobs(people, me, [failed], "not needed", dry_run=dry_run)
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2), "scan-t1": End(0.0, 1.0, 1)})
+    assert told == [("scan-t0-r1", Event.HURRIED), ("scan-t1", Event.NO_RETRY)]
 
 
 async def _halt(stage: Stage) -> None:
