@@ -19,6 +19,7 @@ from controller.core.model import (
     BatchStatus,
     Halt,
     Hold,
+    Origin,
     Status,
     Stop,
     TerminatedCode,
@@ -69,6 +70,8 @@ async def cancel_jobs(
 ) -> list[Answer]:
     """Cancel these attempts: what waits ends now, what is active is stopped, what ended is not retried."""
     found = {job.id: job for job in await people.store.jobs(job_ids)}
+    failed = sorted({job.root_id for job in found.values() if job.status is Status.ERROR})
+    chains = await people.store.chains(failed) if failed else {}
     answers, now = [], await people.store.now()
     for job_id in dict.fromkeys(job_ids):
         job = found.get(job_id)
@@ -79,13 +82,15 @@ async def cancel_jobs(
         else:
             code = TerminatedCode.ADMIN if caller.admin and caller.user != job.user else TerminatedCode.USER
             stop = Stop(why=why, by=caller.user, at=now, code=code)
-            answers.append(await _cancel(people, job, stop, dry_run))
+            answers.append(await _cancel(people, job, chains.get(job.root_id, ()), stop, dry_run))
     return answers
 
 
-async def _cancel(people: People, job: Attempt, stop: Stop, dry_run: bool) -> Answer:
+async def _cancel(
+    people: People, job: Attempt, chain: Sequence[Attempt], stop: Stop, dry_run: bool
+) -> Answer:
     for _ in range(4):  # a job may move on between the read and the write, at most along three statuses
-        change, did = _cancelling(job, stop)
+        change, did = _cancelling(job, chain, stop)
         if change is None:
             return Answer(job.id, job.name, error=did, stage="preflight")
         if dry_run:
@@ -103,8 +108,11 @@ async def _cancel(people: People, job: Attempt, stop: Stop, dry_run: bool) -> An
     return Answer(job.id, job.name, error=f"{job.name} kept moving: ask again", stage="write")
 
 
-def _cancelling(job: Attempt, stop: Stop) -> tuple[Change | None, str]:
-    """The change that cancels an attempt in its present status, and what it does, or why there is none."""
+def _cancelling(job: Attempt, chain: Sequence[Attempt], stop: Stop) -> tuple[Change | None, str]:
+    """The change that cancels an attempt in its present status, and what it does, or why there is none.
+
+    ``chain``: all attempts of its task, where it had failed when it was read.
+    """
     if job.status is Status.WAITING:
         fields = {
             "verdict": Verdict.CANCELLED,
@@ -119,10 +127,24 @@ def _cancelling(job: Attempt, stop: Stop) -> tuple[Change | None, str]:
             return None, f"{job.name} is being stopped already, by {job.stop.by}: {job.stop.why}"
         change = Change(job.id, Event.STOP_ASKED, Reason.CANCEL, fields={"stop": stop})
         return change, "is being stopped"
+    if later := _retried_as(job, chain):
+        goes_on = later.status is Status.ERROR or not later.status.terminal
+        then = "cancel that one" if goes_on else "there is nothing to cancel"
+        now = f"{later.name} ({later.id}) is {later.status}"
+        return None, f"{job.name} has ended and was retried: {now}: {then}"
     if job.status is Status.ERROR and not job.no_retry:
         change = Change(job.id, Event.NO_RETRY, Reason.CANCEL, fields={"no_retry": True})
         return change, "has ended; it will not be retried automatically"
     return None, f"{job.name} has ended ({job.status}): there is nothing to cancel"
+
+
+def _retried_as(job: Attempt, chain: Sequence[Attempt]) -> Attempt | None:
+    """The newest attempt of its task, where that is a later one that no cancel of this one withdraws."""
+    newest = chain[-1] if chain else job
+    withdrawn = newest.attempt == job.attempt + 1 and newest.origin is Origin.AUTO
+    if newest.attempt <= job.attempt or (newest.status is Status.WAITING and withdrawn):
+        return None
+    return newest
 
 
 async def cancel_batch(
