@@ -25,7 +25,14 @@ from controller.core.model import (
     Status,
     When,
 )
-from controller.core.retry import BEING_CANCELLED, ManualDecision, decide_manual, new_child
+from controller.core.retry import (
+    BEING_CANCELLED,
+    ManualDecision,
+    decide_manual,
+    forbidden,
+    new_child,
+    to_be_withdrawn,
+)
 from controller.core.waits import AT_END, halted
 from controller.people import Answer, Caller, People, Refused, count, not_theirs, not_there
 
@@ -237,29 +244,34 @@ async def hurry(
     """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``).
 
     The answer says what keeps one all the same: a halt, or all that must end before it. Refused for one that
-    was recorded with other ``resources`` than these, and in a batch that is being cancelled, as a retry is.
+    was recorded with other ``resources`` than these, for one that is to be withdrawn, and in a batch that is
+    being cancelled, as a retry is.
     """
     answers, jobs = [], await people.store.jobs(job_ids)
     batch_ids = sorted({job.batch_id for job in jobs})
     gates = await people.store.gates(batch_ids) if jobs else {}
     batches, halts = await people.store.batches_with(batch_ids), await people.store.halts()
     for job in jobs:
-        newest = (await people.store.chain(job.batch_id, job.task_id))[-1]
+        chain = await people.store.chain(job.batch_id, job.task_id)
+        newest = chain[-1]
         if not caller.may(job.user):
             answers.append(not_theirs(caller, job))
-        elif error := _not_hurried(newest, resources, _cancelling(job, gates, batches)):
+        elif error := _not_hurried(chain, resources, _cancelling(job, gates, batches)):
             answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
         else:
             answers.append(await _hurry(people, job, newest, halts, dry_run))
     return answers
 
 
-def _not_hurried(newest: Attempt, resources: Override | None, cancelling: bool) -> str:
+def _not_hurried(chain: Sequence[Attempt], resources: Override | None, cancelling: bool) -> str:
     """Why the newest attempt of a task is not hurried; empty: it may be."""
+    newest = chain[-1]
     if not waits_out_back_off(newest):
         return f"{newest.name} is {newest.status} and waits for no time: there is nothing to hurry"
     if cancelling:
         return BEING_CANCELLED
+    if forbidden(newest, chain):
+        return to_be_withdrawn(newest)
     if _wanted(resources, newest) not in (None, newest.job_input.resources):
         return (
             f"{newest.name} ({newest.id}) is in line with the resources that it was recorded with: "

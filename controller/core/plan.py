@@ -24,14 +24,13 @@ from controller.core.model import (
     ForeignKind,
     Gate,
     Hold,
-    Origin,
     Status,
     Stop,
     TerminatedCode,
     Verdict,
 )
 from controller.core.naming import root_name
-from controller.core.retry import decide_retry
+from controller.core.retry import decide_retry, forbidden
 from controller.core.sight import ForeignObject
 from controller.core.steps import CheckForeign as CheckForeign
 from controller.core.steps import Claim as Claim
@@ -222,11 +221,8 @@ def _hold(view: View) -> Iterator[Step]:
 
 
 def forbidden_retry(job: Attempt, view: View) -> bool:
-    """Whether a waiting automatic retry must be withdrawn: its previous attempt says no retry (R8)."""
-    if job.origin is not Origin.AUTO:
-        return False
-    chain = view.chains.get(job.root_id, ())
-    return any(attempt.attempt == job.attempt - 1 and attempt.no_retry for attempt in chain)
+    """Whether a waiting automatic retry must be withdrawn (R8)."""
+    return forbidden(job, view.chains.get(job.root_id, ()))
 
 
 def withdrawal(job: Attempt, view: View, reason: Reason, stop: Stop) -> Change:

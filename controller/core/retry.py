@@ -180,6 +180,19 @@ def decide_manual(
     )
 
 
+def forbidden(job: Attempt, chain: Sequence[Attempt]) -> bool:
+    """Whether a waiting automatic retry must be withdrawn: its previous attempt says no retry (R8)."""
+    if job.origin is not Origin.AUTO:
+        return False
+    return any(attempt.attempt == job.attempt - 1 and attempt.no_retry for attempt in chain)
+
+
+def to_be_withdrawn(job: Attempt) -> str:
+    """What becomes of a forbidden one, and what to do for the task to be tried again all the same."""
+    why = "is withdrawn when its turn comes, for its task was cancelled"
+    return f"{job.name} ({job.id}) {why}: cancel it, then retry"
+
+
 def new_child(
     chain: Sequence[Attempt],
     decision: RetryDecision | ManualDecision,
@@ -259,6 +272,8 @@ def _refused(
     newest, running = chain[-1], in_flight(chain)
     if running and running.id != asked.id:
         sentence = f"{running.name} ({running.id}) is already retrying it and is {running.status}"
+        if running.status is Status.WAITING and forbidden(running, chain):
+            sentence = to_be_withdrawn(running)
         return ManualDecision(Refusal.IN_FLIGHT, sentence, in_flight=running.id)
     if asked.status not in (Status.ERROR, Status.TERMINATED):
         sentence = f"{asked.name} is {asked.status}: only jobs in error or terminated can be retried"

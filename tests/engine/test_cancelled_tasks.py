@@ -80,3 +80,27 @@ def test_a_retry_that_was_asked_for_outlives_the_cancel_of_what_it_mends() -> No
         assert stage.job("scan-t0-r1").status is Status.COMPLETED
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 1), "scan-t1": End(0.0, 60.0)})
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_retry_whose_task_was_cancelled_is_not_hurried(dry_run: bool) -> None:
+    """``retry --now`` said that it starts with the next free place, and it was withdrawn instead."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1)
+        await stage.passes(daemon, 10)
+        ids = [stage.job("scan-t0").id]
+        assert (await _cancelled(stage, "scan-t0")).did.endswith("will not be retried automatically")
+        for ask in (requests.hurry, requests.retry_or_hurry):
+            (answer,) = await ask(stage.people, ME, ids, dry_run=dry_run)
+            assert (answer.did, answer.stage) == ("", "preflight")
+            assert "is withdrawn when its turn comes, for its task was cancelled" in answer.error
+        assert (await stage.retry("scan-t0")).error == answer.error
+        assert stage.job("scan-t0-r1").not_before
+        assert not (await _cancelled(stage, "scan-t0-r1")).error
+        assert not (await stage.retry("scan-t0")).error
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0-r2").status is Status.COMPLETED
+
+    perform(trace, ends={"scan-t0": FAILS})
