@@ -24,6 +24,7 @@ from controller.core.model import (
     ForeignKind,
     Gate,
     Hold,
+    Origin,
     Status,
     Stop,
     TerminatedCode,
@@ -304,13 +305,19 @@ def startable(view: View) -> frozenset[str]:
 
     Their places were taken once, but a crash, an outage or a refusal may lie between: meanwhile somebody
     may have halted submissions, lowered the maximum or filled the prefix. The lowest slots go first.
+    A halt of retries keeps back what was never asked for; what was has started.
     """
     if view.halts.submissions:
         return frozenset()
     pending, alive = half_started(view), view.unrecorded
     places = room(view.gate, view) + len(pending)
     may = (job for job in pending[: max(0, places)] if root_name(job.name) not in alive)
-    return frozenset(job.id for job in may if not forbidden_retry(job, view))
+    return frozenset(job.id for job in may if not (forbidden_retry(job, view) or halted_retry(job, view)))
+
+
+def halted_retry(job: Attempt, view: View) -> bool:
+    """Whether it is an automatic retry that has not been asked for yet, while these are halted."""
+    return view.halts.retries is not None and job.origin is Origin.AUTO and job.status is Status.WAITING
 
 
 def full(view: View) -> str:

@@ -22,6 +22,7 @@ from controller.core.plan import (
     forbidden_retry,
     full,
     half_started,
+    halted_retry,
     room,
     startable,
 )
@@ -201,6 +202,8 @@ def kept_back(view: View, job: Attempt) -> Explanation | None:
         return Explanation("unrecorded", _still_runs(alive))
     if forbidden_retry(job, view):
         return Explanation("no-retry", "its task was cancelled")
+    if (halt := view.halts.retries) and halted_retry(job, view):
+        return Explanation("retries-halted", retries_halted(halt))
     missing = pending.index(job.id) + 1 - room(view.gate, view) - len(pending)
     why = f"{full(view)}: lower slots go first, and {missing} must end before this one is submitted"
     return Explanation(Block.FULL.value, why)

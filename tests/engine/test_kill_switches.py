@@ -13,6 +13,7 @@ from controller import requests
 from controller.core.change import Change
 from controller.core.machine import Event
 from controller.core.model import Attempt, Hold, Status
+from controller.explaining import explanation_of_job
 from controller.ports import Created, NewJob
 from controller.requests import Caller
 from tests.engine.acting import batch_named, drop, running
@@ -225,3 +226,30 @@ def test_a_halt_reaches_a_pass_that_waited_for_another() -> None:
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+def test_a_halt_of_retries_reaches_one_that_got_its_place_before_a_crash() -> None:
+    """A leader took a place for it and died; retries were halted, and the next leader submitted it."""
+
+    async def trace(stage: Stage) -> None:
+        first = await stage.leader("one")
+        await drop(stage, "scan", 1, 1)
+        await stage.passes(first, 10)
+        assert stage.job("scan-t0-r1").status is Status.WAITING
+        await asyncio.sleep(30)
+        stage.script.lines.append(("claim", Fault.REPLY_LOST))
+        await first.full_pass()
+        assert [holder.job for holder in stage.gate.holders] == [stage.job("scan-t0-r1").id]
+        operator = Caller(OWNER, admin=True)
+        await requests.halt(stage.people, operator, "retries", "look first")
+        second = await stage.leader("two")
+        await stage.passes(second, 30)
+        assert stage.job("scan-t0-r1").status is Status.WAITING
+        why = await explanation_of_job(second.engine, stage.job("scan-t0-r1"))
+        assert why.cause == "retries-halted"
+        assert why.sentence.startswith("scan-t0-r1 has a place: automatic retries are halted")
+        await requests.unhalt(stage.people, operator, "retries")
+        await stage.until_over(second)
+        assert stage.job("scan-t0-r1").status is Status.COMPLETED
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})

@@ -42,6 +42,19 @@ def created_while_halted(tale: Tale) -> None:
     _creates_again(tale)
 
 
+def retried_while_halted(tale: Tale) -> None:
+    """A retry has its place, automatic retries are halted, and its record is claimed minutes later."""
+    tale.begin("a")
+    tale.run("a")
+    tale.end("a", exit_code=2)
+    child = tale.retry("a")
+    tale.pass_time(60)
+    tale.regate(holders=(Holder(child, 0),))
+    tale.write(Halts(retries=Halt("look first", "local:root", START)))
+    tale.pass_time(300)
+    tale.change(child, status=Status.CREATED, slot=0, open_creates=(OpenCreate("k", tale.now),))
+
+
 def created_in_a_full_gate(tale: Tale) -> None:
     """Others fill the gate, and a create of what had its place before goes out minutes later."""
     tale.begin("a")
@@ -272,6 +285,7 @@ def lawful_stretch(tale: Tale) -> None:
 
 BENT_BRAKES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (created_while_halted, Invariant.GATE_SHUT),
+    (retried_while_halted, Invariant.GATE_SHUT),
     (created_in_a_full_gate, Invariant.GATE_SHUT),
     (created_above_a_lower_maximum, Invariant.GATE_SHUT),
     (claimed_long_after_the_pause, Invariant.GATE_SHUT),

@@ -16,7 +16,8 @@ RETRIED = ("namespace", "user", "index")
 
 
 def judge_start(state: State, entry: Written) -> Iterator[Broken]:
-    """A create begins with its token: none does while submissions are halted, its gate is shut or is full.
+    """A create begins with its token: none does while submissions are halted, its gate is shut or is full,
+    nor an automatic retry's first one while those are halted.
 
     Whoever begins it may have looked a while ago, so what forbids it must have stood that long.
     """
@@ -28,8 +29,10 @@ def judge_start(state: State, entry: Written) -> Iterator[Broken]:
     if not {one.token for one in after.open_creates} - {one.token for one in before.open_creates}:
         return
     claimed = before.status is Status.WAITING
+    by_a_rule = claimed and after.origin is Origin.AUTO
     for what, since in (
         ("submissions are halted", state.halted.get("submissions")),
+        ("automatic retries are halted", state.halted.get("retries") if by_a_rule else None),
         ("the gate counts its maximum without it", state.full.get(after.batch_id)),
         ("the gate is shut", state.shut.get(after.batch_id) if claimed else None),
     ):
