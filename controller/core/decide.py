@@ -288,6 +288,7 @@ def ended(job: Attempt, found: ClusterJob, log_tail: str, matched: tuple[str, ..
         if ruling.verdict is Verdict.SUCCEEDED
         else f"{_in_a_line(ruling, evidence)}{_grounds(job, evidence)}",
         "node": found.node or job.node or None,
+        "image_digest": found.image_digest or job.image_digest or None,  # it may never have been seen to run
     }
     status = Status.COMPLETED
     if ruling.verdict is not Verdict.SUCCEEDED:

@@ -182,7 +182,7 @@ TABLE: dict[Event, Row] = {
         ),
         _row(Event.NO_RETRY, TERMINAL, None, "no_retry", "-", writer=Writer.ANYONE),
         _row(Event.HURRIED, _W, None, "not_before", "-", writer=Writer.ANYONE),
-        _row(Event.ENDED, ACTIVE, TERMINAL, _END, "leave the gate, TTL, retry?"),
+        _row(Event.ENDED, ACTIVE, TERMINAL, f"{_END} image_digest", "leave the gate, TTL, retry?"),
         _row(
             Event.VANISHED,
             frozenset({_Q, _R}),

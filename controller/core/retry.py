@@ -204,7 +204,8 @@ def new_child(
     """The child's record, as it is inserted: waiting, its lineage complete, its lists not yet told.
 
     ``now``: the instant of insertion. What the child runs is what the root ran, with the decision's
-    resources and the digest that the first attempt was seen to run.
+    resources and the digest that the first attempt was seen to run, of those that we asked for: whatever
+    others ran under the name need not be the spec's image.
     Raises ValueError when the decision makes no child.
     """
     if not decision.child or decision.resources is None:
@@ -225,7 +226,7 @@ def new_child(
         origin=decision.origin,
         inserted=now,
         updated=now,
-        image_digest=next((attempt.image_digest for attempt in chain if attempt.image_digest), ""),
+        image_digest=next((one.image_digest for one in chain if one.image_digest and not one.kind), ""),
         retry_parent=root.id,
         retry_toggle=False,
         rule=decision.rule.name if decision.rule else "",

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller import intake
 from controller.core.model import Attempt, Batch, Gate
-from controller.ports import BatchkeeperError
+from controller.ports import BatchkeeperError, Created, NewJob
 from tests.simulation.explaining import drive
 from tests.simulation.people import spec_of
 from tests.simulation.scenario import BatchPlan
@@ -66,3 +66,16 @@ def refusing(stage: Stage, port: str, call: str, error: BatchkeeperError, when: 
         return await real(*args, **more)
 
     setattr(target, call, refused)
+
+
+def asked_digests(stage: Stage) -> list[str]:
+    """From now on, by which digest each job is asked for; empty: by the image's name alone."""
+    asked: list[str] = []
+    create = stage.world.cluster.create
+
+    async def noted(job: NewJob) -> Created:
+        asked.append(job.image_digest)
+        return await create(job)
+
+    stage.world.cluster.create = noted  # type: ignore[method-assign]
+    return asked

@@ -14,7 +14,7 @@ from controller.core.view import UNLIMITED, View
 from controller.daemon import Daemon
 from controller.looking import Scene, look
 from controller.requests import Refused
-from tests.engine.acting import drop
+from tests.engine.acting import asked_digests, drop
 from tests.engine.leftovers import FAILS, ME, NEVER_ENDS, adopt, leave, leftovers, still_theirs
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
@@ -316,6 +316,26 @@ def test_what_others_failed_holds_nothing() -> None:
         await adopt(stage)
         await stage.until_over(daemon)
         assert stage.batch.result is Result.COMPLETED
+
+    perform(trace)
+
+
+def test_a_retry_of_what_others_failed_runs_the_image_of_the_spec() -> None:
+    """It was pinned to the digest that theirs had run: of an older tag, or of no image under that name."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        theirs = replace(FAILS, image_digest="sha256:theirs")
+        leave(stage, "scan-t0", theirs, active=False)
+        stage.ends |= {"scan-t0-r1": replace(FAILS, image_digest="sha256:ours")}
+        await stage.drop(1, 1)
+        await daemon.full_pass()
+        await adopt(stage)
+        asked = asked_digests(stage)
+        await stage.until_over(daemon)
+        digests = [stage.job(f"scan-t0{retry}").image_digest for retry in ("", "-r1", "-r2")]
+        assert digests == ["sha256:theirs", "sha256:ours", "sha256:ours"]
+        assert asked == ["", "sha256:ours"], "what ran under the spec's own name for it"
 
     perform(trace)
 

@@ -9,7 +9,7 @@ from functools import partial
 from controller.core.model import BatchStatus, Status, Verdict
 from controller.ending import end_all
 from controller.ports import Rejected, Unavailable
-from tests.engine.acting import drop, refusing
+from tests.engine.acting import asked_digests, drop, refusing
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
 from tests.simulation.stage import Stage, perform
@@ -174,3 +174,19 @@ def test_one_object_that_may_not_expire_does_not_hold_its_batch_open() -> None:
         stage.world.trouble.clear()
 
     perform(trace, ends={"scan-t0": SAID})
+
+
+def test_a_retry_runs_the_very_image_of_an_attempt_that_was_never_seen_to_run() -> None:
+    """It failed before anybody looked: what image it had run was not kept, and its retry ran what the tag
+    meant by then."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        asked = asked_digests(stage)
+        await stage.drop(1, 1)
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0").running is None
+        assert stage.job("scan-t0").image_digest == "sha256:1"
+        assert asked == ["", "sha256:1"]
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2, image_digest="sha256:1")})
