@@ -33,9 +33,13 @@ def looks_like_retry(task_id: str) -> bool:
     return _RETRY_SUFFIX.search(task_id) is not None
 
 
-def root_name(name: str) -> str:
-    """The name of the first attempt of the task whose attempt has this name."""
-    return _RETRY_SUFFIX.sub("", name)
+def root_name(name: str, batch: str) -> str:
+    """The name of the first attempt of the task of this batch whose attempt has this name.
+
+    A task may be called ``r1``: what stands for it is no retry's suffix.
+    """
+    prefix = f"{batch}-" if under_prefix(name, batch) else ""
+    return prefix + _RETRY_SUFFIX.sub("", name.removeprefix(prefix))
 
 
 def under_prefix(name: str, prefix: str) -> bool:

@@ -253,7 +253,7 @@ def candidates(view: View) -> tuple[Attempt, ...]:
     line = view.due or (view.at_end if view.idle else ())
     free = (job for job in line if job.id not in held and not forbidden_retry(job, view))
     alive = view.unrecorded
-    return tuple(job for job in free if root_name(job.name) not in alive)
+    return tuple(job for job in free if root_name(job.name, view.batch.name) not in alive)
 
 
 def block(view: View) -> tuple[Block, str]:
@@ -311,7 +311,7 @@ def startable(view: View) -> frozenset[str]:
         return frozenset()
     pending, alive = half_started(view), view.unrecorded
     places = room(view.gate, view) + len(pending)
-    may = (job for job in pending[: max(0, places)] if root_name(job.name) not in alive)
+    may = (job for job in pending[: max(0, places)] if root_name(job.name, view.batch.name) not in alive)
     return frozenset(job.id for job in may if not (forbidden_retry(job, view) or halted_retry(job, view)))
 
 

@@ -84,4 +84,4 @@ class View:
         counted = (thing.name for thing in self.gate.foreign if thing.cause is ForeignKind.ORPHAN)
         seen = (thing.name for thing in self.foreign or () if thing.orphan and thing.active)
         names = (*counted, *seen, *(orphan.name for orphan in self.orphans))
-        return {root_name(name): name for name in names}
+        return {root_name(name, self.batch.name): name for name in names}

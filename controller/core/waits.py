@@ -122,7 +122,7 @@ def when_full(view: View, line: Line | None) -> Explanation:
 def nobody_ready(view: View, so_far: str, line: Line | None) -> Explanation:
     """Why nobody starts although nothing forbids it: what waits, and for what. ``so_far``: the numbers."""
     first, alive = (*view.due, *view.at_end), view.unrecorded
-    if names := [alive[root] for job in first if (root := root_name(job.name)) in alive]:
+    if names := [alive[root] for job in first if (root := root_name(job.name, view.batch.name)) in alive]:
         return Explanation("unrecorded", f"{so_far}: {_still_runs(names[0])}")
     if any(forbidden_retry(job, view) for job in first):
         why = "what is due is withdrawn in the next pass: its task was cancelled"
@@ -178,7 +178,7 @@ def _in_line(view: View, job: Attempt) -> Explanation:
         return Explanation("back-off", why, job.not_before)
     if (halt := view.halts.retries) and job.origin is Origin.AUTO:
         return Explanation("retries-halted", f"{job.name} waits: {retries_halted(halt)}")
-    if alive := view.unrecorded.get(root_name(job.name)):
+    if alive := view.unrecorded.get(root_name(job.name, view.batch.name)):
         return Explanation("unrecorded", f"{job.name} waits: {_still_runs(alive)}")
     if job.when is When.BATCH_END and not view.idle:
         return Explanation("batch-end", f"{job.name} waits: it starts {AT_END}")
@@ -198,7 +198,7 @@ def kept_back(view: View, job: Attempt) -> Explanation | None:
         return None
     if halt := view.halts.submissions:
         return Explanation(Block.HALTED.value, submissions_halted(halt))
-    if alive := view.unrecorded.get(root_name(job.name)):
+    if alive := view.unrecorded.get(root_name(job.name, view.batch.name)):
         return Explanation("unrecorded", _still_runs(alive))
     if forbidden_retry(job, view):
         return Explanation("no-retry", "its task was cancelled")

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from controller import surroundings
+from controller import intake, surroundings
 from controller.core.model import ForeignKind
 from controller.core.sight import Adoptable, ClusterJob, ForeignObject, Observation, Stray
 from controller.daemon import Daemon
+from controller.explaining import explanation_of_job
 from controller.former import nobodys, sorted_out
 from controller.ports import NewJob
 from controller.surroundings import _look_again
+from tests.simulation.people import spec_of
+from tests.simulation.scenario import BatchPlan
 from tests.simulation.stage import Stage, perform
 
 LEFT = ClusterJob("scan-t1", "lab", "u2", "2" * 24, "f" * 24, task_id="t1", pod_unfinished=True)
@@ -152,6 +155,26 @@ def test_nor_beside_what_runs_for_a_record_that_has_ended() -> None:
         await stage.cancel("scan-t2")
         await daemon.batch_pass(stage.batch.id, frozenset({stage.job("scan-t1").id}))
         assert stage.found("scan-t2") is None
+        await stage.until_over(daemon)
+
+    perform(trace)
+
+
+def test_it_keeps_back_its_own_task_only_whatever_tasks_are_called() -> None:
+    """Tasks ``r1`` and ``r2``: their names end like retries' names, so one such job kept back all."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        spec = spec_of(BatchPlan("scan", 3, 3), stage.world.scenario)
+        tasks = tuple(replace(task, id=f"r{task.index}") for task in spec.tasks)
+        await intake.accept(stage.world.store, replace(spec, tasks=tasks), source="scan.yaml")
+        await _runs_on(stage, daemon, "scan-r2")
+        await daemon.batch_pass(stage.batch.id, None)
+        await daemon.batch_pass(stage.batch.id, None)
+        held = {holder.job for holder in stage.gate.holders}
+        assert held == {stage.job("scan-r0").id, stage.job("scan-r1").id}
+        why = await explanation_of_job(daemon.engine, stage.job("scan-r2"))
+        assert "job scan-r2 of that task runs" in why.sentence
         await stage.until_over(daemon)
 
     perform(trace)
