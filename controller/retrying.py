@@ -199,8 +199,7 @@ async def _record(
             fresh.extend([winner] if new else [])
             planned[job_id] = (answer, winner)
         else:
-            name = f"{winner.name} ({winner.id})" if winner else "another one"
-            error = f"another retry of this task was recorded at the same moment: {name} is in line"
+            error = await _why_not_added(people, child, winner)
             planned[job_id] = (Answer(job_id, answer.name, error=error, stage="record"), None)
     if recorded:
         # First, for a batch that is reopened is counted anew, and they with it.
@@ -226,6 +225,16 @@ async def _answer(
             child_jobs=(child.id,) if there else (),
         )
         planned[job_id] = (answer, now)
+
+
+async def _why_not_added(people: People, child: Attempt, winner: Attempt | None) -> str:
+    """Whose record kept this child out; ``winner`` is the newest attempt of its task since."""
+    other = await people.store.job_named(child.namespace, child.name)
+    if other is not None and other.batch_id != child.batch_id:
+        who = f"the job name {child.name} is taken by a job of another batch"
+        return f"{who}: submit the task under another name"
+    name = f"{winner.name} ({winner.id})" if winner else "another one"
+    return f"another retry of this task was recorded at the same moment: {name} is in line"
 
 
 async def _winner(people: People, child: Attempt, request_id: str | None) -> Attempt | None:
