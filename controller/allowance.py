@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.core.copying import replace
-from controller.core.model import ACTIVE, LIVE, Attempt, Batch, BatchStatus, Gate, When
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, BatchStatus, ForeignKind, Gate, When
+from controller.core.naming import root_name
 from controller.core.sharing import NO_LIMITS, Demand, share, why_not
 from controller.core.view import UNLIMITED, Allowance
 from controller.engine import Engine
@@ -60,7 +61,7 @@ async def demands_of(engine: Engine) -> list[Demand]:
     """What every unfinished batch holds and asks for; read from the gates and the waiting line."""
     batches = await engine.store.batches(closed=False)
     gates = await engine.store.gates([batch.id for batch in batches])
-    return [await _demand(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
+    return [await _of_any(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
 
 
 async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
@@ -77,7 +78,7 @@ async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
         if (gate := gates.get(demand.batch_id))
     ]
     batches = await store.batches_with(late) if late else {}
-    return held + [await _demand(engine, batch, gates[key]) for key, batch in batches.items() if key in gates]
+    return held + [await _of_any(engine, batch, gates[key]) for key, batch in batches.items() if key in gates]
 
 
 def _room(gate: Gate) -> int:
@@ -87,19 +88,31 @@ def _room(gate: Gate) -> int:
 def _can_start(engine: Engine, batch: Batch) -> bool:
     """Whether anything of the batch could start now if it got a place; else it asks for none."""
     blind = engine.seen is not None and batch.namespace in engine.seen.blind
-    return batch.status is not BatchStatus.EXPANDING and not blind
+    rests = engine.sick.rests(f"batch:{batch.id}", engine.clock.monotonic())
+    return batch.status is not BatchStatus.EXPANDING and not blind and not rests
+
+
+async def _of_any(engine: Engine, batch: Batch, gate: Gate) -> Demand:
+    """What any batch holds and asks for; nothing, where its record was bent by hand: its pass names it."""
+    try:
+        return await _demand(engine, batch, gate)
+    except (KeyError, TypeError, ValueError):
+        active, user, namespace = len(gate.holders), batch.user, batch.namespace
+        return Demand(batch.id, user, namespace, active, 0, 0, gate.max, 0, batch.inserted)
 
 
 async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
     room = _room(gate)
-    line = await _line(engine, batch.id, room) if room and _can_start(engine, batch) else ()
+    beside = {root_name(one.name, batch.name) for one in gate.foreign if one.cause is ForeignKind.ORPHAN}
+    line = await _line(engine, batch.id, room + len(beside)) if room and _can_start(engine, batch) else ()
     held = {holder.job for holder in gate.holders}
+    ready = (job for job in line if job.id not in held and root_name(job.name, batch.name) not in beside)
     return Demand(
         batch_id=batch.id,
         user=batch.user,
         namespace=batch.namespace,
         active=len(gate.holders),
-        due=sum(1 for job in line if job.id not in held),
+        due=min(room, sum(1 for _ in ready)),
         free=room,
         max=gate.max,
         priority=int(batch.settings["priority"].value),

@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 
 from controller import intake, requests
+from controller.core.model import Batch
 from controller.core.sharing import Limits
 from controller.daemon import Daemon
+from controller.ports import NewJob
 from controller.requests import Caller
 from tests.engine.acting import drop, running
 from tests.fakes.memory_objects import End
@@ -47,7 +49,37 @@ async def _halted(stage: Stage) -> None:
     daemon.engine.epoch = 0
 
 
-@pytest.mark.parametrize("idle", [_blind, _abandoned, _halted])
+async def _opened(stage: Stage) -> Batch:
+    """A batch that has been looked at, and could start."""
+    batch = await drop(stage, "away", 4, 8)
+    await stage.world.store.set_gate(batch.id, {"hold": None})
+    return batch
+
+
+async def _beside(stage: Stage) -> None:
+    """A batch all of whose tasks wait for jobs that no record knows: the database was set back."""
+    await _opened(stage)
+    for job in stage.world.records():
+        stage.world.recorder.orphans.add(job.id)
+        new = NewJob(job.name, "lab", "away", job.batch_id, job.task_id, 0, job.id, job.job_input)
+        stage.world.cluster.restore(new)
+
+
+async def _sick(stage: Stage) -> None:
+    """A batch that somebody bent by hand: no pass of it can be planned."""
+    batch, batches = await _opened(stage), stage.world.store._batches
+    bent = {**batch.settings, "retry": replace(batch.settings["retry"], value=[7])}
+    batches[batch.id] = replace(batches[batch.id], settings=bent)
+
+
+async def _first(stage: Stage) -> None:
+    """The same, of the priority: it can't even be said who goes first."""
+    batch, batches = await _opened(stage), stage.world.store._batches
+    bent = {**batch.settings, "priority": replace(batch.settings["priority"], value="high")}
+    batches[batch.id] = replace(batches[batch.id], settings=bent)
+
+
+@pytest.mark.parametrize("idle", [_blind, _abandoned, _halted, _beside, _sick, _first])
 def test_what_cannot_start_keeps_no_share_from_others(idle: Callable[[Stage], Awaitable[None]]) -> None:
     """Half of the total limit stayed empty for a batch of which nothing could start."""
 
@@ -58,8 +90,9 @@ def test_what_cannot_start_keeps_no_share_from_others(idle: Callable[[Stage], Aw
         await stage.passes(daemon, 30)
         assert len(running(stage, scan)) == 4
         stage.world.oracle.violations.clear()
+        stage.world.trouble.clear()
 
-    fails = {f"away-t{n}": End(0.0, 1.0, 2) for n in range(4)}
+    fails = {f"away-t{n}": LONG if idle is _beside else End(0.0, 1.0, 2) for n in range(4)}
     perform(trace, ends={f"scan-t{n}": LONG for n in range(6)} | fails)
 
 
