@@ -7,7 +7,7 @@ thousand finished records and over a million.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -195,14 +195,28 @@ class MongoAttempts(MongoPart):
         }
         if not with_auto:
             query["origin"] = {"$ne": Origin.AUTO.value}
-        cursor = self._jobs.find(query).sort([("not_before", 1), ("index", 1)]).hint("line_retries")
-        return await self._attempts(cursor.limit(limit))
+        order = [("not_before", 1), ("index", 1)]
+        return await self._first(lambda: self._jobs.find(query).sort(order).hint("line_retries"), limit)
 
     async def _due_roots(self, batch_id: str, limit: int) -> list[Attempt]:
         if limit <= 0:
             return []
         query = {**_in_line(batch_id), "attempt": 0}
-        return await self._attempts(self._jobs.find(query).sort("index").hint("line_roots").limit(limit))
+        return await self._first(lambda: self._jobs.find(query).sort("index").hint("line_roots"), limit)
+
+    async def _first(self, line: Callable[[], AsyncCursor[Document]], limit: int) -> list[Attempt]:
+        """The first so many that can be read: who can't be keeps nobody behind it from starting."""
+        bent = 0
+        while True:
+            found, read = list[Attempt](), 0
+            async with line().limit(limit + bent) as cursor:
+                async for document in cursor.batch_size(PAGE):
+                    read += 1
+                    if attempt := self._attempt(document):
+                        found.append(attempt)
+            if len(found) >= limit or read < limit + bent:
+                return found[:limit]
+            bent = read - len(found)
 
     @edge
     async def next_due(self, batch_id: str, after: datetime) -> datetime | None:

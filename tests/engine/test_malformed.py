@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from controller.adapters.mongo import MongoStore, open_store
 from controller.adapters.system_clock import SystemClock
-from controller.core.model import Counts, Origin, Status, Verdict
+from controller.core.model import Counts, Origin, Status, Verdict, When
 from controller.people import Caller, People
 from controller.retrying import retry
 from tests.contract.store_world import StoreWorld
@@ -63,3 +63,18 @@ async def test_a_root_that_cannot_be_read_costs_its_own_retry(world: StoreWorld)
     answers = await retry(people, Caller("ada"), [child.id, good.id])
     assert ["can't be read" in answer.error for answer in answers] == [True, False]
     assert answers[1].retry_id
+
+
+async def test_who_waits_and_cannot_be_read_keeps_nobody_from_the_line(world: StoreWorld) -> None:
+    """One place was free, the first in line could not be read, and so nobody of the batch ever started."""
+    store = world.store
+    assert isinstance(store, MongoStore)
+    roots = [await world.put() for _ in range(4)]
+    failed = await world.put(Status.ERROR, verdict=Verdict.LOST, finished=world.now)
+    ends = [await world.put_retry(job, 1, when=When.BATCH_END) for job in (failed, roots[3])]
+    for bent in (roots[0].id, roots[1].id, ends[0].id):
+        await store._jobs.update_one({"_id": ObjectId(bent)}, {"$set": {"job_input": 7}})
+    for n in (1, 2, 9):
+        found = await store.waiting(world.batch_id, n, world.now)
+        assert [job.id for job in found] == [job.id for job in roots[2 : 2 + n]]
+    assert [job.id for job in await store.waiting_for_end(world.batch_id, 1, world.now)] == [ends[1].id]
