@@ -29,6 +29,7 @@ from controller.core.plan import (
     Step,
     Submit,
     WithdrawWaiting,
+    once_gone,
 )
 from controller.core.retry import new_child
 from controller.core.sharing import Demand
@@ -195,11 +196,14 @@ async def _hand_over(engine: Engine, view: View, steps: Sequence[Leave | Claim],
     """Places go from what has ended to what comes next, where both are known in one write."""
     leave = next((step for step in steps if isinstance(step, Leave)), None)
     claim = next((step for step in steps if isinstance(step, Claim)), None)
-    trial.leaving = tuple(job for job in leave.jobs if job.id not in trial.owed) if leave else ()
+    ended = leave.jobs if leave else ()
+    trial.leaving = tuple(job for job in ended if job.id not in trial.owed)
     late = False
     if claim is not None and engine.clock.monotonic() - trial.looked > LONG_AGO:  # logs were waited for, say
         trial.not_now(claim)
         claim, late = None, True
+    if claim is not None and len(trial.leaving) < len(ended):
+        claim = once_gone(claim, view.gate, trial.leaving)
     changed = late | await _one_by_one(engine, view, [claim] if claim else [], trial)
     if leave and trial.leaving:  # no claim has taken them out with it
         changed |= await _one_by_one(engine, view, [leave], trial)

@@ -338,6 +338,18 @@ def _claim(view: View) -> Iterator[Step]:
     yield Claim(Reason.PLACE_FREE, tuple(zip(line, slots, strict=True)))
 
 
+def once_gone(claim: Claim, gate: Gate, leaving: Sequence[Attempt]) -> Claim | None:
+    """The claim by what is free once only these have left; it was planned as if all that has ended would.
+
+    Whose retry could not be recorded keeps one place, and nobody from another one.
+    """
+    gone = {job.id for job in leaving}
+    gate = replace(gate, holders=tuple(holder for holder in gate.holders if holder.job not in gone))
+    jobs = [job for job, _ in claim.places[: max(0, gate.free)]]
+    places = tuple(zip(jobs, gate.lowest_free_slots(len(jobs)), strict=True))
+    return replace(claim, places=places) if places else None
+
+
 # ---------------------------------------------------------------------------------------------- batch
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from controller.core.model import BatchStatus, Status
 from controller.core.sight import Observation
 from controller.ports import Conflict, Rejected, Unavailable
-from tests.engine.acting import batch_named, drop, gate_of, refusing
+from tests.engine.acting import batch_named, drop, gate_of, records, refusing
 from tests.engine.leftovers import NEVER_ENDS, adopt, leave
 from tests.fakes.memory_objects import End
 from tests.oracle.history import Side
@@ -167,3 +167,23 @@ def test_what_is_over_is_forgotten() -> None:
         assert [engine.locks, engine.expiries.locks, engine.freed, engine.sick.until] == [{}, {}, {}, {}]
 
     perform(trace)
+
+
+def test_a_retry_that_cannot_be_recorded_keeps_no_other_place() -> None:
+    """Its own was taken for free by every plan, so that each claim was refused: the batch started no more."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        batch = await drop(stage, "scan", 5, 3)
+        refuse = [True]
+        refusing(stage, "store", "add_jobs", Rejected("too large", 10334), lambda *_: refuse[0])
+        await stage.passes(daemon, 60)
+        assert [job.name for job in records(stage, batch) if job.status is Status.WAITING] == []
+        assert {holder.job for holder in gate_of(stage, batch).holders} == {stage.job("scan-t0").id}
+        refuse[0] = False
+        stage.world.trouble.clear()
+        await asyncio.sleep(300)
+        await stage.until_over(daemon)
+        assert stage.job("scan-t0-r1").status is Status.COMPLETED
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
