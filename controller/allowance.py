@@ -61,7 +61,8 @@ async def demands_of(engine: Engine) -> list[Demand]:
     """What every unfinished batch holds and asks for; read from the gates and the waiting line."""
     batches = await engine.store.batches(closed=False)
     gates = await engine.store.gates([batch.id for batch in batches])
-    return [await _of_any(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
+    demands = [await _of_any(engine, batch, gates[batch.id]) for batch in batches if batch.id in gates]
+    return demands + await _of_unreadable(engine, demands)
 
 
 async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
@@ -78,7 +79,8 @@ async def held_now(engine: Engine, demands: Sequence[Demand]) -> list[Demand]:
         if (gate := gates.get(demand.batch_id))
     ]
     batches = await store.batches_with(late) if late else {}
-    return held + [await _of_any(engine, batch, gates[key]) for key, batch in batches.items() if key in gates]
+    held += [await _of_any(engine, batch, gates[key]) for key, batch in batches.items() if key in gates]
+    return held + await _of_unreadable(engine, held)
 
 
 def _room(gate: Gate) -> int:
@@ -99,6 +101,15 @@ async def _of_any(engine: Engine, batch: Batch, gate: Gate) -> Demand:
     except (KeyError, TypeError, ValueError):
         active, user, namespace = len(gate.holders), batch.user, batch.namespace
         return Demand(batch.id, user, namespace, active, 0, 0, gate.max, 0, batch.inserted)
+
+
+async def _of_unreadable(engine: Engine, known: Sequence[Demand]) -> list[Demand]:
+    """What runs of batches whose record or gate can't be read: by the records of their jobs, one by one."""
+    if not engine.store.quarantined():
+        return []
+    read = {demand.batch_id for demand in known}
+    active = [job for job in await engine.store.active() if job.batch_id not in read]
+    return [Demand(job.id, job.user, job.namespace, 1, 0, 0, 1, 0, job.inserted) for job in active]
 
 
 async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:

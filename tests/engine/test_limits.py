@@ -17,7 +17,7 @@ from controller.core.sharing import Limits
 from controller.daemon import Daemon
 from controller.ports import Unavailable
 from controller.requests import Caller, People
-from tests.engine.acting import batch_named, drop, running
+from tests.engine.acting import batch_named, drop, records, running
 from tests.fakes.memory_objects import End
 from tests.simulation.faults import Fault
 from tests.simulation.people import OWNER, spec_of
@@ -208,3 +208,28 @@ def test_what_a_daemon_tells_after_a_pass_may_be_unavailable() -> None:
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+@pytest.mark.parametrize("bent", ["batch", "gate"])
+def test_what_runs_of_a_batch_that_cannot_be_read_counts(bent: str) -> None:
+    """Somebody bent its record, or its gate, by hand: its jobs ran on, and as many others beside them."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        daemon.engine.settings = replace(daemon.engine.settings, limits=Limits(total=2))
+        away = await drop(stage, "away", 2, 2)
+        await stage.passes(daemon, 10)
+        assert len(running(stage, away)) == 2
+        store = stage.world.store
+        kept: dict[str, object] = store._batches if bent == "batch" else store._gates  # type: ignore[assignment]
+        lost = kept.pop(away.id)
+        store.quarantined = lambda: {away.id: "it is bent"}  # type: ignore[method-assign]
+        scan = await drop(stage, "scan", 2, 2)
+        await stage.passes(daemon, 10)
+        assert {job.status for job in records(stage, scan)} == {Status.WAITING}
+        kept[away.id] = lost
+        del store.quarantined
+        await stage.passes(daemon, 120)
+        assert {job.status for job in stage.world.records()} == {Status.COMPLETED}
+
+    perform(trace, ends={"away-t0": End(0.0, 60.0), "away-t1": End(0.0, 60.0)})
