@@ -32,6 +32,7 @@ def drive(work: Coroutine[Any, Any, _T]) -> _T:
 READS = frozenset(
     {"batch", "batches", "batches_with", "batches_with_live_jobs", "blind_gaps", "chain", "chains", "gates"}
     | {"halts", "has", "jobs", "next_due", "now", "recorded", "waiting", "waiting_for_end"}
+    | {"active", "quarantined"}
 )
 """Calls of the store that write nothing."""
 
