@@ -280,7 +280,7 @@ async def _whose_ill(engine: Engine, view: View, trial: Pass) -> None:
 
 async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
     """One step under its guard: an unavailable world stops the rounds, a sick item rests alone."""
-    item = _item(step)
+    item = _item(view, step)
     if engine.sick.rests(item, engine.clock.monotonic()):
         return False
     trial.steps += 1
@@ -299,12 +299,12 @@ async def _one(engine: Engine, view: View, step: Step, trial: Pass) -> bool:
     return changed
 
 
-def _item(step: Step) -> str:
+def _item(view: View, step: Step) -> str:
     match step:
         case MoveJob(_, job, _) | Submit(_, job, _):
             return f"job:{job.id}"
         case _:
-            return f"step:{_key(step)[:2]}"
+            return f"step:{view.batch.id}:{_key(step)[:2]}"
 
 
 async def _take(engine: Engine, view: View, step: Step, trial: Pass) -> bool:

@@ -187,3 +187,26 @@ def test_a_retry_that_cannot_be_recorded_keeps_no_other_place() -> None:
         assert stage.job("scan-t0-r1").status is Status.COMPLETED
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
+
+
+def test_a_step_that_fails_for_one_batch_rests_for_no_other() -> None:
+    """The look at what runs under one batch's names failed each time; every later batch waited for ever."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        refuse = [True]
+        sick = Rejected("odd", 500)
+        refusing(stage, "cluster", "find", sick, lambda _, prefix: refuse[0] and prefix == "away-")
+        await drop(stage, "away", 1, 1)
+        await stage.passes(daemon, 30)
+        await drop(stage, "scan", 1, 1)
+        await stage.passes(daemon, 60)
+        assert batch_named(stage, "scan").status is BatchStatus.FINISHED
+        assert stage.job("away-t0").status is Status.WAITING
+        refuse[0] = False
+        stage.world.trouble.clear()
+        await asyncio.sleep(300)
+        await stage.until_over(daemon)
+        assert stage.job("away-t0").status is Status.COMPLETED
+
+    perform(trace)
