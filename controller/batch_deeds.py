@@ -11,7 +11,7 @@ import asyncio
 from controller import lifecycle
 from controller.adopting import take_over
 from controller.core.decide import Reason
-from controller.core.model import BatchStatus, Hold, Status
+from controller.core.model import Attempt, BatchStatus, Hold, Status
 from controller.core.notices import notices
 from controller.core.plan import (
     CheckForeign,
@@ -28,7 +28,7 @@ from controller.core.systemic import systemic_failure
 from controller.core.telling import moved
 from controller.core.view import View
 from controller.engine import Engine
-from controller.ports import Unavailable
+from controller.ports import Rejected, Unavailable
 
 WITHDRAW_AT_ONCE = 500
 
@@ -104,8 +104,8 @@ async def _hold(engine: Engine, view: View, step: HoldBatch) -> bool:
 
 
 async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bool:
-    """The batch is being cancelled: everything that waits ends, in portions."""
-    withdrawn = 0
+    """The batch is being cancelled: everything that waits ends, in portions. What is refused is told last."""
+    withdrawn, refused = 0, None
     while ids := await engine.store.waiting_ids(view.batch.id, WITHDRAW_AT_ONCE):
         gate = (await engine.store.gates([view.batch.id])).get(view.batch.id)
         if gate is None or gate.cancel != step.stop:
@@ -114,12 +114,16 @@ async def _withdraw_all(engine: Engine, view: View, step: WithdrawWaiting) -> bo
         changes = ((job, withdrawal(job, view, Reason.CANCEL, step.stop)) for job in jobs)
         ends = await asyncio.gather(*(engine.apply(*each) for each in changes), return_exceptions=True)
         for end in ends:
-            if isinstance(end, BaseException):
+            if isinstance(end, Rejected):
+                refused = end
+            elif isinstance(end, BaseException):
                 raise end
-        now = sum(end is not None for end in ends)
+        now = sum(isinstance(end, Attempt) for end in ends)
         withdrawn += now
         if not now:
             break
+    if refused:
+        raise refused
     return withdrawn > 0
 
 

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
+from controller import batch_deeds, requests
 from controller.core.model import BatchStatus, Status
 from controller.core.sight import Observation
 from controller.ports import Conflict, Rejected, Unavailable
 from tests.engine.acting import batch_named, drop, gate_of, records, refusing
-from tests.engine.leftovers import NEVER_ENDS, adopt, leave
+from tests.engine.leftovers import ME, NEVER_ENDS, adopt, leave
 from tests.fakes.memory_objects import End
 from tests.oracle.history import Side
 from tests.simulation.faults import Fault
@@ -210,3 +213,28 @@ def test_a_step_that_fails_for_one_batch_rests_for_no_other() -> None:
         assert stage.job("away-t0").status is Status.COMPLETED
 
     perform(trace)
+
+
+def test_a_withdrawal_that_is_refused_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever waited beyond the portion that it was in was withdrawn minutes later, portion by portion."""
+    monkeypatch.setattr(batch_deeds, "WITHDRAW_AT_ONCE", 2)
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 9, 1)
+        sick, refuse = stage.job("scan-t2").id, [False]
+        odd = Rejected("its record is odd", 121)
+        refusing(stage, "store", "change", odd, lambda change, *_: refuse[0] and change.job == sick)
+        await stage.passes(daemon, 1)
+        refuse[0] = True
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        await daemon.full_pass()
+        assert [job.name for job in stage.world.records() if job.status is Status.WAITING] == ["scan-t2"]
+        assert any("its record is odd" in line for line in stage.world.trouble), "it is named"
+        refuse[0] = False
+        stage.world.trouble.clear()
+        await asyncio.sleep(300)
+        await stage.until_over(daemon)
+        assert stage.batch.status is BatchStatus.CANCELLED
+
+    perform(trace, ends={"scan-t0": LONG})
