@@ -35,8 +35,11 @@ class CannotListen(BatchkeeperError):
 
 def make_http_app(health: Health, metrics: Metrics, monotonic: Callable[[], float]) -> FastAPI:
     """The application, to which routes may be added."""
-    # No /docs: its page would load scripts from elsewhere.
-    app = FastAPI(title="Batchkeeper", version=__version__, docs_url=None, redoc_url=None)
+    # No /docs: its page would load scripts from elsewhere. A slash too many is not sent on: to http, which is
+    # all that we speak, a client would take the token that came to the proxy by TLS.
+    app = FastAPI(
+        title="Batchkeeper", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> Response:

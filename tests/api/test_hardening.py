@@ -312,3 +312,12 @@ async def test_one_token_is_asked_about_once() -> None:
     found = await asyncio.gather(*(known.identify("good") for _ in range(20)))
     assert {one.user for one in found if one} == {"ada"}
     assert server.asked == 1
+
+
+@pytest.mark.parametrize("path", ["/api/v1/batches/", "/api/v1/jobs/retry/", "/rpc/", "/metrics/"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_nobody_is_sent_on(here: Place, method: str, path: str) -> None:
+    """A slash too many is a path that there is not: whoever was sent on by http:// would take a token there
+    that came by TLS, and to whatever host the request named."""
+    got = await here.ada.ask(method, path, headers={"Host": "evil.example"}, allow_redirects=False)
+    assert (got.status, got.headers.get("location")) == (404, None)
