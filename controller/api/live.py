@@ -74,9 +74,19 @@ class Live:
         """How many of them are this user's."""
         return sum(one.user == user for one in self._listeners)
 
+    def take(self, listener: Listener) -> None:
+        """Count it from now on, until it leaves: those who ask at the same moment are each counted."""
+        self._listeners.add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """It listens no more, or never began to."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            self._end()
+
     async def listen(self, listener: Listener, heartbeat: float = HEARTBEAT) -> AsyncIterator[bytes]:
         """What one client is sent, first that it should read everything."""
-        self._listeners.add(listener)
+        self.take(listener)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._follow(), name="live")
         loop = asyncio.get_running_loop()
@@ -93,9 +103,7 @@ class Live:
                     return
                 yield event
         finally:
-            self._listeners.discard(listener)
-            if not self._listeners:
-                self._end()
+            self.leave(listener)
 
     def _end(self) -> None:
         """End the stream of changes. Whoever comes while it ends has another one."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from controller.api.context import Here, Who, context_of
 from controller.api.finding import batch_named
-from controller.api.live import Listener
+from controller.api.live import Listener, Live
 from controller.api.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
@@ -50,8 +52,24 @@ async def events(
     if live.of(who.user) >= share:
         told = f"{who.user} listens {share} times already: close one of them (a tab of the page), or wait"
         raise _too_many(429, told)
-    stream = live.listen(Listener(who.sees, batch_id, who.user))
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return Stream(live, Listener(who.sees, batch_id, who.user))
+
+
+class Stream(StreamingResponse):
+    """Has its place from when it is made until it is over, also one whose client left before it began."""
+
+    def __init__(self, live: Live, listener: Listener) -> None:
+        live.take(listener)
+        headers = {"X-Accel-Buffering": "no"}
+        super().__init__(live.listen(listener), media_type="text/event-stream", headers=headers)
+        self._leave = partial(live.leave, listener)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The whole of it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
 
 
 def _too_many(status: int, detail: str) -> Problem:

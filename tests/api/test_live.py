@@ -12,8 +12,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starlette.requests import ClientDisconnect
 
 from controller.api import live as live_module
+from controller.api import routes_events
 from controller.api.live import GATHER, RESET, Listener, Live
 from controller.ports import BatchkeeperError, Changed, Rejected, Unavailable
 from tests.api.place import ADA, BOB, Place, place
@@ -79,6 +81,37 @@ async def test_one_user_does_not_take_all_streams(
         assert "ada listens 2 times already" in third.body["detail"]
         async with listening(here, BOB, 1):
             pass
+
+
+async def test_a_users_share_is_as_large_for_those_who_ask_at_once(
+    tmp_path: Path, mongo_uri: str, mongo_database: str
+) -> None:
+    """Each stream is counted before the next one is looked at: of twelve in one moment two begin."""
+    async with (
+        place(tmp_path, mongo_uri, mongo_database, api={"streams": 8}) as here,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADA}"}) as session,
+    ):
+        asked = [session.get(f"{here.url}/api/v1/events") for _ in range(12)]
+        got = await asyncio.gather(*asked)
+        found = sorted(one.status for one in got)
+        for one in got:
+            one.close()
+        assert found == [200] * 2 + [429] * 10
+
+
+async def test_a_stream_that_never_began_gives_its_place_back() -> None:
+    """Its client left while the head of the answer was sent."""
+    nothing: Any = None
+    live = Live(nothing, nothing)
+    stream = routes_events.Stream(live, Listener(lambda owner: True, user="ada"))
+    assert live.of("ada") == 1
+
+    async def nobody(*_: Any) -> Any:
+        raise OSError
+
+    with pytest.raises((OSError, ClientDisconnect)):
+        await stream({"type": "http", "asgi": {"spec_version": "2.4"}}, nobody, nobody)
+    assert live.listeners == 0
 
 
 async def test_the_last_stream_is_the_last_one(tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:
