@@ -20,7 +20,8 @@ NOTE_BYTES = 1000
 """How much of what it printed is kept: the end."""
 FAREWELL_SECONDS = 5.0
 """How long one that was killed may take to be gone. A claim on the job outlasts this by far."""
-OUR_SECRETS = ("MONGODB_URI", "BATCHKEEPER_STORE__URI")
+OUR_SECRETS = ("MONGODB_URI", "BATCHKEEPER_STORE__URI", "BATCHKEEPER_NOTIFICATIONS__URL")
+"""In capitals: the configuration takes the names of its variables in any letters."""
 
 
 class CancelCommand:
@@ -41,7 +42,7 @@ class CancelCommand:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                env={name: value for name, value in os.environ.items() if name not in OUR_SECRETS},
+                env={name: text for name, text in os.environ.items() if name.upper() not in OUR_SECRETS},
             )
         except (OSError, ValueError) as error:
             raise Rejected(f"the cancel hook {self._command[0]} can't be run: {error}") from error
