@@ -131,6 +131,32 @@ def test_what_is_not_wanted_is_not_given(helm: Helm) -> None:
     assert not [d for d in helm.template(WATCHED) if "Role" in d["kind"]]
 
 
+@pytest.mark.parametrize("no", [False, 0, "False", "N", "off", "f", "no"])
+def test_no_is_no_however_it_is_written(helm: Helm, no: object) -> None:
+    """Every word that the daemon's configuration takes for false takes the right away."""
+    config = {
+        "cluster": {"kind": "kubernetes"},
+        "kubernetes": {"watch": no, "events": no},
+        "api": {"enabled": no},
+    }
+    documents = helm.template(CLUSTER, config=config)
+    roles = several(documents, "Role", f"{RELEASE}-batchkeeper")
+    assert [given(role) for role in roles] == [asked(rules_for((), watch=False))] * 2
+    assert not several(documents, "ClusterRole")
+
+
+def test_who_keeps_ee2s_records_has_the_lease_alone(helm: Helm) -> None:
+    """With ``store.layout: ee2`` no job is made, looked at or ended in the cluster."""
+    config = {
+        "cluster": {"kind": "kubernetes"},
+        "store": {"layout": "ee2"},
+        "specs": {"configmaps": {"namespace": "lab"}},
+    }
+    documents = helm.template(CLUSTER, config=config)
+    for kind in ("Role", "RoleBinding"):
+        assert [d["metadata"]["name"] for d in several(documents, kind)] == [f"{RELEASE}-batchkeeper-lease"]
+
+
 def test_the_token_is_for_the_daemon_alone(helm: Helm) -> None:
     """The account gives its token to no pod by itself; the daemon's pods ask for it."""
     documents = helm.template(CLUSTER)

@@ -74,13 +74,27 @@ app.kubernetes.io/part-of: batchkeeper
 {{- end -}}
 {{- end }}
 
+{{- /* Whether a value is one of the words that the daemon takes for false; empty: it is not. */ -}}
+{{- define "batchkeeper.no" -}}
+{{- if has (lower (toString .)) (list "false" "off" "no" "f" "n" "0") -}}
+true
+{{- end -}}
+{{- end }}
+
+{{- /* Whether it keeps EE2's records, and no job of the cluster; empty: it does not. */ -}}
+{{- define "batchkeeper.ee2" -}}
+{{- $store := include "batchkeeper.section" (list . "store") | fromYaml -}}
+{{- if eq (toString $store.layout) "ee2" -}}
+true
+{{- end -}}
+{{- end }}
+
 {{- /* Whether the API asks the cluster whose a token is; empty: it does not. */ -}}
 {{- define "batchkeeper.tokenReview" -}}
 {{- $api := include "batchkeeper.section" (list . "api") | fromYaml -}}
 {{- $auth := include "batchkeeper.section" (list . "auth") | fromYaml -}}
 {{- $review := default (dict) $auth.token_review -}}
-{{- $store := include "batchkeeper.section" (list . "store") | fromYaml -}}
-{{- if not (or (eq (toString $store.layout) "ee2") (has (toString $api.enabled) (list "false" "off" "no")) (has (toString $review.enabled) (list "off" "false"))) -}}
+{{- if not (or (include "batchkeeper.ee2" .) (include "batchkeeper.no" $api.enabled) (include "batchkeeper.no" $review.enabled)) -}}
 true
 {{- end -}}
 {{- end }}
