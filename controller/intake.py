@@ -7,7 +7,7 @@ a crash: a batch that stopped half-way through its expansion goes on when its sp
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -58,13 +58,15 @@ async def accept(
     source: str,
     other_sources: Container[str] = frozenset(),
     by: str = "",
+    may_change: Callable[[Batch], None] = lambda batch: None,
 ) -> Taken:
     """Make the batch that the spec asks for, or bring the one of its name up to it (O1).
 
     ``source`` names where the spec came from; ``other_sources`` are the places that still hold specs:
     a second file that gives the same batch other content is refused, not taken in turns. ``by``: whose
     the file is, which changes nobody else's batch, nor takes back what came after it; empty: who asks is a
-    person, who has been checked and means it.
+    person, who means it. ``may_change`` is asked of a batch that is there already, and raises for one that is
+    not theirs.
     """
     batch = await store.batch_named(spec.namespace, spec.name)
     if batch is None:
@@ -81,6 +83,7 @@ async def accept(
             return Taken(
                 Outcome.ACCEPTED, batch, (f"accepted: {count}, at most {spec.max_concurrent} active",)
             )
+    may_change(batch)
     return await _known(store, batch, spec, source, other_sources, by)
 
 

@@ -56,6 +56,29 @@ async def _everything(here: Place) -> list[Any]:
     return [await database[name].find().sort("_id").to_list() for name in ("jobs", "gates", "meta")]
 
 
+async def test_who_names_a_batch_at_the_same_moment_does_not_change_it(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose the name is was looked for before the other one had it: whoever comes second is refused as ever,
+    and neither changes the batch nor reads of it."""
+    real, before = here.store.batch_named, list[Any]()
+    sent = SPEC.format(name="sweep", tasks=2).replace("  env: {PHRASE: never-shown-to-others}\n", "")
+    headers = {"Content-Type": "application/yaml"}
+
+    async def just_before(namespace: str, name: str) -> Any:
+        monkeypatch.setattr(here.store, "batch_named", real)
+        found = await real(namespace, name)
+        assert (await here.ada.ask("POST", "/api/v1/batches", headers=headers, data=sent)).status == 201
+        before.extend(await _everything(here))
+        return found
+
+    monkeypatch.setattr(here.store, "batch_named", just_before)
+    other = sent.replace("maxConcurrent: 4", "maxConcurrent: 9")
+    got = await here.bob.ask("POST", "/api/v1/batches", headers=headers, data=other)
+    assert (got.status, got.body["detail"]) == (403, "the name sweep is taken: choose another")
+    assert await _everything(here) == before
+
+
 async def test_others_see_nothing(here: Place) -> None:
     """No path shows a word of somebody else's batch, job, env or log."""
     batch, jobs = await here.failed()
