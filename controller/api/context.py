@@ -6,6 +6,7 @@ rest. Routes ask for ``Here`` (the parts) and ``Who`` (the caller), and for noth
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -77,6 +78,11 @@ class Asker:
         return Caller(self.user, admin=as_admin, blind=not self.sees_all)
 
 
+LOG_RATE, LOG_BURST = 3.0, 20
+"""Logs a second that one user may ask for in the long run, and at once: each is some requests to the API
+server, at the pace that the jobs' own have to keep to."""
+LOGS_AT_ONCE = 8
+"""Logs that are read for people at one time: a kubelet that hangs holds a connection for each."""
 NOT_TOLD = "whose the token is can't be told just now (the log has why)"
 """What the unknown read: hosts and files that are asked are none of their business."""
 _log = get_logger(__name__)
@@ -96,6 +102,8 @@ class Context:
         self.chain = chain
         self.sessions = sessions
         self.pace = Pace(settings.api.rate, settings.api.burst, monotonic)
+        self._log_pace = Pace(LOG_RATE, LOG_BURST, monotonic)
+        self.logs = asyncio.Semaphore(LOGS_AT_ONCE)
         self.world: World | None = None
         self.live: Live | None = None
         self.charting = Charting(monotonic)
@@ -145,13 +153,18 @@ class Context:
     def slow_down(self, caller: str) -> None:
         """Raises ``Problem`` 429 for whoever asks too fast."""
         if wait := self.pace.take(caller):
-            seconds = math.ceil(wait)
-            raise Problem(
-                429,
-                "too-fast",
-                f"more than {self.settings.api.rate:g} requests a second: ask again in {seconds} s",
-                headers={"Retry-After": str(seconds)},
-            )
+            raise _too_fast(f"{self.settings.api.rate:g} requests", wait)
+
+    def slow_down_logs(self, user: str) -> None:
+        """Raises ``Problem`` 429 for whoever asks for logs too fast."""
+        if wait := self._log_pace.take(user):
+            raise _too_fast(f"{LOG_RATE:g} logs", wait)
+
+
+def _too_fast(most: str, wait: float) -> Problem:
+    seconds = math.ceil(wait)
+    told = f"more than {most} a second: ask again in {seconds} s"
+    return Problem(429, "too-fast", told, headers={"Retry-After": str(seconds)})
 
 
 def _where(request: Request) -> str:

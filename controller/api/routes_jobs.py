@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from controller import requests
 from controller.api import bodies, examples, paging
-from controller.api.context import Asker, Here, Who, World
+from controller.api.context import Asker, Here, Who, World, context_of
 from controller.api.documented import answered, paged
 from controller.api.finding import batch_named, hidden
 from controller.api.orders import Done, Ordered, answers, one_answer
@@ -146,14 +146,17 @@ async def job(world: Here, who: Who, job_id: JobId) -> Response:
 
 @router.get("/{id}/log", summary="The end of a job's output", responses=answered("Log", examples.LOG))
 async def log(
+    request: Request,
     world: Here,
     who: Who,
     job_id: JobId,
     size: Annotated[int, Query(alias="bytes", ge=1, le=2**20, description="How much of its end.")] = 65536,
 ) -> Response:
     """Live from the cluster, else what was kept with its record; `from` says which."""
-    found = await seen(world, who, job_id)
-    text, whence = await log_of(world.engine, found, size)
+    context, found = context_of(request), await seen(world, who, job_id)
+    context.slow_down_logs(who.user)
+    async with context.logs:
+        text, whence = await log_of(world.engine, found, size)
     return JSONResponse({"job": found.name, "job_id": found.id, "from": whence, "text": text})
 
 
