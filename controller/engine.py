@@ -166,6 +166,8 @@ class Engine:
     seen: Observation | None = None
     """The last complete list of each namespace."""
     looks: Looks = field(default_factory=Looks)
+    asked: dict[str, asyncio.Task[Observation]] = field(default_factory=dict)
+    """By namespace: the look that people wait for, beside the passes'."""
     listed: frozenset[str] = frozenset()
     """Namespaces of which the last full pass had a list."""
     unseen: frozenset[str] = frozenset()

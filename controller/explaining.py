@@ -6,13 +6,15 @@ about the very view that the next pass would plan from. Not being able to look i
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 
 from controller import reconcile
 from controller.allowance import allowance_of
 from controller.core.explain import Explanation, explain_batch, explain_job
 from controller.core.model import Attempt, Batch, Gate
-from controller.core.sight import Observation
+from controller.core.sight import Observation, joined
 from controller.core.view import View
 from controller.engine import Engine
 from controller.former import sorted_out
@@ -25,20 +27,45 @@ async def view_of(
 ) -> View:
     """A view of one batch for ``explain`` and dry runs; reads only.
 
-    The records are read before the list is asked for, as in a pass (R11). ``fresh=False``: a list that this
-    process asked for within the last pass will do. ``over``: for what is over, so nothing is looked at.
-    Raises ``Unavailable``.
+    The records are read before the list is asked for, as in a pass (R11). ``fresh=False``: a list will do
+    that this process asked for within the last pass, or that somebody else waits for. ``over``: for what is
+    over, so nothing is looked at. Raises ``Unavailable``.
     """
     gate = gate or (await engine.store.gates([batch.id])).get(batch.id) or Gate(batch.id, 0)
     read_at = engine.clock.monotonic()
     records = (read_at, await engine.store.jobs([holder.job for holder in gate.holders]))
     known = Observation(read_at) if over else None if fresh else _recent(engine, batch)
-    observation = known or await sorted_out(engine, await engine.cluster.observe([batch.namespace]))
-    if not engine.epoch and not over:
-        engine.seen = observation
+    observation = known or await (_listed if fresh else _with_others)(engine, batch.namespace)
     scene = await reconcile.scene_of(engine, await reconcile.open_batches(engine))
     allowance = await allowance_of(engine, batch, gate)
     return await look(engine, batch, gate, replace(scene, observation=observation), allowance, records)
+
+
+async def _listed(engine: Engine, namespace: str) -> Observation:
+    """The namespace as it is now; a process that does not lead remembers it."""
+    found = await sorted_out(engine, await engine.cluster.observe([namespace]))
+    if not engine.epoch:
+        engine.seen = joined(engine.seen, found)
+    return found
+
+
+async def _with_others(engine: Engine, namespace: str) -> Observation:
+    """The same, read once for all who ask meanwhile: a list of everything for each would fill the memory.
+
+    One who goes away does not end it for the others.
+    """
+    asked = engine.asked.get(namespace)
+    if asked is None:
+        asked = asyncio.create_task(_listed(engine, namespace), name=f"people look at {namespace}")
+        engine.asked[namespace] = asked
+        asked.add_done_callback(partial(_answered, engine, namespace))
+    return await asyncio.shield(asked)
+
+
+def _answered(engine: Engine, namespace: str, asked: asyncio.Task[Observation]) -> None:
+    del engine.asked[namespace]
+    if not asked.cancelled():
+        asked.exception()  # whoever waits is told; nobody may
 
 
 def _recent(engine: Engine, batch: Batch) -> Observation | None:
