@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Route, expect
 
@@ -84,6 +86,32 @@ async def test_another_order_after_a_lost_answer(here: Place, ada: Visitor) -> N
     await expect(ada.dialog).to_contain_text("Refused, 1 job")
     await ada.button("Retry", ada.dialog).click()
     await expect(page.get_by_text("0 retries recorded, 1 refused")).to_be_visible()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_an_answer_that_is_late_leaves_the_next_question_alone(
+    here: Place, ada: Visitor, fails: bool
+) -> None:
+    """Of an order that was left while it was under way it is told what became of it; the question that stands
+    there by then is neither closed nor turned into the one before."""
+    batch, _ = await under_way(here)
+    page, answers = await ada.open(f"#/batches/{batch.id}", "sweep"), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await answers.wait()
+        await (route.abort() if fails else route.continue_())
+
+    await page.route("**/pause", late, times=1)
+    await ada.button("Pause").click()
+    await ada.button("Pause", ada.dialog).click()
+    await expect(ada.button("Pause", ada.dialog)).to_be_disabled()
+    await page.keyboard.press("Escape")
+    await expect(ada.dialog).to_have_count(0)
+    await ada.button("Cancel the batch").click()
+    await expect(ada.dialog.get_by_role("heading")).to_have_text("Cancel all of sweep?")
+    answers.set()
+    await expect(page.locator(".toast")).to_contain_text("does not answer" if fails else "sweep")
+    await expect(ada.dialog.get_by_role("heading")).to_have_text("Cancel all of sweep?")
 
 
 async def test_cancel_jobs_and_a_batch(here: Place, ada: Visitor) -> None:

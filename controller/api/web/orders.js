@@ -21,7 +21,7 @@ export function toast(text, bad = false) {
  * `fields(refresh)` are the order's own inputs, `body(form)` what is sent of them.
  */
 function question({ title, verb, danger = false, fields = () => [], body = () => ({}), rehearse, act }) {
-  const state = { lines: null, trouble: "", busy: false, token: 0, admin: false };
+  const state = { lines: null, trouble: "", busy: false, token: 0, admin: false, left: false };
   const form = () => dialog.querySelector("form");
   const read = () => ({ ...body(form()), ...(state.admin ? { as_admin: true } : {}) });
   const draw = () => show(dialog, [h("form", { method: "dialog", novalidate: true, onsubmit: submit },
@@ -60,16 +60,18 @@ function question({ title, verb, danger = false, fields = () => [], body = () =>
     draw();
     try {
       toast(await act(read()));
-      dialog.close();
+      if (!state.left) dialog.close();
     } catch (error) {
       state.trouble = error instanceof Trouble ? error.message : `This page has a bug: ${error.message}`;
+      if (state.left) toast(`${title} ${state.trouble}`, true);
     }
     state.busy = false;
-    if (dialog.open) draw();
+    if (!state.left && dialog.open) draw(); // by now it may be another question's
   }
   const before = document.activeElement;
   dialog.onclose = () => {
     state.token += 1;
+    state.left = true;
     show(dialog, []);
     if (before?.isConnected) before.focus({ preventScroll: true });
     else if (document.activeElement === document.body) document.getElementById("main").focus({ preventScroll: true });
