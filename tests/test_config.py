@@ -215,6 +215,7 @@ def test_all_complaints_come_at_once(write: Write, monkeypatch: pytest.MonkeyPat
         ),
         ("specs: {owners: [{user: a, source: x}]}", "c.yaml:1: specs.owners.0.source: must match"),
         ("specs: {s3: {prefix: a}}", "c.yaml:1: specs.s3: needs bucket, else no store is watched"),
+        ("auth: {oidc: {audience: a}}", "c.yaml:1: auth.oidc: needs issuer beside audience and prefix"),
         ("specs: {s3: {bucket: A_b}}", "c.yaml:1: specs.s3.bucket: must match"),
         ("specs: {s3: {bucket: lab, prefix: /a}}", "c.yaml:1: specs.s3.prefix: must match"),
         ("specs: {s3: {secret_access_key: x}}", "c.yaml:1: specs.s3.secret_access_key: no such key"),

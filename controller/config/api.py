@@ -60,6 +60,8 @@ class Oidc(Section):
     def _with_audience(self) -> Oidc:
         if self.issuer and not self.audience:
             raise ValueError("needs audience beside issuer: a token for somebody else's service is no proof")
+        if not self.issuer and (self.audience or self.prefix):
+            raise ValueError("needs issuer beside audience and prefix, else no token of it is believed")
         return self
 
 
