@@ -28,6 +28,7 @@ _LABELS = frozenset(
         labels.JOB_ID,
         labels.INSTANCE,
         labels.TOMBSTONE,
+        labels.EXPIRING,
         labels.MANAGED_BY,
     }
 )

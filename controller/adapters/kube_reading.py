@@ -50,7 +50,7 @@ def job_of(job: Json | None, pods: Sequence[Json] = (), events: Sequence[Json] =
         pod_ended=has_ended,
         pod_unfinished=any(not pod_ended(one) for one in pods),
         pod_deleting_since=_deleting_since(pod),
-        expiring=dig(job, "spec").get("ttlSecondsAfterFinished") is not None,
+        expiring=_expires(job, marks),
         # A tombstone is born complete, and is nobody's success.
         succeeded=None if labels.TOMBSTONE in marks else _succeeded(pod, job_ends),
         exit_code=_number(ended.get("exitCode")),
@@ -101,6 +101,13 @@ def _did_the_work(pod: Json) -> bool:
         text(dig(pod, "status"), "phase") == "Succeeded"
         and dig(_state(pod), "terminated").get("exitCode") == 0
     )
+
+
+def _expires(job: Json | None, marks: Mapping[str, str]) -> bool:
+    """Whether we gave it a time to live. An admission webhook may give one to every Job there is: with that
+    nothing is recorded yet, and what the name is kept for may need a longer one."""
+    let_go = labels.TOMBSTONE in marks or labels.EXPIRING in marks
+    return let_go and dig(job, "spec").get("ttlSecondsAfterFinished") is not None
 
 
 def is_ours(thing: Json, instance: str) -> bool:

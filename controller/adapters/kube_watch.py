@@ -184,15 +184,20 @@ class Watching:
         job_id, batch_id = labels_of(thing)[labels.JOB_ID], labels_of(thing).get(labels.BATCH_ID, "")
         told = partial(self._hint, namespace, job_id, batch_id)
         # Folding costs more than all the rest here, and only a deleted object is compared.
-        before = self._shown(namespace, job_id) if deleted else None
+        collected = deleted and self._goes_by_itself(namespace, job_id)
         if deleted and job_id in self._news:
             last = self._news[job_id]()  # how it was before it went is told, if nothing more comes
             self._news[job_id] = lambda: last
         changed = self._known[namespace].put(kind, thing, deleted=deleted)
-        collected = before is not None and before.finished and before.expiring
         if changed and not collected:  # when it was meant to be, that is no news
             self._news[job_id] = told
             self._rung.set()
+
+    def _goes_by_itself(self, namespace: str, job_id: str) -> bool:
+        """Whether this job has ended and has a time to live, whoever gave it one."""
+        found, jobs = self._shown(namespace, job_id), self._known[namespace].jobs.get(job_id, {}).values()
+        limited = any(dig(job, "spec").get("ttlSecondsAfterFinished") is not None for job in jobs)
+        return limited and found is not None and found.finished
 
     def _shown(self, namespace: str, job_id: str) -> ClusterJob | None:
         """What is known of this job: its Job and its Pod as one, the unfinished one of several."""

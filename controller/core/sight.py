@@ -36,7 +36,7 @@ class ClusterJob:
     pod_deleting_since: datetime | None = None
     """Since when its unfinished pod should be gone: somebody deleted it, and its grace is over."""
     expiring: bool = False
-    """A time to live is set: the cluster collects it by itself."""
+    """We have set its time to live: its end is recorded, and the cluster collects it by itself."""
     succeeded: bool | None = None
     exit_code: int | None = None
     container_reason: str = ""

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.adapters import labels
 from controller.adapters.kube_folded import MANY, Folded
 from controller.adapters.kube_listing import our_jobs
 from tests.kube_pure.things import INSTANCE, condition, job, ours, owner, pod
@@ -65,6 +66,7 @@ async def test_what_has_not_changed_is_not_folded_again() -> None:
     before = await folded.jobs(HERE, listed, running)
     running[1]["status"]["phase"] = "Failed"
     listed[2]["spec"]["ttlSecondsAfterFinished"] = 600
+    listed[2]["metadata"]["labels"][labels.EXPIRING] = INSTANCE
     after = await folded.jobs(HERE, copy.deepcopy(listed), copy.deepcopy(running))
     elsewhere = await folded.jobs("other", copy.deepcopy(listed), copy.deepcopy(running))
     first, second, third = after

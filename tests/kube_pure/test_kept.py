@@ -85,6 +85,7 @@ marks: st.SearchStrategy[Json] = st.one_of(
     st.just({}),
     st.builds(ours, st.integers(0, 2)),
     st.just(ours(tombstone="true")),
+    st.just(ours(expiring=INSTANCE)),
     st.just(ours(job_id="6" * 24)),
     st.just(ours(instance="another")),
 )
