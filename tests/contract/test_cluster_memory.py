@@ -139,8 +139,13 @@ async def test_a_pod_outlives_its_job(memory: MemoryWorld) -> None:
     assert memory.kinds(job) == ["create", "start", "delete"]
     (stray,) = (await memory.cluster.observe([NS])).strays
     assert (stray.job_id, stray.left.name, stray.left.orphan) == (job.job_id, job.name, True)
-    assert await memory.cluster.get_uid(NS, job.name, stray.left.kind, stray.left.uid)
+    whose = (NS, job.name, stray.left.kind, stray.left.uid)
+    assert await memory.cluster.get_uid(*whose)
+    left = await memory.cluster.find_uid(*whose)
+    assert left is not None
+    assert (left.finished, left.pod_unfinished) == (False, True)
     await memory.clock.advance(30.0)
+    assert await memory.cluster.find_uid(*whose) is None
     assert (await memory.cluster.get(NS, job.name, job.job_id)).pods == 0
     assert (await memory.cluster.observe([NS])).strays == ()
     assert memory.kinds(job) == ["create", "start", "delete", "end"]

@@ -69,9 +69,10 @@ class MemoryCluster(Machine):
         ]
 
     async def find_uid(self, namespace: str, name: str, kind: str, uid: str) -> ClusterJob | None:
-        """See ``Cluster.find_uid``."""
+        """See ``Cluster.find_uid``: what is left of it is its pod, when it is gone."""
         self._reach(namespace)
-        thing = self._held(namespace, name, uid)
+        left = (one for one in self._orphans if one.uid == uid)
+        thing = self._held(namespace, name, uid) or next(left, None)
         return others_job(thing, self._wall) if thing and thing.kind == kind else None
 
     async def create(self, job: NewJob) -> Created:
