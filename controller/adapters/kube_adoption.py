@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import list_all, list_namespace, our_jobs, owned_by
+from controller.adapters.kube_listing import get_one, list_all, list_namespace, our_jobs, owned_by
 from controller.adapters.kube_logs import CONTROLLER_UID
 from controller.adapters.kube_reading import dig, items, job_of, main_container, meta, pod_ended, text
 from controller.adapters.kube_refusals import NOT_FOUND
@@ -153,9 +153,8 @@ class Others:
         return replace(others_job(known, left, pods), finished=False)
 
     async def _get(self, kind: Kind, namespace: str, name: str) -> Json | None:
-        path = f"{kind.path}/namespaces/{namespace}/{kind.resource}/{name}"
         try:
-            return await self._client.request("GET", path, resource=kind.resource)
+            return await get_one(self._client, kind, namespace, name)
         except Refused as error:
             if error.absent:
                 return None

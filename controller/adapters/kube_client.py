@@ -23,8 +23,8 @@ from controller import __version__
 from controller.adapters.kube_credentials import Credentials, proxy_of
 from controller.adapters.kube_pace import Pace
 from controller.adapters.kube_refusals import Refused as Refused
+from controller.adapters.kube_refusals import of_another, status_of
 from controller.adapters.kube_refusals import rejected as rejected
-from controller.adapters.kube_refusals import status_of
 from controller.ports import Unavailable
 from controller.telemetry import get_logger
 
@@ -208,7 +208,7 @@ class KubeClient:
         if 400 <= code < 500 and code not in _UNKNOWN:
             if told or response.method == "GET":
                 return Refused(code, reason, message, where)
-            return Unavailable(f"{where}: {code}, and not by the API server: what answers in its place?")
+            return of_another(where, code)
         hint = ": are the credentials current?" if code == 401 else ""
         return Unavailable(f"{where}: the API server answers {code} {message or reason}".rstrip() + hint)
 

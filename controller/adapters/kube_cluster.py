@@ -17,7 +17,15 @@ from controller.adapters.kube_adoption import Others
 from controller.adapters.kube_client import JSON_PATCH, KubeClient, Refused, rejected
 from controller.adapters.kube_folded import Folded
 from controller.adapters.kube_foreign import JOB, POD, Kind, active, roots
-from controller.adapters.kube_listing import folded, list_all, needs_events, pods_by_job, strays
+from controller.adapters.kube_listing import (
+    folded,
+    get_one,
+    list_all,
+    needs_events,
+    object_of,
+    pods_by_job,
+    strays,
+)
 from controller.adapters.kube_logs import Logs
 from controller.adapters.kube_look import TOGETHER, Look
 from controller.adapters.kube_object_events import ObjectEvents
@@ -181,7 +189,8 @@ class KubeCluster:
     async def _post(self, job: NewJob, body: Mapping[str, Any]) -> Created:
         try:
             path = _job_path(job.namespace)
-            made = await self._client.request("POST", path, body, resource="jobs")
+            answer = await self._client.request("POST", path, body, resource="jobs")
+            made = object_of(answer, f"POST {path}")
         except Refused as error:
             if error.code == CONFLICT:
                 return await self._holder(job)
@@ -281,9 +290,8 @@ class KubeCluster:
 
     async def _find(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         """The object; None: there is none. Raises ``Refused`` when the API server did not say so."""
-        path = f"{kind.path}/namespaces/{namespace}/{kind.resource}/{name}"
         try:
-            return await self._client.request("GET", path, resource=kind.resource)
+            return await get_one(self._client, kind, namespace, name)
         except Refused as error:
             if error.absent:
                 return None

@@ -13,7 +13,7 @@ from controller.adapters.kube_client import KubeClient, Refused
 from controller.adapters.kube_foreign import JOB, POD, Kind
 from controller.adapters.kube_page import ITEMS, read_page
 from controller.adapters.kube_reading import dig, is_ours, items, job_of, labels_of, meta, pod_ended, text
-from controller.adapters.kube_refusals import NOT_FOUND
+from controller.adapters.kube_refusals import NOT_FOUND, of_another
 from controller.core.sight import ClusterJob, ForeignObject, Stray
 from controller.ports import Unavailable
 
@@ -69,11 +69,26 @@ async def _pages(
     query, read = {"limit": str(size), **chosen}, partial(read_page, keep=keep)
     while True:
         page = await client.request("GET", path, resource=kind.resource, query=query, read=read)
+        if not isinstance(page.get("metadata"), dict):
+            raise of_another(f"GET {path}")
         found += page[ITEMS]
         about = meta(page)
         if not (more := text(about, "continue")):
             return found, text(about, "resourceVersion")
         query["continue"] = more
+
+
+async def get_one(client: KubeClient, kind: Kind, namespace: str, name: str) -> Json:
+    """The object of this name. Raises ``Refused``, ``Unavailable``."""
+    path = f"{kind.path}/namespaces/{namespace}/{kind.resource}/{name}"
+    return object_of(await client.request("GET", path, resource=kind.resource), f"GET {path}")
+
+
+def object_of(answer: Json, where: str) -> Json:
+    """The answer, if it is an object. Raises ``Unavailable``."""
+    if not text(meta(answer), "uid"):
+        raise of_another(where)
+    return answer
 
 
 async def list_if_served(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from controller.core.healing import heals
-from controller.ports import BatchkeeperError, Rejected
+from controller.ports import BatchkeeperError, Rejected, Unavailable
 
 NOT_FOUND = 404
 
@@ -46,6 +46,11 @@ def status_of(text: str) -> tuple[str, str] | None:
     if not isinstance(found, dict) or found.get("kind") != "Status":
         return None
     return str(found.get("reason") or ""), " ".join(str(found.get("message") or "").split())[:500]
+
+
+def of_another(where: str, code: int = 200) -> Unavailable:
+    """An answer that is not the API server's: a gateway's own word that it is well makes no object gone."""
+    return Unavailable(f"{where}: {code}, and not by the API server: what answers in its place?")
 
 
 def rejected(error: Refused) -> Rejected:

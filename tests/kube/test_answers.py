@@ -140,6 +140,8 @@ async def test_deletes_and_expiries_that_are_refused(
         [TAKEN, raw(404, b"default backend - 404")],
         [raw(404, b"default backend - 404")],
         [raw(403, b"<html><h1>403 Forbidden</h1></html>")],
+        [answer(200, {"status": "up"})],
+        [TAKEN, answer(200, {"status": "up"})],
         [cut],
     ],
 )
@@ -150,6 +152,26 @@ async def test_unknown_outcomes(
     server.will(*replies)
     with pytest.raises(Unavailable):
         await CALLS[call](cluster)
+
+
+READS: dict[str, Callable[[KubeCluster], Awaitable[object]]] = {
+    "observe": lambda cluster: cluster.observe(["lab"]),
+    "get": lambda cluster: cluster.get("lab", JOB.name, JOB.job_id),
+    "get_uid": lambda cluster: cluster.get_uid("lab", JOB.name, "Job", "u-9"),
+    "find": lambda cluster: cluster.find("lab", "scan"),
+    "find_uid": lambda cluster: cluster.find_uid("lab", JOB.name, "Job", "u-9"),
+    "delete": lambda cluster: cluster.delete("lab", JOB.name, "u-9"),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_that_a_gateway_is_well_is_no_word_about_a_job(
+    server: Loopback, cluster: KubeCluster, read: str
+) -> None:
+    """It answers 200 in the API server's place: no job is gone for that, and no list is empty."""
+    server.will(*[answer(200, {"status": "up"})] * 4)
+    with pytest.raises(Unavailable, match="in its place"):
+        await READS[read](cluster)
 
 
 # --------------------------------------------------------------------------------------------- logs

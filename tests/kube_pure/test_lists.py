@@ -45,7 +45,8 @@ def page(*things: Json, more: str = "", version: str = "5") -> Json:
 
 @dataclass
 class Told:
-    """A client whose answers are told: by resource, one after the other; then empty pages."""
+    """A client whose answers are told: by resource, one after the other; then empty pages, and under any
+    name somebody else's object."""
 
     answers: Mapping[str, list[Json | Exception]] = field(default_factory=dict)
     asked: list[tuple[str, Json]] = field(default_factory=list)
@@ -65,7 +66,8 @@ class Told:
         assert (method, body) == ("GET", None)
         self.asked.append((path, dict(query or {})))
         left = self._left.setdefault(resource, deque(self.answers.get(resource, ())))
-        answer = left.popleft() if left else page()
+        none = page() if path.endswith(resource) else thing("others")
+        answer = left.popleft() if left else none
         if isinstance(answer, Exception):
             raise answer
         return await answered(answer, read)
@@ -130,11 +132,17 @@ async def test_no_list_is_read_from_a_cache() -> None:
 
 
 async def test_things_that_are_none_are_left_out() -> None:
-    """An entry of a list that is no object costs itself only; a list without entries is empty."""
+    """An entry of a list that is no object costs itself only; a list without entries is empty. What has not
+    even a list's own metadata is none: somebody else answers in the API server's place."""
     told = Told({"jobs": [{"metadata": {}, "items": [job("a"), None, "x", 3, job("b")]}]})
     assert names((await list_all(told.client, JOB, "runai-lab"))[0]) == ["a", "b"]
-    for odd in ({}, {"items": None}, {"items": "x", "metadata": None}):
+    empty: list[Json] = [{"metadata": {}}, {"metadata": {}, "items": None}, {"metadata": {}, "items": "x"}]
+    for odd in empty:
         assert await list_all(Told({"jobs": [odd]}).client, JOB, "runai-lab") == ([], "")
+    others: list[Json] = [{}, {"items": []}, {"items": [], "metadata": None}]
+    for none in others:
+        with pytest.raises(Unavailable, match="in its place"):
+            await list_all(Told({"jobs": [none]}).client, JOB, "runai-lab")
 
 
 # ----------------------------------------------------------------------------------- what is not seen

@@ -40,7 +40,7 @@ class Slow:
         await gate.wait()
         if self.error:
             raise self.error
-        return await answered({"items": shown}, read)
+        return await answered({"metadata": {}, "items": shown}, read)
 
     def events(self) -> ObjectEvents:
         """What is tested."""
