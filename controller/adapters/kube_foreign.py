@@ -10,7 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.adapters.kube_reading import JOB_ENDS, dig, is_ours, items, may_go_on, meta, pod_ended, text
+from controller.adapters.kube_reading import (
+    JOB_ENDS,
+    dig,
+    is_ours,
+    items,
+    may_go_on,
+    meta,
+    pod_ended,
+    runs_one_pod,
+    text,
+)
 from controller.core.sight import ForeignObject
 
 Json = Mapping[str, Any]
@@ -66,7 +76,7 @@ def active(kind: Kind, thing: Json, pods: Sequence[Json] = ()) -> bool:
             text(one, "type") in JOB_ENDS and one.get("status") == "True"
             for one in items(dig(thing, "status"), "conditions")
         )
-        only_pods = bool(pods) and not may_go_on(thing, pods) and _runs_one_pod(thing)
+        only_pods = bool(pods) and not may_go_on(thing, pods) and runs_one_pod(thing)
         return any(not pod_ended(pod) for pod in pods) or not (ended or only_pods)
     return text(dig(thing, "status"), "phase") not in kind.ended
 
@@ -77,18 +87,9 @@ def _runs(kind: Kind, thing: Json, pods: Sequence[Json]) -> bool:
     return any(text(dig(one, "status"), "phase") == "Running" for one in shown)
 
 
-def _runs_one_pod(job: Json) -> bool:
-    """Whether a Job whose only pod has ended can get no other (others' Jobs may retry by themselves)."""
-    spec = dig(job, "spec")
-    one = spec.get("completions", 1) == 1 and spec.get("parallelism", 1) == 1
-    # A failure that is ignored is followed by another pod, whatever the limit is.
-    actions = {text(rule, "action") for rule in items(dig(spec, "podFailurePolicy"), "rules")}
-    return one and spec.get("backoffLimit") == 0 and "Ignore" not in actions
-
-
 def may_have_ended(job: Json) -> bool:
     """Whether a Job of others that says nothing of its end may have ended all the same: its pod tells."""
-    return active(JOB, job) and _runs_one_pod(job)
+    return active(JOB, job) and runs_one_pod(job)
 
 
 def roots(

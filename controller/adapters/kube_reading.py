@@ -129,14 +129,24 @@ def may_go_on(job: Json | None, pods: Sequence[Json]) -> bool:
     """Whether a Job whose condition tells no end may run yet, although the pod that is shown has ended.
 
     A pod that was deleted is no proof: whoever suspends a Job has its pod deleted, and it gets another one
-    when it is resumed. Then the Job's own word is waited for. One that is being deleted gets no other pod.
+    when it is resumed. Nor is one that ended where the Job tries again, as ours do when somebody has edited
+    them. Then the Job's own word is waited for. One that is being deleted gets no other pod.
     """
     if not all(map(pod_ended, pods)):
         return True
     if job is None or "deletionTimestamp" in meta(job):
         return False
     suspended = dig(job, "spec").get("suspend") is True
-    return suspended or any("deletionTimestamp" in meta(pod) for pod in pods)
+    return suspended or not runs_one_pod(job) or any("deletionTimestamp" in meta(pod) for pod in pods)
+
+
+def runs_one_pod(job: Json) -> bool:
+    """Whether a Job whose only pod has ended gets no other: others' may retry, and so may an edited one."""
+    spec = dig(job, "spec")
+    one = spec.get("completions", 1) == 1 and spec.get("parallelism", 1) == 1
+    # A failure that is ignored is followed by another pod, whatever the limit is.
+    actions = {text(rule, "action") for rule in items(dig(spec, "podFailurePolicy"), "rules")}
+    return one and spec.get("backoffLimit") == 0 and "Ignore" not in actions
 
 
 def event_lines(events: Iterable[Json]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.adapters.kube_foreign import JOB, POD, roots
-from controller.adapters.kube_listing import folded, needs_events, our_jobs
+from controller.adapters.kube_listing import folded, our_jobs
 from controller.adapters.kube_reading import MAX_EVENTS, event_lines, instant, is_ours, job_of
 from controller.core.model import Verdict
 from controller.core.verdict import judge
@@ -42,14 +42,6 @@ def test_identity_comes_from_labels() -> None:
     assert (shown.job_id, shown.batch_id, shown.task_id, shown.attempt) == (JOB_ID, BATCH_ID, "2", 3)
     assert not shown.tombstone
     assert job_of(job("t", marks=ours(tombstone="true"))).tombstone
-
-
-def test_a_time_to_live_that_others_gave_it_is_no_word_of_ours() -> None:
-    """As an admission webhook does to every Job: its end is not recorded, and Events still tell of it."""
-    spec = {"ttlSecondsAfterFinished": 600}
-    theirs, let_go = job("a", spec=spec, marks=ours()), job("a", spec=spec, marks=ours(expiring=INSTANCE))
-    told = [(shown.expiring, needs_events(shown)) for shown in map(job_of, (theirs, let_go))]
-    assert told == [(False, True), (True, False)]
 
 
 PODS: dict[str, tuple[Json, Json]] = {
