@@ -185,9 +185,10 @@ async def _one_of_each(running: Running) -> int:
         await keeper.lead(elector.identity)
         await keeper.repair_pass()
         for _ in range(2):
-            await keeper.reap_pass()
-        if keeper.trouble:
-            raise BatchkeeperError(f"nothing was decided: {keeper.trouble}; ask again once that is mended")
+            if not keeper.unrepaired and not keeper.trouble:  # a second one alone would trust no time
+                await keeper.reap_pass()
+        if why := keeper.unrepaired or keeper.trouble:
+            raise BatchkeeperError(f"nothing was decided: {why}; ask again once that is mended")
         return 0
     finally:
         keeper.step_down("its one pass is over")

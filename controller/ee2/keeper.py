@@ -22,6 +22,8 @@ class Keeper:
     """This process's epoch while it leads; 0 while it does not."""
     trouble: str = ""
     """Why the last pass of the reaper decided nothing; empty: it went through."""
+    unrepaired: str = ""
+    """The same of the last repair."""
     stepped_down: asyncio.Event = field(default_factory=asyncio.Event)
     offset: float | None = None
     """Wall minus monotonic clock, in seconds, at the last pass of the reaper."""
@@ -66,10 +68,11 @@ class Keeper:
     async def repair_pass(self) -> int:
         """Finish retries that were left unfinished; returns how many records were met."""
         started, result, steps = self.clock.monotonic(), "ok", 0
+        self.unrepaired = ""
         try:
             steps = len(await repair(self.desk))
         except Unavailable as error:
-            result = "unavailable"
+            result, self.unrepaired = "unavailable", str(error)
             self.journal.trouble("ee2 repair", error)
         self.journal.passed("repair", result, self.clock.monotonic() - started, steps)
         return steps

@@ -15,7 +15,7 @@ import pytest
 
 from controller.cli.program import main
 from controller.ee2 import keeper
-from controller.ports import Unavailable
+from controller.ports import StaleEpoch, Unavailable
 from tests.e2e.process import Daemon, Ran
 from tests.e2e.waiting import wait_for
 from tests.ee2.forge import DAY, HOUR, Ee2
@@ -225,13 +225,25 @@ def test_what_makes_no_sense_here_says_so_in_one_line(ee2: Ee2, office: Office, 
     assert "store.layout is ee2" in line
 
 
-def test_one_pass_that_decides_nothing_says_why(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asked for it reads the reason, not only the log."""
+@pytest.mark.parametrize(
+    ("which", "times", "error"),
+    [("reap", 9, Unavailable), ("reap", 1, Unavailable), ("reap", 1, StaleEpoch), ("repair", 1, Unavailable)],
+)
+def test_one_pass_that_decides_nothing_says_why(
+    office: Office, monkeypatch: pytest.MonkeyPatch, which: str, times: int, error: type[Exception]
+) -> None:
+    """Whoever asked for it reads the reason, not only the log. Of the reaper's two passes the first finds out
+    whether time can be trusted: where it fails, the second ends nothing, however well it goes."""
+    real, met = getattr(keeper, which), 0
 
-    async def reap(*given: object, **more: object) -> None:
-        raise Unavailable("mongodb: claim got no answer")
+    async def fails(*given: object, **more: object) -> object:
+        nonlocal met
+        met += 1
+        if met <= times:
+            raise error("mongodb: claim got no answer")
+        return await real(*given, **more)
 
-    monkeypatch.setattr(keeper, "reap", reap)
+    monkeypatch.setattr(keeper, which, fails)
     ran = office.cli("controller", "--once")
     assert ran.code == 1
     said = "nothing was decided: mongodb: claim got no answer; ask again once that is mended"
