@@ -89,7 +89,7 @@ class MongoMeta(MongoPart):
             raise StaleEpoch(f"epoch {epoch} is over: a gate was stamped by epoch {later['epoch']}")
         stamped = [{"$set": {"epoch": epoch, "updated": "$$NOW"}}]
         taken = self._gates.find({"epoch": epoch, "holders.0": {"$exists": True}}, {"holders.job": 1})
-        held = [holder["job"] async for gate in taken for holder in gate["holders"]]
+        held = [holder.get("job") async for gate in taken for holder in gate["holders"]]
         if held:
             await self._jobs.update_many({"_id": {"$in": held}, **IN_LINE, **older}, stamped)
         await self._jobs.update_many({**HOLDING, **older}, stamped, hint="active")

@@ -132,3 +132,18 @@ async def test_children_that_cannot_be_read_are_not_the_last_page(
     for child in put[:3]:
         prepared["jobs"].update_one({"_id": ObjectId(child.id)}, {"$set": {"origin": "nobody"}})
     assert list(await world.store.unfinished_lifecycles(world.now, 2)) == put[3:]
+
+
+@pytest.mark.parametrize("bent", [{}, {"job": None}, {"slot": 1}, 7, None], ids=str)
+async def test_a_gate_that_makes_no_sense_keeps_nobody_from_leading(
+    world: StoreWorld, prepared: Database[Document], bent: object
+) -> None:
+    """One whose holder says of no job that it holds a place ended every daemon at its start."""
+    sick = await world.add_batch("sick")
+    prepared["gates"].update_one({"_id": ObjectId(sick.id)}, {"$set": {"holders": [bent]}})
+    await world.add_batch("well")
+    job = await world.put(Status.RUNNING)
+    await world.store.stamp(EPOCH + 1)
+    stamped = await world.store.job(job.id)
+    assert stamped is not None
+    assert stamped.epoch == EPOCH + 1
