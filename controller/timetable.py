@@ -215,6 +215,11 @@ class _Runner:
                 await self.what.run()
         except self._fatal:
             raise
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            _log.error("pass failed", name=self.what.name, exc_info=error)  # what it waited for was cancelled
+            return PassEnd.FAILED
         except Exception as error:  # noqa: BLE001 -- the tick's guard: a sick pass costs one run
             if isinstance(error, TimeoutError) and deadline.expired():
                 _log.error("pass timed out", name=self.what.name, after=self.what.timeout)

@@ -159,6 +159,16 @@ async def test_a_pass_that_raises_is_counted_and_runs_again(watched: Watched, st
     assert not timetable.fatal.done()
 
 
+async def test_a_pass_whose_wait_was_cancelled_runs_again(watched: Watched, start: Start) -> None:
+    """Nobody cancelled the pass: what it waited for was, and the pass ran never again, unnoticed."""
+    watched.error = asyncio.CancelledError()
+    start(OFTEN)
+    await until(lambda: watched.runs >= 2)
+    watched.error = None
+    await until(lambda: PassEnd.DONE in watched.ends)
+    assert watched.ends[0] is PassEnd.FAILED
+
+
 async def test_a_pass_that_hangs_is_given_up(watched: Watched, start: Start) -> None:
     """Past its timeout a run is cancelled and counted, and the next one comes."""
     watched.gate.clear()
