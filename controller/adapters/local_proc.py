@@ -7,12 +7,15 @@ look and every signal checks both. Standard library only and few imports: each s
 # pathlib would cost every supervisor several milliseconds of its start.
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Why we can't look, whoever is looked at."""
 _KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
@@ -38,7 +41,10 @@ def boot_id() -> str:
 
 def stat(pid: int) -> Stat | None:
     """The process as it is now; None when it is gone, or dead and only waits to be collected."""
-    text = _read(f"/proc/{pid}/stat")
+    return _stat(pid, _read(f"/proc/{pid}/stat"))
+
+
+def _stat(pid: int, text: bytes) -> Stat | None:
     if not text:
         return None
     fields = text[text.rindex(b")") + 2 :].split()
@@ -55,8 +61,12 @@ def look(pid: int) -> Proc | None:
 
 
 def alive(proc: Proc) -> bool:
-    """Whether this very process still runs."""
-    return look(proc.pid) == proc
+    """Whether this very process still runs; yes, as far as that can't be looked at now."""
+    try:
+        found = _stat(proc.pid, _read_now(f"/proc/{proc.pid}/stat"))
+    except OSError:
+        return True
+    return found is not None and found.proc == proc
 
 
 def send(proc: Proc, number: int) -> bool:
@@ -66,7 +76,7 @@ def send(proc: Proc, number: int) -> bool:
     except ProcessLookupError:
         return False
     try:
-        if not alive(proc):
+        if look(proc.pid) != proc:
             return False
         signal.pidfd_send_signal(handle, number)
     except ProcessLookupError:
@@ -99,14 +109,21 @@ def session_of(leader: Proc, known: Iterable[Proc] = ()) -> list[Proc]:
 
 
 def marked(entry: str) -> list[Proc]:
-    """Running processes that were started with this ``KEY=value`` in their environment."""
-    pids = (pid for pid in _pids() if carries(pid, entry))
+    """Running processes that were started with this ``KEY=value`` in their environment.
+
+    All of them: raises ``OSError`` where they can't be looked at now.
+    """
+    pids = (pid for pid in _pids() if _has(_read_now(f"/proc/{pid}/environ"), entry))
     return [proc for proc in map(look, pids) if proc and proc.pid != os.getpid()]
 
 
 def carries(pid: int, entry: str) -> bool:
     """Whether it was started with this ``KEY=value`` in its environment."""
-    return b"\0" + entry.encode() + b"\0" in b"\0" + _read(f"/proc/{pid}/environ")
+    return _has(_read(f"/proc/{pid}/environ"), entry)
+
+
+def _has(environment: bytes, entry: str) -> bool:
+    return b"\0" + entry.encode() + b"\0" in b"\0" + environment
 
 
 def session(pid: int) -> int:
@@ -156,9 +173,19 @@ def _pids() -> Iterator[int]:
 
 
 def _read(path: str) -> bytes:
-    """The file's bytes; empty when the process is gone or is not ours to read."""
+    """The file's bytes; empty when the process is gone or is not ours to read, or nothing can be read now."""
+    try:
+        return _read_now(path)
+    except OSError:
+        return b""
+
+
+def _read_now(path: str) -> bytes:
+    """The same. Raises ``OSError`` when nothing can be read now, whosever it is."""
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError:
+    except OSError as error:
+        if error.errno in _SCARCE:
+            raise
         return b""

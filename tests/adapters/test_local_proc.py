@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -42,6 +43,24 @@ def test_a_reused_pid_is_another_process(child: subprocess.Popen[bytes]) -> None
     assert not local_proc.send(former, signal.SIGKILL)
     assert local_proc.alive(found)
     assert local_proc.send(found, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM], ids=errno.errorcode.get)
+def test_who_can_not_look_says_of_nobody_that_they_are_gone(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """With no file left to open, what runs was dead: its job had ended, or a mongod was begun beside it."""
+
+    def none_left(*given: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    found = local_proc.look(os.getpid())
+    assert found
+    monkeypatch.setattr(local_proc, "open", none_left, raising=False)
+    assert local_proc.alive(found)
+    assert not local_proc.send(found, 0), "nor does it get a signal that may be meant for another"
+    with pytest.raises(OSError, match=os.strerror(number)):
+        local_proc.marked("A=b")
 
 
 def test_a_session_outlives_its_leader_in_those_who_are_known(child: subprocess.Popen[bytes]) -> None:
