@@ -171,8 +171,12 @@ async def cancel_batch(
 
 
 async def pause(people: People, caller: Caller, batch: Batch, *, dry_run: bool = False) -> str:
-    """Start nothing more; active jobs go on."""
+    """Start nothing more; active jobs go on. Not so in a batch that is being cancelled, which is refused."""
     _must_be_open(caller, batch)
+    gate = (await people.store.gates([batch.id])).get(batch.id)
+    if gate and gate.cancel:
+        why = f"is being cancelled by {gate.cancel.by}: active jobs are stopped, and nothing more starts"
+        raise Refused(f"batch {batch.name} {why}")
     if not dry_run:
         await change_setting(people.store, batch, "paused", True, caller.user, await people.store.now())
     return "is paused: active jobs go on, nothing more starts"

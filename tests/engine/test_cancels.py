@@ -380,3 +380,21 @@ def test_a_batch_does_not_end_over_what_its_last_list_shows() -> None:
         assert stage.found("scan-t0") is None
 
     perform(trace, ends={"scan-t0": LONG})
+
+
+def test_a_batch_that_is_being_cancelled_is_not_paused() -> None:
+    """It said that active jobs go on, while they were being stopped; and a retry later found it paused."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await stage.drop(2, 1)
+        await stage.passes(daemon, 10)
+        await requests.cancel_batch(stage.people, ME, stage.batch, "not needed")
+        with pytest.raises(
+            requests.Refused, match="is being cancelled by local:alice: active jobs are stopped"
+        ):
+            await requests.pause(stage.people, ME, stage.batch)
+        assert not stage.gate.paused
+        await stage.until_over(daemon)
+
+    perform(trace, ends={"scan-t0": LONG})
