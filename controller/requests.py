@@ -152,11 +152,15 @@ async def cancel_batch(
 ) -> str:
     """Order the whole batch to end; the leader withdraws, stops and finally writes ``cancelled``.
 
-    The order has the instant of the store's clock, by which the leader judges how old it is.
+    The order has the instant of the store's clock, by which the leader judges how old it is. The first one
+    stands: asked again, it says so.
     """
     _must_be_allowed(caller, batch)
     if batch.status.closed:
         raise Refused(f"batch {batch.name} has ended ({batch.status}): there is nothing to cancel")
+    gate = (await people.store.gates([batch.id])).get(batch.id)
+    if gate and gate.cancel:
+        return f"is being cancelled already, by {gate.cancel.by}: {gate.cancel.why}"
     now = await people.store.now()
     stop = Stop(why=why, by=caller.user, at=now, code=TerminatedCode.BATCH_ABORT)
     if not dry_run and not await people.store.set_gate(batch.id, {"cancel": stop}):

@@ -130,3 +130,30 @@ def test_a_gap_in_what_was_recorded_is_filled(monkeypatch: pytest.MonkeyPatch) -
         await stage.until_over(daemon)
 
     perform(trace)
+
+
+def test_a_cancel_that_is_repeated_ends_a_half_recorded_batch_no_later() -> None:
+    """Whoever asked again and again began its grace anew each time, and it never ended."""
+
+    async def trace(stage: Stage) -> None:
+        daemon, me = await stage.leader(), Caller(OWNER)
+        clock = daemon.engine.clock
+        assert isinstance(clock, Process)
+        _, store = stage.world.ports(clock)
+        stage.script.lines.append(("add_jobs", Fault.FAILED))
+        spec = spec_of(BatchPlan("scan", 3, 1), stage.world.scenario)
+        with pytest.raises(Unavailable):
+            await intake.accept(store, spec, source="scan.yaml")
+        said = await requests.cancel_batch(stage.people, me, stage.batch, "its file is gone")
+        assert said == "is being cancelled: nothing more starts, active jobs are stopped"
+        order = stage.gate.cancel
+        for dry_run in (False, True, False):
+            await stage.passes(daemon, 15)
+            again = Caller("local:root", admin=True)
+            said = await requests.cancel_batch(stage.people, again, stage.batch, "at last", dry_run=dry_run)
+            assert said == f"is being cancelled already, by {OWNER}: its file is gone"
+            assert stage.gate.cancel == order
+        await stage.passes(daemon, 30)
+        assert stage.batch.status is BatchStatus.CANCELLED
+
+    perform(trace)
