@@ -55,8 +55,8 @@ def stopped_twice(patch: Patch) -> None:
     without_guards(patch, Event.STOP_ASKED, Guard.STOP_NOT_CODED)
     original = requests._cancelling
 
-    def cancelling(job: Attempt, stop: Any) -> Any:
-        return original(replace(job, stop=None), stop)
+    def cancelling(job: Attempt, *more: Any) -> Any:
+        return original(replace(job, stop=None), *more)
 
     patch.setattr(requests, "_cancelling", cancelling)
 
