@@ -6,11 +6,16 @@ could not be asked, the answer is "later", never "no" and never "yes".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from controller.people import CONTROL
 from controller.ports import Unavailable
+
+LONGEST_NAME = 256
+_CONTROL = re.compile(f"[{CONTROL}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,11 @@ class Identity:
     how: str = ""
     local: bool = False
     """Whoever started this process on this machine: an admin here, as the command line has it."""
+
+
+def is_name(user: str) -> bool:
+    """Whether a token may name somebody so."""
+    return 0 < len(user) <= LONGEST_NAME and not _CONTROL.search(user)
 
 
 STATIC = "static"

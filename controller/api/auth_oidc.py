@@ -10,15 +10,13 @@ passed off.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
-from controller.api.auth import Identity
-from controller.people import CONTROL
+from controller.api.auth import Identity, is_name
 from controller.ports import KeySource, Unavailable
 from controller.telemetry import get_logger
 
@@ -34,8 +32,6 @@ NOT_AGAIN = 30.0
 LEEWAY = 30
 """Seconds that our clock and the provider's may disagree."""
 LONGEST = 16 * 1024
-LONGEST_NAME = 256
-_CONTROL = re.compile(f"[{CONTROL}]")
 _log = get_logger(__name__)
 
 
@@ -99,7 +95,7 @@ class OidcTokens:
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             return None
         user = claims.get(expected.user_claim)
-        if not isinstance(user, str) or not 0 < len(user) <= LONGEST_NAME or _CONTROL.search(user):
+        if not isinstance(user, str) or not is_name(user):
             return None
         # Some providers write it as a text.
         if expected.user_claim == "email" and str(claims.get("email_verified", True)).lower() != "true":

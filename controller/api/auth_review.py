@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from controller.api.auth import Identity
+from controller.api.auth import Identity, is_name
 from controller.api.pace import Pace
 from controller.ports import Reviewed, TokenReviewer, Unavailable
 
@@ -97,4 +97,6 @@ def _keep(kept: OrderedDict[str, _T], key: str, value: _T) -> None:
 
 
 def _identity(found: Reviewed | None) -> Identity | None:
-    return Identity(found.user, frozenset(found.groups), "token-review") if found else None
+    if found is None or not is_name(found.user):
+        return None
+    return Identity(found.user, frozenset(found.groups), "token-review")

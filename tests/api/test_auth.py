@@ -130,13 +130,14 @@ class ApiServer:
     def __init__(self) -> None:
         self.away = False
         self.asked = 0
+        self.user = "ada"
 
     async def review(self, token: str, audiences: Sequence[str]) -> Reviewed | None:
         """Whose it is."""
         self.asked += 1
         if self.away:
             raise Unavailable("the API server is away")
-        return Reviewed("ada", ("users",)) if token == "good" else None
+        return Reviewed(self.user, ("users",)) if token == "good" else None
 
 
 async def test_a_review_holds_for_five_minutes() -> None:
@@ -154,6 +155,14 @@ async def test_a_review_holds_for_five_minutes() -> None:
     with pytest.raises(Unavailable):
         await known.identify("good")
     assert await known.identify("x" * 20_000) is None
+
+
+@pytest.mark.parametrize("name", ["ada\norder who=root", "ada\u2028", "a" * 257])
+async def test_the_cluster_names_nobody_so(name: str) -> None:
+    """Of its users, too, none has a name that could pass for several lines of a log, or has no end."""
+    server = ApiServer()
+    server.user = name
+    assert await ReviewedTokens(server, (), timedelta(minutes=5), lambda: 0.0).identify("good") is None
 
 
 async def test_nobodys_token_is_not_asked_about_at_once_again() -> None:
