@@ -77,7 +77,9 @@ SENT = "sent"
 
 
 def _load(path: Path) -> tuple[Path, bytes]:
-    with path.open("rb") as source:
+    # A pipe that nobody writes to would be waited for, and a thread that waits is not to be ended.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as source:
+        os.set_blocking(source.fileno(), True)
         return path.absolute().parent, source.read(LIMIT + 1)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from controller.config import Settings, load
 from controller.ports import NamedFile, SpecFile
 from controller.reading import read_spec_file, read_spec_text, reader_of
+from controller.spec_pass import Reading
 
 SPEC = """\
 apiVersion: batchkeeper/v1
@@ -81,3 +85,27 @@ async def test_the_daemon_opens_no_csv_by_its_path(tmp_path: Path, mapped: Setti
         read = await reader_of(mapped)(file)
         assert (read.spec and [task.id for task in read.spec.tasks]) == ids
         assert list(read.names_files) == ["t.csv"]
+
+
+async def test_a_pipe_is_read_and_one_that_nobody_writes_to_is_empty(
+    tmp_path: Path, mapped: Settings
+) -> None:
+    """It was waited for, and neither Ctrl-C nor SIGTERM ended the command."""
+    pipe = tmp_path / "spec.yaml"
+    os.mkfifo(pipe)
+    try:
+        async with asyncio.timeout(20):
+            read = await read_spec_file(mapped, pipe, user="ada")
+        assert "is empty" in str(read.problems)
+        _, read = await asyncio.gather(
+            asyncio.to_thread(pipe.write_text, SPEC), _once_written_to(pipe, mapped)
+        )
+        assert read.spec, read.problems
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+
+
+async def _once_written_to(pipe: Path, settings: Settings) -> Reading:
+    await asyncio.sleep(0.3)
+    return await read_spec_file(settings, pipe, user="ada")
