@@ -24,7 +24,7 @@ REFUSED = re.compile(r"Failed to load resource: (the server responded with a sta
 expect.set_options(timeout=PATIENCE)
 
 
-async def held_back(page: Page, address: str) -> tuple[list[str], asyncio.Event]:
+async def held_back(page: Page, address: str | re.Pattern[str]) -> tuple[list[str], asyncio.Event]:
     """Keeps the answers to such requests back until the event is set; and what was asked."""
     asked, answers = list[str](), asyncio.Event()
 

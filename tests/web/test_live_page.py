@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Route, expect
 
 from controller.api.auth_session import Sessions
 from tests.api.place import ADA, BOB, Place, place
-from tests.web.browser import PATIENCE, Visitor, visitor
+from tests.web.browser import PATIENCE, Visitor, held_back, visitor
 from tests.web.conftest import Comes
 from tests.web.world import put, under_way
 
@@ -164,6 +166,42 @@ async def test_a_token_that_is_taken_away(here: Place, ada: Visitor) -> None:
     await page.keyboard.type(ADA[5:])
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("sweep")
+
+
+async def test_a_refusal_of_the_token_before_is_none_of_the_one_now(here: Place, ada: Visitor) -> None:
+    """It came after somebody had signed in anew: their good token was thrown away and called wrong."""
+    batch, jobs = await under_way(here)
+    page = await ada.open(f"#/batches/{batch.id}", "sweep")
+    await expect(page.locator("#live")).to_have_text("live")
+    await page.evaluate("sessionStorage.setItem('token', 'of-nobody-any-more-0123456789')")
+    questions = re.compile(r"/api/v1/(batches|jobs)")
+    asked, answers = await held_back(page, questions)
+    await put(here, jobs[10], error="something changed")
+    while len(asked) < 3:
+        await asyncio.sleep(0.05)
+    await page.unroute(questions)
+    await page.get_by_label("Status").select_option("waiting")
+    await page.get_by_label("Token").fill(ADA)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("sweep")
+    answers.set()
+    await expect(page.locator("#live")).to_have_text("live")
+    await asyncio.sleep(1)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("sweep")
+    assert await page.evaluate("sessionStorage.getItem('token')") == ADA
+
+
+async def test_an_id_that_is_no_id_asks_for_nothing_else(here: Place, ada: Visitor) -> None:
+    """An address can't lead a question of the page to another path of the API."""
+    asked: list[str] = []
+    ada.page.on("request", lambda request: asked.append(request.url))
+    page = await ada.open("#/batches/..%2Fwhoami%3Fx")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await page.goto(f"{here.url}/#/jobs/..%2F..%2Fhealth")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    assert ada.complaints == []
+    paths = [urlsplit(one).path for one in asked]
+    assert [path for path in paths if path.endswith("whoami")] == ["/api/v1/whoami"]
 
 
 async def test_the_printed_url(browser: Browser, tmp_path: Path, mongo_uri: str, mongo_database: str) -> None:

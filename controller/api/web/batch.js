@@ -11,13 +11,14 @@ import { ago, number, span } from "./words.js";
 const CLOSED = ["finished", "cancelled"];
 
 export function batchView(id) {
+  const path = `batches/${encodeURIComponent(id)}`;
   const state = { batch: null, charts: null };
   const view = {
     title: "Batch",
     ready: false,
     concerns: (batchId) => !state.batch || batchId === state.batch.batchId,
     async load() {
-      const [batch, charts] = await Promise.all([ask(`batches/${id}`), ask(`batches/${id}/charts`), jobs()]);
+      const [batch, charts] = await Promise.all([ask(path), ask(`${path}/charts`), jobs()]);
       Object.assign(state, { batch, charts });
       view.title = nameOf(batch);
       view.ready = true;

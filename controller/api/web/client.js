@@ -52,7 +52,12 @@ export function ask(path, query = {}, signal = undefined) {
   }
   const tail = parameters.size ? `?${parameters}` : "";
   const silence = patience(signal);
-  return exchange(`${path}${tail}`, { headers: authorised(), signal: silence.signal }).finally(silence.end);
+  const headers = authorised();
+  return exchange(`${path}${tail}`, { headers, signal: silence.signal }).catch((error) => {
+    // A refusal of the token before says nothing of the one that was given meanwhile.
+    if (error.status === 401 && headers.Authorization !== authorised().Authorization) return ask(path, query, signal);
+    throw error;
+  }).finally(silence.end);
 }
 
 /** A signal for a while: it gives up when nothing was `heard` for that long, or with another one. */

@@ -8,18 +8,19 @@ import { ago, local, took } from "./words.js";
 const FAILED = ["error", "terminated"];
 
 export function jobView(id) {
+  const path = `jobs/${encodeURIComponent(id)}`;
   const state = { job: null, why: null, log: null, whole: false };
   const view = {
     title: "Job",
     ready: false,
     concerns: (batchId) => !state.job || state.job.batch_id === batchId,
     async load() {
-      const [job, why] = await Promise.all([ask(`jobs/${id}`), ask(`jobs/${id}/explain`)]);
+      const [job, why] = await Promise.all([ask(path), ask(`${path}/explain`)]);
       Object.assign(state, { job, why });
       view.title = job.name;
       view.ready = true;
       if (state.whole) return;
-      state.log = await logOf(id);
+      state.log = await logOf(path);
       state.whole = Boolean(job.finished) && !state.log.trouble; // what was read before its end lacks the end
     },
     draw: () => drawn(state, view),
@@ -27,9 +28,9 @@ export function jobView(id) {
   return view;
 }
 
-async function logOf(id) {
+async function logOf(path) {
   try {
-    return await ask(`jobs/${id}/log`);
+    return await ask(`${path}/log`);
   } catch (error) {
     return { from: "", text: "", trouble: error.message };
   }
