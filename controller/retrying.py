@@ -20,7 +20,6 @@ from controller.core.model import (
     Attempt,
     Batch,
     Gate,
-    Halts,
     Resources,
     Status,
     When,
@@ -252,9 +251,9 @@ async def hurry(
 ) -> list[Answer]:
     """Let the waiting retries of these jobs' tasks start as soon as there is a place (``retry --now``).
 
-    The answer says what keeps one all the same: a halt, or all that must end before it. Refused for one that
-    was recorded with other ``resources`` than these, for one that is to be withdrawn, and in a batch that is
-    being cancelled, as a retry is.
+    The answer says what keeps one all the same: a halt, a pause, a hold, or all that must end before it.
+    Refused for one that was recorded with other ``resources`` than these, for one that is to be withdrawn,
+    and in a batch that is being cancelled, as a retry is.
     """
     answers, jobs = [], await people.store.jobs(job_ids)
     batch_ids = sorted({job.batch_id for job in jobs})
@@ -268,7 +267,8 @@ async def hurry(
         elif error := _not_hurried(chain, resources, _cancelling(job, gates, batches)):
             answers.append(Answer(job.id, job.name, error=error, stage="preflight"))
         else:
-            answers.append(await _hurry(people, job, newest, halts, dry_run))
+            kept = halted(newest, halts) or _shut(gates.get(job.batch_id))
+            answers.append(await _hurry(people, job, newest, kept, dry_run))
     return answers
 
 
@@ -289,7 +289,14 @@ def _not_hurried(chain: Sequence[Attempt], resources: Override | None, cancellin
     return ""
 
 
-async def _hurry(people: People, job: Attempt, newest: Attempt, halts: Halts, dry_run: bool) -> Answer:
+def _shut(gate: Gate | None) -> str:
+    """Why nothing of its batch starts until somebody says so; empty: something may."""
+    if gate and gate.waits_for_people:
+        return f"its batch is held as {gate.hold}"
+    return "its batch is paused: until 'batchkeeper resume'" if gate and gate.paused else ""
+
+
+async def _hurry(people: People, job: Attempt, newest: Attempt, kept: str, dry_run: bool) -> Answer:
     change = Change(newest.id, Event.HURRIED, Reason.HURRIED, fields={"not_before": None})
     if not dry_run:
         after = await people.store.change(change)
@@ -298,8 +305,8 @@ async def _hurry(people: People, job: Attempt, newest: Attempt, halts: Halts, dr
             return Answer(job.id, job.name, error=error, stage="record")
         people.wrote(newest, after, change)
     did = f"starts {AT_END if newest.when is When.BATCH_END else 'with the next free place'}"
-    if halt := halted(newest, halts):
-        did = f"waits for no time any more, but {halt}"
+    if kept:
+        did = f"waits for no time any more, but {kept}"
     return Answer(job.id, job.name, retry_id=newest.id, did=f"{newest.name} {did}")
 
 

@@ -253,3 +253,30 @@ def test_a_halt_of_retries_reaches_one_that_got_its_place_before_a_crash() -> No
         assert stage.job("scan-t0-r1").status is Status.COMPLETED
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
+
+
+@pytest.mark.parametrize(
+    ("shut", "says"),
+    [
+        ({"paused": True}, "but its batch is paused: until 'batchkeeper resume'"),
+        ({"hold": "systemic-failure: all failed"}, "but its batch is held as systemic-failure: all failed"),
+    ],
+)
+def test_a_hurried_retry_is_promised_no_place_in_a_shut_batch(shut: dict[str, object], says: str) -> None:
+    """``retry --now`` said that it starts with the next free place, and its batch was paused, or held."""
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 1, 1)
+        await stage.passes(daemon, 10)
+        stage.set_gate(**shut)
+        (answer,) = await requests.hurry(stage.people, Caller(OWNER), [stage.job("scan-t0").id])
+        assert answer.did == f"scan-t0-r1 waits for no time any more, {says}"
+        await stage.passes(daemon, 20)
+        assert stage.job("scan-t0-r1").status is Status.WAITING
+        await requests.resume(stage.people, Caller(OWNER), batch_named(stage, "scan"))
+        stage.set_gate(paused=False)
+        await stage.until_over(daemon)
+        stage.world.oracle.violations.clear()
+
+    perform(trace, ends={"scan-t0": End(0.0, 1.0, 2)})
