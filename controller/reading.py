@@ -76,11 +76,16 @@ SENT = "sent"
 """The folder in which such specs begin; nothing is ever put there."""
 
 
-def _load(path: Path) -> tuple[Path, bytes]:
+def content_of(path: Path) -> bytes:
+    """A spec file as it is, as much of it as is ever read. Raises ``OSError``."""
     # A pipe that nobody writes to would be waited for, and a thread that waits is not to be ended.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as source:
         os.set_blocking(source.fileno(), True)
-        return path.absolute().parent, source.read(LIMIT + 1)
+        return source.read(LIMIT + 1)
+
+
+def _load(path: Path) -> tuple[Path, bytes]:
+    return path.absolute().parent, content_of(path)
 
 
 LIMIT = 256 * 1024

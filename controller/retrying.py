@@ -259,8 +259,9 @@ async def hurry(
     batch_ids = sorted({job.batch_id for job in jobs})
     gates = await people.store.gates(batch_ids) if jobs else {}
     batches, halts = await people.store.batches_with(batch_ids), await people.store.halts()
+    chains = await people.store.chains(sorted({job.root_id for job in jobs})) if jobs else {}
     for job in jobs:
-        chain = await people.store.chain(job.batch_id, job.task_id)
+        chain = chains.get(job.root_id) or (job,)
         newest = chain[-1]
         if not caller.may(job.user):
             answers.append(not_theirs(caller, job))

@@ -113,17 +113,24 @@ def marked(entry: str) -> list[Proc]:
 
     All of them: raises ``OSError`` where they can't be looked at now.
     """
-    pids = (pid for pid in _pids() if _has(_read_now(f"/proc/{pid}/environ"), entry))
+    pids = (pid for pid in _pids() if bears(pid, entry))
     return [proc for proc in map(look, pids) if proc and proc.pid != os.getpid()]
 
 
+def bears(pid: int, entry: str) -> bool:
+    """Whether it was started with this ``KEY=value`` in its environment; one that ends has none any more.
+
+    Raises ``OSError`` where it can't be looked at now.
+    """
+    return b"\0" + entry.encode() + b"\0" in b"\0" + _read_now(f"/proc/{pid}/environ")
+
+
 def carries(pid: int, entry: str) -> bool:
-    """Whether it was started with this ``KEY=value`` in its environment."""
-    return _has(_read(f"/proc/{pid}/environ"), entry)
-
-
-def _has(environment: bytes, entry: str) -> bool:
-    return b"\0" + entry.encode() + b"\0" in b"\0" + environment
+    """The same; no, as far as that can't be looked at now."""
+    try:
+        return bears(pid, entry)
+    except OSError:
+        return False
 
 
 def session(pid: int) -> int:

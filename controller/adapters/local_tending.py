@@ -56,7 +56,7 @@ class Tender:
         found = local_proc.marked(mark)
         supervisors = {proc for proc in found if _is_supervisor(proc)}
         # Who ends after it was found shows no command line: it is no supervisor then, nor anything left.
-        left = [proc for proc in found if proc not in supervisors and local_proc.carries(proc.pid, mark)]
+        left = [proc for proc in found if proc not in supervisors and local_proc.bears(proc.pid, mark)]
         if not supervisors:
             _kill(left)
         return int(bool(left))

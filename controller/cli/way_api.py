@@ -21,6 +21,7 @@ from controller.cli.ways import BadSpec, Change, Wish
 from controller.core.model import Status, Verdict
 from controller.finding import Ambiguous, find_batch, find_either, find_job
 from controller.intake import Outcome
+from controller.reading import content_of
 from controller.requests import Answer, NotFound, Refused, must_fit
 from controller.shapes import Document, answer_document
 from controller.telemetry import set_up_logs
@@ -235,8 +236,11 @@ def _as_named_here(line: str, path: Path) -> str:
 
 
 def _read(path: Path) -> tuple[bytes, str]:
-    """A spec file as it is, and its type. Raises ``BatchkeeperError``."""
+    """A spec file as it is, and its type; what is too long for one is not read to its end.
+
+    Raises ``BatchkeeperError``.
+    """
     try:
-        return path.read_bytes(), JSON if path.suffix.lower() == ".json" else YAML
+        return content_of(path), JSON if path.suffix.lower() == ".json" else YAML
     except OSError as error:
         raise no_file(path, error) from None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from controller.cli import commands_look
+from controller.cli import commands_look, way_api
 from controller.cli.api_address import address_of
 from controller.cli.api_client import Client, _Got, _Lost
 from controller.ports import BatchkeeperError
+from controller.reading import LIMIT
 from tests.cli.place import Place, Shell
 from tests.cli.two_ways import SOMEBODY, TOKEN, TwoWays
 
@@ -295,3 +297,9 @@ def test_no_configuration_is_read_over_the_api(
     Path("config.yaml").write_text("no: such: thing")
     monkeypatch.setenv(URL, "nonsense")
     assert "BATCHKEEPER_URL is no address" in shell("list").err
+
+
+def test_a_file_that_never_ends_is_read_no_further_than_a_spec_may_be() -> None:
+    """It filled the memory."""
+    content, _ = way_api._read(Path("/dev/zero"))
+    assert len(content) == LIMIT + 1

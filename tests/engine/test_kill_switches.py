@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -14,7 +16,7 @@ from controller.core.change import Change
 from controller.core.machine import Event
 from controller.core.model import Attempt, Hold, Status
 from controller.explaining import explanation_of_job
-from controller.ports import Created, NewJob
+from controller.ports import Created, NewJob, Store
 from controller.requests import Caller
 from tests.engine.acting import batch_named, drop, running
 from tests.fakes.memory_objects import End
@@ -104,6 +106,36 @@ def test_what_people_hurry_and_give_up_is_told_where_the_engines_own_changes_are
 
     perform(trace, ends={"scan-t0": End(0.0, 1.0, 2), "scan-t1": End(0.0, 1.0, 1)})
     assert told == [("scan-t0-r1", Event.HURRIED), ("scan-t1", Event.NO_RETRY)]
+
+
+def test_many_are_hurried_in_a_few_reads() -> None:
+    """Each task's attempts were read by themselves: of ten thousand that is a minute."""
+    backoff = {"base": "30s", "factor": 1, "max": "30s"}
+    rule = {"on": {"verdict": ["mount-failure"]}, "limit": 1, "when": "now", "backoff": backoff}
+    read: Counter[str] = Counter()
+
+    class Counting:
+        """The store, whose calls are counted."""
+
+        def __init__(self, store: object) -> None:
+            self.store = store
+
+        def __getattr__(self, name: str) -> object:
+            read[name] += 1
+            return getattr(self.store, name)
+
+    async def trace(stage: Stage) -> None:
+        daemon = await stage.leader()
+        await drop(stage, "scan", 8, 8, retry=(rule,))
+        await stage.passes(daemon, 10)
+        people = replace(stage.people, store=cast(Store, Counting(stage.people.store)))
+        ids = [stage.job(f"scan-t{number}").id for number in range(8)]
+        answers = await requests.hurry(people, Caller(OWNER), ids, dry_run=True)
+        assert [answer.error for answer in answers] == [""] * 8
+        await stage.until_over(daemon)
+
+    perform(trace, ends={f"scan-t{number}": End(0.0, 1.0, 2) for number in range(8)})
+    assert max(read.values()) == 1, read
 
 
 async def _halt(stage: Stage) -> None:
