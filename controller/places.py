@@ -44,10 +44,10 @@ async def _make_missing(engine: Engine) -> None:
     store = engine.store
     batches = {batch.id: batch for batch in await store.batches(closed=False)}
     batches |= await store.batches_with(await store.batches_with_live_jobs())
-    gates, epoch = await store.gates(batches), await store.epoch()
+    gates = await store.gates(batches)
     for batch in batches.values():
         if batch.id not in gates and may_miss_its_gate(engine, batch):
-            await store.ensure_gate(first_gate(batch, epoch))
+            await store.ensure_gate(first_gate(batch, await store.epoch()))
             engine.journal.said("gate-missing", batch=batch.name)
 
 

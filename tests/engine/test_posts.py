@@ -140,7 +140,7 @@ def test_a_create_that_never_gets_an_answer_is_sent_again_by_full_passes_alone()
         asked = creating(stage, fails)
         following = await followed(stage, daemon, 3, 2)
         await asyncio.sleep(30)
-        assert asked == ["scan-t0", "scan-t1", "scan-t2"]
+        assert sorted(asked) == ["scan-t0", "scan-t1", "scan-t2"]
         for times in (2, 3):
             await daemon.full_pass()
             await asyncio.sleep(5)
@@ -375,7 +375,8 @@ def test_live_looks_in_an_outage_end_after_a_row_of_hands() -> None:
         await asyncio.sleep(20)
         asked.clear()
         await daemon.full_pass()
-        assert 4 <= len(asked) <= 4 + 4 + 1
+        # The pass's own row, and of the creates beside it those that are asked about meanwhile.
+        assert 4 <= len(asked) <= 4 * 4 < 40
         out.clear()
         await stage.until_over(daemon)
 
