@@ -6,12 +6,10 @@ index that exists stays, a migration is idempotent and its version is a guarded 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
@@ -91,8 +89,6 @@ REQUESTS_KEPT = 24 * 60 * 60
 REQUEST_INDEXES = [IndexModel([("at", ASCENDING)], name="kept", expireAfterSeconds=REQUESTS_KEPT)]
 GATE_INDEXES = [IndexModel([("epoch", ASCENDING)], name="epoch")]
 
-LONGEST_BUILD = 60.0 * 60
-"""Seconds that the server may take to build what indexes are missing."""
 _NAMESPACE_EXISTS = 48
 _INDEX_NOT_FOUND = 27
 _NO_SLOT = {"not": {"required": ["slot"]}}
@@ -160,26 +156,10 @@ async def prepare(
         await db["meta"].update_one({"_id": "schema", "version": number - 1}, {"$set": {"version": number}})
     await _collection(db, "jobs", JOB_VALIDATOR)
     await _collection(db, "gates", GATE_VALIDATOR)
-    await build(db["jobs"], JOB_INDEXES)
+    await db["jobs"].create_indexes(JOB_INDEXES)
     await _drop_superseded(db)
-    await build(db["gates"], GATE_INDEXES)
-    await build(db["requests"], REQUEST_INDEXES)
-
-
-async def build(collection: AsyncCollection[Document], indexes: Sequence[IndexModel]) -> None:
-    """Make what is missing of these indexes, however long that takes, also while a member is away.
-
-    When the time of the command is over the server drops what it has built by then.
-    """
-    there = await collection.index_information()
-    if all(index.document["name"] in there for index in indexes):
-        await collection.create_indexes(indexes)  # which refuses what is another one by that name
-        return
-    hello = await collection.database.client.admin.command("hello")
-    # A single server knows of no quorum.
-    quorum: dict[str, Any] = {"commitQuorum": "majority"} if "setName" in hello else {}
-    with pymongo.timeout(LONGEST_BUILD):
-        await collection.create_indexes(indexes, **quorum)
+    await db["gates"].create_indexes(GATE_INDEXES)
+    await db["requests"].create_indexes(REQUEST_INDEXES)
 
 
 async def _version(db: Database, version: int) -> int:

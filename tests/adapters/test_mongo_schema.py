@@ -11,7 +11,6 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.errors import WriteError
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from controller.adapters.mongo_schema import SCHEMA_VERSION, Database, prepare
 from controller.adapters.mongo_shapes import Document
@@ -25,24 +24,6 @@ async def db(mongo_uri: str, mongo_database: str) -> AsyncIterator[Database]:
     """A database with nothing in it."""
     async with AsyncMongoClient[Document](mongo_uri) as client:
         yield client[mongo_database]
-
-
-class Limits(CommandListener):
-    """How many milliseconds the server is given for indexes, of each such command."""
-
-    def __init__(self) -> None:
-        self.told: list[int] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        """A command is sent."""
-        if event.command_name == "createIndexes":
-            self.told.append(event.command["maxTimeMS"])
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """It was answered."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """It was not."""
 
 
 async def version(db: Database) -> int:
@@ -70,19 +51,6 @@ async def test_an_index_of_an_older_program(db: Database) -> None:
     await db["jobs"].create_index("inserted", name="unfinished")
     await asyncio.gather(*(prepare(db) for _ in range(5)))
     assert "unfinished" not in await db["jobs"].index_information()
-
-
-async def test_an_index_may_take_long_to_build(mongo_uri: str, mongo_database: str) -> None:
-    """When the time of a command is over the server drops what it has built, and each start began anew: of a
-    million records no index was ever made. Where there is none to make, nobody waits longer than usual."""
-    limits = Limits()
-    usual = 5000
-    async with AsyncMongoClient[Document](mongo_uri, timeoutMS=usual, event_listeners=[limits]) as client:
-        await prepare(client[mongo_database])
-        assert min(limits.told) > 100 * usual
-        limits.told.clear()
-        await prepare(client[mongo_database])
-        assert max(limits.told) <= usual
 
 
 async def test_an_old_validator(db: Database) -> None:
