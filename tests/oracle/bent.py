@@ -327,12 +327,12 @@ def cancel_lost(tale: Tale) -> None:
 
 
 def judged_blindly(tale: Tale) -> None:
-    """An end is written minutes into an outage of the cluster."""
+    """An end that nobody can have seen is written minutes into an outage of the cluster."""
     tale.begin("a")
     tale.run("a")
-    tale.happen(Deed.ENDED, "a", success=True)
     tale.weather(Side.CLUSTER)
     tale.pass_time(300)
+    tale.happen(Deed.ENDED, "a", success=True)
     tale.change("a", status=Status.COMPLETED, verdict=Verdict.SUCCEEDED, slot=None, finished=tale.now)
 
 

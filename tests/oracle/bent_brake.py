@@ -23,7 +23,7 @@ from controller.core.model import (
 )
 from tests.oracle.bent_batches import cancelled_batch
 from tests.oracle.histories import START, Tale, attempt
-from tests.oracle.history import Side
+from tests.oracle.history import Deed, Side
 from tests.oracle.invariants import Invariant
 
 
@@ -220,6 +220,17 @@ def judged_in_a_refused_namespace(tale: Tale) -> None:
     tale.end("a")
 
 
+def lost_blindly(tale: Tale) -> None:
+    """What ended before an outage of the cluster is called lost minutes into it."""
+    tale.begin("a")
+    tale.run("a")
+    tale.happen(Deed.ENDED, "a", success=False)
+    tale.happen(Deed.GONE, "a")
+    tale.weather(Side.CLUSTER)
+    tale.pass_time(300)
+    tale.change("a", status=Status.ERROR, verdict=Verdict.LOST, slot=None, finished=tale.now)
+
+
 def reaped_for_a_refusal(tale: Tale) -> None:
     """The reaper counts the time in which its namespace was refused."""
     tale.begin("a")
@@ -238,6 +249,19 @@ def lawful_beside_a_refusal(tale: Tale) -> None:
     tale.pass_time(300)
     tale.run("a")
     tale.end("a")
+
+
+def lawful_late_record(tale: Tale) -> None:
+    """Of what ended before an outage somebody had heard, and records it minutes into it."""
+    tale.begin("a")
+    tale.run("a")
+    tale.happen(Deed.ENDED, "a", success=True)
+    tale.weather(Side.CLUSTER)
+    tale.pass_time(300)
+    tale.change("a", status=Status.COMPLETED, verdict=Verdict.SUCCEEDED, slot=None, finished=tale.now)
+    tale.weather(Side.CLUSTER, out=False)
+    tale.leave("a")
+    tale.finish()
 
 
 def lawful_reaping_beside_a_refusal(tale: Tale) -> None:
@@ -303,11 +327,13 @@ BENT_BRAKES: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     (never_braked, Invariant.BRAKE),
     (claimed_in_a_refused_namespace, Invariant.OUTAGE),
     (judged_in_a_refused_namespace, Invariant.OUTAGE),
+    (lost_blindly, Invariant.OUTAGE),
     (reaped_for_a_refusal, Invariant.REAPED),
 )
 LAWFUL_BRAKES = (
     lawful_brake,
     lawful_beside_a_refusal,
+    lawful_late_record,
     lawful_reaping_beside_a_refusal,
     lawful_late_create,
     lawful_create_again,

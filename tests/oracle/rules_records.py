@@ -175,8 +175,17 @@ def _ended(state: State, before: Attempt, after: Attempt, at: datetime) -> Itera
         yield Invariant.NAME_FREE, f"{after.name} ended with {len(still_open)} open creates; its name {taken}"
     yield from _truth(before, after, any(thing.success for thing in things))
     since = state.blind_since(after.namespace)
-    if since is not None and at - since > state.facts.patience:
+    if since is not None and at - since > state.facts.patience and not _shown(after, things, since):
         yield Invariant.OUTAGE, f"{after.name} was judged {at - since} into an outage of the cluster"
+
+
+def _shown(after: Attempt, things: Sequence[Thing], since: datetime) -> bool:
+    """Whether an end was there to be seen before the outage: an end stays one, and may be recorded late.
+
+    That nothing is there any more is no such end: only who asks then may say so.
+    """
+    ends = [thing.ended_at for thing in things if not thing.tombstone]
+    return bool(ends) and after.verdict is not Verdict.LOST and all(end and end <= since for end in ends)
 
 
 def _taken_away(state: State, things: Sequence[Thing], at: datetime) -> bool:
