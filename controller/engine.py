@@ -205,7 +205,8 @@ class Engine:
     claims: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Limits over several batches are arithmetic over all gates: one claim at a time (S13)."""
     places_doubted: bool = False
-    """A slot was found to be another one's: the next full pass looks for active records without a place."""
+    """A slot was found to be another one's, or a batch without a gate: the next full pass looks for active
+    records without a place, and makes that gate."""
     _reached: dict[str, Status] = field(default_factory=dict)
     """By job id, the latest last: the status to which this process brought a record."""
     _clock: tuple[datetime, float] | None = None

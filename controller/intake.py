@@ -106,10 +106,10 @@ def _new(store: Store, spec: BatchSpec, source: str, now: datetime, epoch: int =
         updated=now,
         reason=RECORDING,
     )
-    return batch, _gate(batch, epoch)
+    return batch, first_gate(batch, epoch)
 
 
-def _gate(batch: Batch, epoch: int) -> Gate:
+def first_gate(batch: Batch, epoch: int) -> Gate:
     """The gate that the batch begins with: as its settings are, which may have changed by now.
 
     Held, until whoever leads has seen live what others run under its names (S11).
@@ -128,7 +128,7 @@ async def expand(store: Store, batch: Batch, spec: BatchSpec, begun: int = 0) ->
     there and not what this process meant to write. Returns why it can't be completed, or nothing: a
     job's name may be taken by another batch whose name this one's continues (``a-b`` and ``a-b-r1``).
     """
-    await store.ensure_gate(_gate(batch, await store.epoch()))
+    await store.ensure_gate(first_gate(batch, await store.epoch()))
     tasks, now = islice(spec.tasks, begun, None), await store.now()
     while chunk := list(islice(tasks, CHUNK)):
         if await _is_cancelled(store, batch.id):

@@ -1,9 +1,10 @@
-"""Active records without a place: what a backup that is of no one instant may hold.
+"""Active records without a place, batches without a gate: what a backup that is of no one instant may hold.
 
 A place is taken before its record is active, and left after it has ended. A copy of the database that has its
 gates and its records of different instants may show it otherwise: such a job would count nowhere, and
 nobody would follow its end up. ``hold_for_places`` is called by ``daemon`` once it leads and has stamped
-everything, and when a claim met a slot that was taken; ``give_places`` by ``adopting`` before the hold goes.
+everything, and when a claim met a slot that was taken, or a pass a batch without a gate; ``give_places`` by
+``adopting`` before the hold goes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.core.adoption import LOOKING, about_others
-from controller.core.model import ACTIVE, Attempt, Batch, Gate, Holder, Status
+from controller.core.model import ACTIVE, Attempt, Batch, BatchStatus, Gate, Holder, Status
 from controller.engine import Engine
+from controller.intake import first_gate
 
 
 async def hold_for_places(engine: Engine) -> None:
@@ -21,6 +23,7 @@ async def hold_for_places(engine: Engine) -> None:
     This leader's own passes may go on meanwhile, so what seems to be without a place is looked at again: its
     gate, and then whether it is active still. It was so before too, hence when its gate was read.
     """
+    await _make_missing(engine)
     gates = await engine.store.gates(await engine.store.batches_with_live_jobs())
     placed = frozenset(holder.job for gate in gates.values() for holder in gate.holders)
     seem = [job for job in await engine.store.active(but=placed) if job.batch_id in gates]
@@ -34,6 +37,24 @@ async def hold_for_places(engine: Engine) -> None:
             continue
         await engine.store.replace_hold(gate.batch_id, gate.hold, LOOKING)
         engine.journal.said("places-missing", batch_id=gate.batch_id, jobs=[job.name for job in without])
+
+
+async def _make_missing(engine: Engine) -> None:
+    """Gates as new batches have them, held until it was looked at what runs, for recorded ones without."""
+    store = engine.store
+    batches = {batch.id: batch for batch in await store.batches(closed=False)}
+    batches |= await store.batches_with(await store.batches_with_live_jobs())
+    gates = await store.gates(batches)
+    for batch in batches.values():
+        if batch.id not in gates and may_miss_its_gate(engine, batch):
+            await store.ensure_gate(first_gate(batch, await store.epoch()))
+            engine.journal.said("gate-missing", batch=batch.name)
+
+
+def may_miss_its_gate(engine: Engine, batch: Batch) -> bool:
+    """Whether a batch whose gate was not found has none: its intake may be between its two writes, or the
+    gate is there and can't be read."""
+    return batch.status is not BatchStatus.EXPANDING and batch.id not in engine.store.quarantined()
 
 
 async def give_places(engine: Engine, batch: Batch, gate: Gate) -> bool:

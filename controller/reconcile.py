@@ -20,6 +20,7 @@ from controller.core.model import Attempt, Batch, Gate
 from controller.core.plan import MoveJob, Retry, Step, Submit, plan
 from controller.engine import Engine
 from controller.looking import Scene, in_time, look, with_result
+from controller.places import may_miss_its_gate
 from controller.ports import StaleEpoch
 from controller.surroundings import all_demands, holders_of, observe, scene_after_event
 from controller.surroundings import longest_silence as longest_silence
@@ -60,8 +61,9 @@ async def all_batches(engine: Engine) -> int:
     engine.names, engine.demands = scene.prefixes, scene.demands
     steps = 0
     for batch in batches:
-        if batch.id not in gates:
-            continue  # its intake is between its two writes, or stopped there; intake goes on
+        if batch.id not in gates:  # its intake may be between its two writes, or stopped there, and goes on
+            engine.places_doubted |= may_miss_its_gate(engine, batch)
+            continue
         if batch.namespace in engine.listed and not in_time(engine, engine.seen, batch.namespace):
             engine.again(batch.id, None)  # those before it took long: it starts nothing by this list
         held = (read_at, records.get(batch.id, ()))

@@ -375,7 +375,8 @@ def test_live_looks_in_an_outage_end_after_a_row_of_hands() -> None:
         await asyncio.sleep(20)
         asked.clear()
         await daemon.full_pass()
-        assert 4 <= len(asked) <= 4 + 4 + 1
+        # The pass's own row, and of the creates beside it those that are asked about meanwhile.
+        assert 4 <= len(asked) <= 4 * 4 < 40
         out.clear()
         await stage.until_over(daemon)
 
