@@ -23,8 +23,11 @@ async def hold_for_places(engine: Engine) -> None:
     This leader's own passes may go on meanwhile, so what seems to be without a place is looked at again: its
     gate, and then whether it is active still. It was so before too, hence when its gate was read.
     """
-    await _make_missing(engine)
-    gates = await engine.store.gates(await engine.store.batches_with_live_jobs())
+    live = await engine.store.batches_with_live_jobs()
+    gates = await engine.store.gates(live)
+    if engine.places_doubted or not gates.keys() >= set(live):
+        await _make_missing(engine)
+        gates = await engine.store.gates(live)
     placed = frozenset(holder.job for gate in gates.values() for holder in gate.holders)
     seem = [job for job in await engine.store.active(but=placed) if job.batch_id in gates]
     if not seem:
