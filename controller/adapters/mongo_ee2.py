@@ -23,6 +23,7 @@ from controller.adapters.mongo_changes import union
 from controller.adapters.mongo_edge import edge, let_go, translated
 from controller.adapters.mongo_ee2_own import MongoEe2Own
 from controller.adapters.mongo_ee2_plan import unserved_line
+from controller.adapters.mongo_indexes import build
 from controller.adapters.mongo_shapes import Document, object_id
 from controller.core.ee2 import BY_AUTOMATION, ENTERED, Record, Stuck
 from controller.core.ee2_decide import Step
@@ -160,7 +161,7 @@ class MongoEe2(MongoEe2Own):
         """Our own collection's indexes, and with ``indexes`` those of EE2's that the passes need."""
         await self.prepare_own()
         if indexes:
-            await self._records.create_indexes(INDEXES)
+            await build(self._records, INDEXES)
 
     @edge
     async def unserved(self) -> Sequence[str]:

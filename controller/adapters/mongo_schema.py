@@ -13,6 +13,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
+from controller.adapters.mongo_indexes import build
 from controller.adapters.mongo_shapes import Document
 from controller.core.model import ACTIVE, LIVE, TERMINAL, BatchStatus, Status
 from controller.ports import BatchkeeperError
@@ -156,10 +157,10 @@ async def prepare(
         await db["meta"].update_one({"_id": "schema", "version": number - 1}, {"$set": {"version": number}})
     await _collection(db, "jobs", JOB_VALIDATOR)
     await _collection(db, "gates", GATE_VALIDATOR)
-    await db["jobs"].create_indexes(JOB_INDEXES)
+    await build(db["jobs"], JOB_INDEXES)
     await _drop_superseded(db)
-    await db["gates"].create_indexes(GATE_INDEXES)
-    await db["requests"].create_indexes(REQUEST_INDEXES)
+    await build(db["gates"], GATE_INDEXES)
+    await build(db["requests"], REQUEST_INDEXES)
 
 
 async def _version(db: Database, version: int) -> int:

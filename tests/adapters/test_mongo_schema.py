@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo import AsyncMongoClient
-from pymongo.errors import WriteError
+from pymongo import AsyncMongoClient, IndexModel
+from pymongo.errors import NetworkTimeout, WriteError
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from controller.adapters.mongo_indexes import build
 from controller.adapters.mongo_schema import SCHEMA_VERSION, Database, prepare
 from controller.adapters.mongo_shapes import Document
 from controller.ports import BatchkeeperError
@@ -24,6 +26,27 @@ async def db(mongo_uri: str, mongo_database: str) -> AsyncIterator[Database]:
     """A database with nothing in it."""
     async with AsyncMongoClient[Document](mongo_uri) as client:
         yield client[mongo_database]
+
+
+class Sent(CommandListener):
+    """The commands that a client sends."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.limits: list[int] = []
+        """How many milliseconds the server is given for indexes, of each such command."""
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """A command is sent."""
+        self.names.append(event.command_name)
+        if event.command_name == "createIndexes":
+            self.limits.append(event.command["maxTimeMS"])
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """It was answered."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """It was not."""
 
 
 async def version(db: Database) -> int:
@@ -51,6 +74,32 @@ async def test_an_index_of_an_older_program(db: Database) -> None:
     await db["jobs"].create_index("inserted", name="unfinished")
     await asyncio.gather(*(prepare(db) for _ in range(5)))
     assert "unfinished" not in await db["jobs"].index_information()
+
+
+async def test_an_index_may_take_long_to_build(mongo_uri: str, mongo_database: str) -> None:
+    """When the time of a command is over the server drops what it has built, and each start began anew: of a
+    million records no index was ever made. While it is at work it may take longer."""
+    sent, usual = Sent(), 5000
+    async with AsyncMongoClient[Document](mongo_uri, timeoutMS=usual, event_listeners=[sent]) as client:
+        records = client[mongo_database]["records"]
+        await records.insert_many([{"number": number} for number in range(100_000)])
+        await build(records, [IndexModel("number", name="number")], patience=0.01)
+        assert "number" in await records.index_information()
+    assert sent.names.count("currentOp") > 1
+    assert min(sent.limits) > 100 * usual
+
+
+async def test_nobody_waits_for_a_build_that_is_none(mongo_uri: str, mongo_database: str) -> None:
+    """An answer that never comes, of a server that does nothing: a start says so and is tried again."""
+
+    async def never(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with AsyncMongoClient[Document](mongo_uri, timeoutMS=5000) as client:
+        records = client[mongo_database]["records"]
+        records.create_indexes = never  # type: ignore[method-assign, assignment]
+        with pytest.raises(NetworkTimeout, match="records, and it is not being done"):
+            await build(records, [IndexModel("number", name="number")], patience=0.01)
 
 
 async def test_an_old_validator(db: Database) -> None:
