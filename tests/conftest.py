@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from controller.adapters.mongod import acquire
 
@@ -43,6 +44,36 @@ class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no typ
     def _split_scope(self, nodeid: str) -> str:
         """What is handed out as one."""
         return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """Take note of what a worker found; one that replaces another and found something else is let go."""
+        super().add_node_collection(node, collection)
+        if node not in self.registered_collections:
+            node.shutdown()
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Let a worker go. Of one that died: the test it was in, which is not run again; the others are.
+
+        (xdist 3.8.0 hands out once more whatever the worker ever had, the test that ended it included. What
+        was done comes out empty: a worker that is given such waits for ever.)
+        """
+        had = self.assigned_work.pop(node)
+        left: list[str] = [test for tests in had.values() for test, done in tests.items() if not done]
+        if not left:
+            return None
+        for test in left[1:]:
+            self.workqueue.setdefault(self._split_scope(test), {})[test] = False
+        for other in self.nodes:
+            self._reschedule(other)
+        return left[0]
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Hand out two tests at least, or tell that no more come: before that a worker does not begin."""
+        if node not in self.registered_collections:  # it replaces another and is still looking for the tests
+            return
+        super()._reschedule(node)
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            super()._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)
