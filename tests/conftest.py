@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -66,6 +67,11 @@ class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no typ
         for other in self.nodes:
             self._reschedule(other)
         return left[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Hand out what is next. From a worker that died and is not known to have, it is taken back later."""
+        with suppress(OSError):
+            super()._assign_work_unit(node)
 
     def _reschedule(self, node: WorkerController) -> None:
         """Hand out two tests at least, or tell that no more come: before that a worker does not begin."""

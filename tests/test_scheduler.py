@@ -73,6 +73,14 @@ def test_the_only_worker_dies(tmp_path: Path) -> None:
     assert "3 failed, 21 passed" in told
 
 
+def test_several_workers_die_at_about_the_same_time(tmp_path: Path) -> None:
+    """What one had left is not given to another that has yet to find the tests, and is lost with nobody."""
+    status, told = ran(tmp_path, 3, test_alone=DYING.format(dying={3, 4, 5, 11}))
+    dead = [f"test_alone.py::test_it[{number}]" for number in (11, 3, 4, 5)]
+    assert (status, failed(told)) == (1, dead), told
+    assert "4 failed, 8 passed" in told
+
+
 def test_the_tests_changed_before_a_worker_died(tmp_path: Path) -> None:
     """A worker that finds other tests than the first found runs none: the run ends, and is no success."""
     status, told = ran(tmp_path, 1, test_alone=CHANGED, test_later=DYING.format(dying={4}))
