@@ -157,6 +157,18 @@ def test_who_keeps_ee2s_records_has_the_lease_alone(helm: Helm) -> None:
         assert [d["metadata"]["name"] for d in several(documents, kind)] == [f"{RELEASE}-batchkeeper-lease"]
 
 
+def test_who_keeps_ee2s_records_claims_no_volume_of_specs(helm: Helm) -> None:
+    """It reads none: the pod waited for a volume that nobody needs, and one that a single node may mount kept
+    it from a second replica."""
+    documents = helm.template(
+        CLUSTER, config={"store": {"layout": "ee2"}}, specs={"accessMode": "ReadWriteOnce"}, replicas=2
+    )
+    assert not several(documents, "PersistentVolumeClaim")
+    spec = one(documents, "Deployment")["spec"]["template"]["spec"]
+    assert "specs" not in {volume["name"] for volume in spec["volumes"]}
+    assert "specs" not in {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+
+
 def test_the_token_is_for_the_daemon_alone(helm: Helm) -> None:
     """The account gives its token to no pod by itself; the daemon's pods ask for it."""
     documents = helm.template(CLUSTER)

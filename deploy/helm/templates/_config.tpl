@@ -5,7 +5,7 @@
 {{- $own := dict -}}
 {{- $_ := set $own "namespace" (first $namespaces) -}}
 {{- $_ := set $own "state_dir" "/var/lib/batchkeeper" -}}
-{{- $_ := set $own "specs" (dict "folder" (ternary "/specs" nil .Values.specs.enabled)) -}}
+{{- $_ := set $own "specs" (dict "folder" (ternary "/specs" nil (eq (include "batchkeeper.specs" .) "true"))) -}}
 {{- $_ := set $own "policy" (dict "namespaces" (rest $namespaces)) -}}
 {{- $_ := set $own "http" (dict "host" "0.0.0.0" "port" 8080) -}}
 {{- $_ := set $own "log" (dict "format" "json") -}}
@@ -70,7 +70,7 @@
 {{- if and (hasKey $http "port") (not (kindIs "invalid" $http.port)) (not $http.port) -}}
 {{- fail "config.http.port is 0, any free one, which no probe and no Service finds: leave it out" -}}
 {{- end -}}
-{{- if and .Values.specs.enabled (not .Values.specs.existingClaim) (not .Values.specs.readOnly) (eq .Values.specs.accessMode "ReadOnlyMany") -}}
+{{- if and (include "batchkeeper.specs" .) (not .Values.specs.existingClaim) (not .Values.specs.readOnly) (eq .Values.specs.accessMode "ReadOnlyMany") -}}
 {{- fail "specs.accessMode is ReadOnlyMany, and no status can be written there: set specs.readOnly=true, or use ReadWriteMany" -}}
 {{- end -}}
 {{- if and (include "batchkeeper.alone" .) (gt (int .Values.replicas) 1) -}}

@@ -89,6 +89,13 @@ true
 {{- end -}}
 {{- end }}
 
+{{- /* Whether a volume of specs is watched; empty: none is. EE2's records have no specs. */ -}}
+{{- define "batchkeeper.specs" -}}
+{{- if and .Values.specs.enabled (not (include "batchkeeper.ee2" .)) -}}
+true
+{{- end -}}
+{{- end }}
+
 {{- /* Whether the API asks the cluster whose a token is; empty: it does not. */ -}}
 {{- define "batchkeeper.tokenReview" -}}
 {{- $api := include "batchkeeper.section" (list . "api") | fromYaml -}}
@@ -119,7 +126,7 @@ capabilities:
 
 {{- /* Two pods can't share a volume that one node may mount. */ -}}
 {{- define "batchkeeper.alone" -}}
-{{- if and .Values.specs.enabled (not .Values.specs.existingClaim) (hasPrefix "ReadWriteOnce" .Values.specs.accessMode) -}}
+{{- if and (include "batchkeeper.specs" .) (not .Values.specs.existingClaim) (hasPrefix "ReadWriteOnce" .Values.specs.accessMode) -}}
 true
 {{- end -}}
 {{- end }}
