@@ -43,6 +43,32 @@ async def test_a_change_is_shown_and_the_focus_stays(here: Place, ada: Visitor) 
     assert width.startswith("41.66"), "bars move too"
 
 
+async def test_an_older_answer_takes_nothing_back(here: Place, ada: Visitor) -> None:
+    """A look was under way when a batch was paused, and its answer came last: it offered Pause again."""
+    batch, _ = await under_way(here)
+    page, sent, answers = await ada.open(f"#/batches/{batch.id}", "sweep"), asyncio.Event(), asyncio.Event()
+    address = re.compile(rf"/api/v1/batches/{batch.id}$")
+
+    async def late(route: Route) -> None:
+        old = await route.fetch()
+        sent.set()
+        await answers.wait()
+        await route.fulfill(response=old)
+
+    await page.route(address, late, times=1)
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await sent.wait()
+    await ada.button("Pause").click()
+    await ada.button("Pause", ada.dialog).click()
+    await expect(ada.button("Resume")).to_be_visible()
+    _, newer = await held_back(page, address)
+    async with page.expect_response(address):
+        answers.set()
+    await page.wait_for_timeout(300)
+    await expect(ada.button("Resume")).to_be_visible(timeout=1)
+    newer.set()
+
+
 async def test_an_address_with_a_bad_percent_sign_is_live(here: Place, ada: Visitor) -> None:
     """What can't be decoded names nothing: the page says so, is live, and goes on to where it is sent."""
     for address in ("#/batches/100%", "#/jobs/%E0%A4%A"):

@@ -12,14 +12,16 @@ const CLOSED = ["finished", "cancelled"];
 
 export function batchView(id) {
   const path = `batches/${encodeURIComponent(id)}`;
-  const state = { batch: null, charts: null };
+  const state = { batch: null, charts: null, asked: 0, shown: 0 };
   const view = {
     title: "Batch",
     ready: false,
     concerns: (batchId) => !state.batch || batchId === state.batch.batchId,
     async load() {
+      const turn = state.asked += 1;
       const [batch, charts] = await Promise.all([ask(path), ask(`${path}/charts`), jobs()]);
-      Object.assign(state, { batch, charts });
+      if (turn < state.shown) return;  // who asked later, after an order say, was answered before
+      Object.assign(state, { batch, charts, shown: turn });
       view.title = nameOf(batch);
       view.ready = true;
     },
