@@ -19,7 +19,7 @@ from tests.bench.kueue import kueue, running
 from tests.bench.place import Place
 
 System = Callable[[Place, Work], Awaitable[Done]]
-PATIENCE, LONG_PATIENCE = 240.0, 7200.0
+PATIENCE, LONG_PATIENCE = 900.0, 7200.0
 """Seconds after which a system that has come to no end is left out; the second of a whole run's."""
 SCRIPTED = 30
 """Jobs that the script's logic is watched for: its pace does not change."""
@@ -39,7 +39,8 @@ async def beside(place: Place) -> Grid:
         )
         work = many(place.full)
         patience = LONG_PATIENCE if place.full else PATIENCE
-        rows += [await _told(system(place, work), patience) for system in (batchkeeper, indexed, *queues)]
+        many_at_once: list[System] = [batchkeeper, pod_watch, indexed, *queues]
+        rows += [await _told(system(place, work), patience) for system in many_at_once]
     return Grid(HEADER, [*filter(None, rows), *await retries(place)])
 
 
