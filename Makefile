@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1
 
 # The main job on the embedded default: the example sweep, until its report equals the committed one.
 RUN    := $(BIN)/batchkeeper run examples/gwas/traits.yaml --config examples/gwas/config.yaml --expect examples/gwas/expected.yaml --fresh
-PYTEST := $(BIN)/python -m pytest -n 3
+PYTEST := $(BIN)/python -m pytest -n 4
 
 # How often each real failure is met by soak-real, and after how many minutes no new one begins.
 REAL_TIMES ?= 100
