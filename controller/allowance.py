@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.core.copying import replace
-from controller.core.model import ACTIVE, LIVE, Attempt, Batch, BatchStatus, ForeignKind, Gate, When
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, BatchStatus, Gate, When
 from controller.core.naming import root_name
 from controller.core.sharing import NO_LIMITS, Demand, share, why_not
 from controller.core.view import UNLIMITED, Allowance
@@ -114,7 +114,7 @@ async def _of_unreadable(engine: Engine, known: Sequence[Demand]) -> list[Demand
 
 async def _demand(engine: Engine, batch: Batch, gate: Gate) -> Demand:
     room = _room(gate)
-    beside = {root_name(one.name, batch.name) for one in gate.foreign if one.cause is ForeignKind.ORPHAN}
+    beside = {root_name(one.name, batch.name) for one in gate.foreign if one.ours}
     line = await _line(engine, batch.id, room + len(beside)) if room and _can_start(engine, batch) else ()
     held = {holder.job for holder in gate.holders}
     ready = (job for job in line if job.id not in held and root_name(job.name, batch.name) not in beside)

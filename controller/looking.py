@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controller.core.copying import replace
 from controller.core.decide import Lifecycle, Sight
-from controller.core.model import ACTIVE, LIVE, Attempt, Batch, ForeignKind, Gate, Halts, Origin, Status
+from controller.core.model import ACTIVE, LIVE, Attempt, Batch, Gate, Halts, Origin, Status
 from controller.core.naming import longest_prefix
 from controller.core.plan import Block, block, without_the_ended
 from controller.core.sharing import Demand
@@ -233,7 +233,7 @@ async def _due(engine: Engine, gate: Gate, scene: Scene, ahead: Sequence[Attempt
     if not room:
         return ()
     with_auto, held = scene.halts.retries is None, {holder.job for holder in gate.holders}
-    orphans = sum(thing.cause is ForeignKind.ORPHAN for thing in gate.foreign)
+    orphans = sum(thing.ours for thing in gate.foreign)
     line = ahead[:room] if with_auto else ()
     if not line:
         line = await engine.store.waiting(gate.batch_id, room, now, with_auto=with_auto)

@@ -316,6 +316,11 @@ class Foreign:
     kind: str
     cause: ForeignKind = ForeignKind.FOREIGN
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is a job of ours, which no record follows: its task waits for its end (R13)."""
+        return self.cause is not ForeignKind.FOREIGN
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from controller.core.decide import UNSEEN, Lifecycle, Sight
-from controller.core.model import Attempt, Batch, ForeignKind, Gate, Halts
+from controller.core.model import Attempt, Batch, Gate, Halts
 from controller.core.naming import root_name
 from controller.core.notices import Channel
 from controller.core.sight import ClusterJob, ForeignObject
@@ -76,12 +76,14 @@ class View:
 
     @property
     def unrecorded(self) -> Mapping[str, str]:
-        """By the names of tasks' first attempts: a live object of that task that no record knows.
+        """By the names of tasks' first attempts: a live object of that task that no record follows.
 
         Nothing of such a task starts before that has ended: no task has two jobs at once, also after the
-        database was set back or lost.
+        database was set back or lost, nor beside a ghost.
         """
-        counted = (thing.name for thing in self.gate.foreign if thing.cause is ForeignKind.ORPHAN)
+        counted = (thing.name for thing in self.gate.foreign if thing.ours)
         seen = (thing.name for thing in self.foreign or () if thing.orphan and thing.active)
-        names = (*counted, *seen, *(orphan.name for orphan in self.orphans))
+        over = [(job.name, self.sight(job).job) for job in self.others if job.status.terminal]
+        ghosts = (name for name, found in over if found and found.active)
+        names = (*counted, *seen, *ghosts, *(orphan.name for orphan in self.orphans))
         return {root_name(name, self.batch.name): name for name in names}

@@ -103,7 +103,7 @@ def _halted(what: str, word: str, halt: Halt) -> str:
 
 
 def _still_runs(name: str) -> str:
-    return f"job {name} of that task runs, and no record knows of it; the task goes on when it has ended"
+    return f"job {name} of that task runs, and no record follows it; the task goes on when it has ended"
 
 
 # --------------------------------------------------------------------------------------------- batch

@@ -190,7 +190,7 @@ def test_a_task_whose_unrecorded_job_runs_says_so() -> None:
     seen = View(batch=BATCH, gate=gate, now=NOW, life=Lifecycle(), due=(job,), foreign=())
     for answer in (explain_job(seen, job, (job,)), explain_batch(seen)):
         assert answer.cause == "unrecorded"
-        assert "sweep-7-r1 of that task runs, and no record knows of it" in answer.sentence
+        assert "sweep-7-r1 of that task runs, and no record follows it" in answer.sentence
 
 
 PLACES = tuple(Holder(f"j{n}", n) for n in range(8))

@@ -308,6 +308,11 @@ def test_a_task_of_which_an_unrecorded_job_runs_waits_for_its_end() -> None:
         ("0", 0),
         ("1", 1),
     ]
+    assert claimed(view(replace(GATE, foreign=(replace(LEFT, cause=ForeignKind.GHOST),)))) == [("1", 0)]
+    over = root("0", status=Status.TERMINATED, scheduler_id="o")
+    ghost = {over.id: Sight.listed(ClusterJob(over.name, "lab", "o", over.id, "", pod_unfinished=True))}
+    due = (child([over]), root("1"))
+    assert claimed(view(others=(over,), sights=ghost, due=due)) == [("1", 0)]
     seen = (ForeignObject("sweep-1", "lab", "p", "Job", orphan=True),)
     assert claimed(view(foreign=seen)) == [("0", 0)]
     assert claimed(view(orphans=(ClusterJob("sweep-1", "lab", "p", "", "", pod_unfinished=True),))) == [

@@ -74,7 +74,7 @@ def test_an_older_backup_is_restored(place: Place) -> None:
     place.is_("back-c", "error")
     place.until("both are counted", lambda: len(place.gate("back")["foreign"]) == 2)
     assert [place.statuses("back")[f"back-{name}"] for name in "def"] == ["waiting"] * 3
-    assert "no record knows of it" in place.cli("explain", "back-e").out
+    assert "no record follows it" in place.cli("explain", "back-e").out
     go["e"].touch()
     place.is_("back-f", "completed")
     assert place.is_("back-c-r1", "waiting")
