@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.core.adoption import LOOKING, about_others
+from controller.core.copying import replace
 from controller.core.model import ACTIVE, Attempt, Batch, BatchStatus, Gate, Holder, Status
 from controller.engine import Engine
 from controller.intake import first_gate
+from controller.ports import JobFilter
 
 
 async def hold_for_places(engine: Engine) -> None:
@@ -43,15 +45,28 @@ async def hold_for_places(engine: Engine) -> None:
 
 
 async def _make_missing(engine: Engine) -> None:
-    """Gates as new batches have them, held until it was looked at what runs, for recorded ones without."""
+    """Gates as new batches have them, held until it was looked at what runs, for recorded ones without.
+
+    What has failed gets a place, too: until it leaves that, it is remembered that a retry may be owed.
+    """
     store = engine.store
     batches = {batch.id: batch for batch in await store.batches(closed=False)}
     batches |= await store.batches_with(await store.batches_with_live_jobs())
     gates = await store.gates(batches)
     for batch in batches.values():
         if batch.id not in gates and may_miss_its_gate(engine, batch):
-            await store.ensure_gate(first_gate(batch, await store.epoch()))
+            gate = first_gate(batch, await store.epoch())
+            await store.ensure_gate(replace(gate, holders=await _failed(engine, batch)))
             engine.journal.said("gate-missing", batch=batch.name)
+
+
+async def _failed(engine: Engine, batch: Batch) -> tuple[Holder, ...]:
+    """Places for its attempts that failed and that no other one followed, beside those of who is active."""
+    what = JobFilter(batch.id, status=(Status.ERROR,), newest_only=True)
+    failed = [job.id async for job in engine.store.find_jobs(what)]
+    slots = [job.slot for job in await engine.store.active() if job.batch_id == batch.id]
+    free = max((slot for slot in slots if slot is not None), default=-1) + 1
+    return tuple(Holder(job, slot) for slot, job in enumerate(failed, free))
 
 
 def may_miss_its_gate(engine: Engine, batch: Batch) -> bool:

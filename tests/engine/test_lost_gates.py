@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controller.core.model import BatchStatus, Gate, Hold, Status
+from controller.core.copying import replace
+from controller.core.model import BatchStatus, Gate, Hold, Status, Verdict
 from controller.daemon import Daemon
 from tests.engine.acting import batch_named, drop
 from tests.fakes.memory_objects import End
@@ -47,6 +48,25 @@ def test_so_does_a_leader_that_goes_on() -> None:
         await stage.passes(daemon, 15)
         assert stage.gate.holders == before.holders
         await stage.passes(daemon, 120)
+        assert batch_named(stage, "scan").status is BatchStatus.FINISHED
+        stage.world.oracle.violations.clear()
+
+    perform(trace, ends=ENDS)
+
+
+def test_the_retry_that_is_owed_is_not_forgotten() -> None:
+    """Until it is recorded the place remembers it: with the gate it was lost."""
+
+    async def trace(stage: Stage) -> None:
+        await _lose(stage, await stage.leader())
+        attempts, failed = stage.world.store._attempts, stage.job("scan-t1")
+        failed = replace(failed, status=Status.ERROR, verdict=Verdict.MOUNT_FAILURE, slot=None, exit_code=2)
+        attempts.put(replace(failed, finished=stage.world.clock.now()))
+        stage.world.cluster.delete_by_hand(failed.namespace, failed.name)
+        second = await stage.leader("two")
+        assert failed.id in {holder.job for holder in stage.gate.holders}
+        await stage.passes(second, 200)
+        assert stage.job("scan-t1-r1").status is Status.COMPLETED
         assert batch_named(stage, "scan").status is BatchStatus.FINISHED
         stage.world.oracle.violations.clear()
 

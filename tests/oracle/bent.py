@@ -9,6 +9,7 @@ from controller.core.model import Foreign, Origin, Result, Status, Stop, Termina
 from tests.oracle.bent_adoption import BENT_ADOPTIONS
 from tests.oracle.bent_batches import BENT_BATCHES
 from tests.oracle.bent_brake import BENT_BRAKES
+from tests.oracle.bent_gates import BENT_GATES
 from tests.oracle.bent_sharing import BENT_SHARES
 from tests.oracle.bent_truth import BENT_TRUTHS
 from tests.oracle.histories import CANCEL, Tale
@@ -390,4 +391,5 @@ BENT: tuple[tuple[Callable[[Tale], None], Invariant], ...] = (
     *BENT_BATCHES,
     *BENT_TRUTHS,
     *BENT_BRAKES,
+    *BENT_GATES,
 )

@@ -28,6 +28,8 @@ def judge_gate(state: State, entry: Written) -> Iterator[Broken]:
     held = {holder.job for holder in before.holders}
     stay = {holder.job for holder in after.holders}
     new = [holder for holder in after.holders if holder.job not in held]
+    if after.batch_id in state.bereft and before.hold.startswith(ABOUT_OTHERS):
+        new = [holder for holder in new if holder.job not in state.active[after.batch_id]]  # given back
     if new and before.hold.startswith("adopting"):
         yield from _taken_over(state, before, new)
     elif new:
@@ -58,6 +60,10 @@ def _opened(state: State, before: Gate, after: Gate) -> Iterator[Broken]:
         return
     if names := state.taken_names(after.batch_id):
         yield Invariant.ADOPTION, f"the hold {before.hold!r} was lifted, and others have {names}"
+    without = state.active[after.batch_id] - {holder.job for holder in after.holders}
+    if without and after.batch_id in state.bereft:
+        names = sorted(state.jobs[job].name for job in without)
+        yield Invariant.PLACES, f"the hold {before.hold!r} was lifted, and {names} have no places"
     places = [state.jobs[one.job] for one in after.holders if one.uid and one.job in state.jobs]
     if half := [job.name for job in places if job.status is Status.WAITING]:
         yield Invariant.ADOPTION, f"the hold {before.hold!r} was lifted, and {half} only have their places"

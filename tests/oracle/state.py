@@ -149,6 +149,8 @@ class State:
     """By batch id: since when its gate is paused, held or cancelled."""
     full: dict[str, datetime] = field(default_factory=dict)
     """By batch id: since when its gate counts its maximum without attempts that have no object."""
+    bereft: set[str] = field(default_factory=set)
+    """Ids of batches whose gates were lost: active records get their places again while they are held."""
     entered: dict[str, datetime] = field(default_factory=dict)
     """By job id: when it entered its status, by the store's clock and nobody else's."""
     forbidden: dict[str, datetime] = field(default_factory=dict)
@@ -265,15 +267,20 @@ class State:
         else:
             self._blow(entry)
 
-    def set_back(self, waiting: Iterable[Attempt], gate: Gate, at: datetime) -> None:
-        """The store was set back: these attempts wait again and have no place, and what runs for them is an
-        orphan's from now on."""
+    def set_back(
+        self, waiting: Iterable[Attempt], gate: Gate, at: datetime, *, without_gate: bool = False
+    ) -> None:
+        """The store was set back: these attempts wait again without places (``without_gate``: that is gone,
+        too), and what runs for them is an orphan's from now on."""
         for job in waiting:
             self._record(job, at)
             self.active_since.pop(job.id, None)
             for thing in self.by_job[job.id]:
                 thing.orphan = True
         self.gates[gate.batch_id] = gate
+        if without_gate:
+            del self.gates[gate.batch_id]
+            self.bereft.add(gate.batch_id)
         self._mark(gate.batch_id, at)
 
     def _blow(self, entry: Weather) -> None:

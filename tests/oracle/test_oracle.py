@@ -19,6 +19,7 @@ from tests.oracle.bent_batches import (
     waiting_orphan_withdrawn_and_deleted,
 )
 from tests.oracle.bent_brake import LAWFUL_BRAKES
+from tests.oracle.bent_gates import LAWFUL_GATES
 from tests.oracle.bent_truth import LAWFUL_TRUTHS
 from tests.oracle.histories import CANCEL, Tale, batch
 from tests.oracle.history import Deed, Parent
@@ -153,6 +154,7 @@ def lawful_reopening_for_what_was_withdrawn(tale: Tale) -> None:
 LAWFUL = [
     *LAWFUL_TRUTHS,
     *LAWFUL_BRAKES,
+    *LAWFUL_GATES,
     lawful_reopening,
     lawful_reopening_for_what_was_withdrawn,
     lawful_success,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from controller import allowance, deeds, looking, reconcile, surroundings
+from controller import allowance, deeds, looking, places, reconcile, surroundings
 from controller.core import plan
-from controller.core.model import Attempt, Foreign, Gate, Halts, Holder
+from controller.core.model import Attempt, Batch, Foreign, Gate, Halts, Holder
 from controller.core.view import UNLIMITED, View
 from controller.engine import Engine, EngineSettings
 from controller.ports import Unavailable
@@ -75,6 +75,24 @@ def old_list_will_do(patch: Patch) -> None:
     """However old the list of what others run is, places are taken by it."""
     patch.setattr(EngineSettings, "foreign_age", property(lambda settings: float("inf")))
     patch.setattr(surroundings, "_fresh", lambda engine, batch: engine.seen is not None)
+
+
+def lost_gate_stays_lost(patch: Patch) -> None:
+    """A recorded batch whose gate is gone gets no other one: nobody follows what it runs."""
+
+    async def none(engine: Engine) -> None:
+        return None
+
+    patch.setattr(places, "_make_missing", none)
+
+
+def owed_retry_lost_with_the_gate(patch: Patch) -> None:
+    """Of a gate that was lost only those who are active get places: nothing remembers an owed retry."""
+
+    async def none(engine: Engine, batch: Batch) -> tuple[Holder, ...]:
+        return ()
+
+    patch.setattr(places, "_failed", none)
 
 
 def known_by_name(patch: Patch) -> None:

@@ -28,8 +28,10 @@ from tests.simulation.planted_gate import (
     halts_ignored,
     known_by_name,
     limits_forgotten,
+    lost_gate_stays_lost,
     max_not_asked_again,
     old_list_will_do,
+    owed_retry_lost_with_the_gate,
     place_given_back,
     shut_not_asked_again,
     unanchored,
@@ -251,6 +253,7 @@ _MOVED = {
 _NEIGHBOURS = {"mishaps": 25, "mishap_kinds": ("foreign",), "latency": 0.4}
 _LATE = {"rates": {Fault.LATE: 0.2, Fault.SLOW: 0.02}, "requests": 12, "split_brain": False}
 _FAILING = {"ends": {"mount": 5.0, "ok": 1.0}, "rates": {}, "mishaps": 0}
+_BRIEF = {"ends": {"mount": 3.0, "ok": 1.0}, "longest_run": 5.0, "requests": 0}
 _OUTAGES = _PATIENT | {
     "mishaps": 40,
     "mishap_kinds": ("outage of the cluster",),
@@ -288,6 +291,8 @@ RULE_BUGS: tuple[Bug, ...] = (
     Bug("shut gate not asked again", shut_not_asked_again, _MOVED),
     Bug("foreign not asked again", foreign_not_asked_again, _NEIGHBOURS),
     Bug("place given back", place_given_back, _LATE),
+    Bug("a lost gate stays lost", lost_gate_stays_lost, {"set_backs": 3}),
+    Bug("a lost gate forgets owed retries", owed_retry_lost_with_the_gate, _BRIEF | {"set_backs": 4}, 90),
     Bug("an old list will do", old_list_will_do, _OUTAGES),
     Bug("any prefix will do", any_prefix, _PREFIXES),
     Bug("prefix not anchored", unanchored, _PREFIXES | {"leftovers": True}),

@@ -2,7 +2,8 @@
 
 The part of it that the lifecycle does not model: records that wait again although their objects are there.
 Of one batch the newest claims are forgotten, in the records and in the gate, while everything else stays as
-it is; that is what a copy of no one instant may hold as well. Nobody of ours runs while that is done.
+it is; that is what a copy of no one instant may hold as well. Or its gate is from before the batch: there is
+none. Nobody of ours runs while that is done.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller.core.model import Attempt, Status
+from controller.core.model import Attempt, BatchStatus, Status
 from tests.simulation.replica import Replica
 from tests.simulation.world import World
 
 SET_BACK = "the database is set back"
+WITHOUT_GATE = 0.5
+"""The share of them in which the batch's gate is lost as a whole."""
 
 
 class SetBacks:
@@ -27,6 +30,7 @@ class SetBacks:
         self.world = world
         self.replicas = replicas
         self.rng = random.Random(f"{world.scenario.seed} set back")
+        self.lost = random.Random(f"{world.scenario.seed} lost gates")
         self._forgotten: set[str] = set()
         """Job ids."""
 
@@ -60,7 +64,8 @@ class SetBacks:
         by_batch: dict[str, list[Attempt]] = defaultdict(list)
         for job in self._started():
             answered = job.status in (Status.QUEUED, Status.RUNNING) and not job.open_creates
-            if answered and not job.stop and not job.kind:
+            has_gate = job.batch_id in self.world.store._gates  # no other set-back has taken it
+            if answered and has_gate and not job.stop and not job.kind:
                 by_batch[job.batch_id].append(job)
         if not by_batch:
             return []
@@ -78,8 +83,11 @@ class SetBacks:
                 waited[write.id] = write.after
         for job in waited.values():
             store._attempts.put(job)
-        gate = store._gates[lost[0].batch_id]
+        gate = store._gates.pop(lost[0].batch_id)
         gate = replace(gate, holders=tuple(holder for holder in gate.holders if holder.job not in ids))
-        store._gates[gate.batch_id] = gate
+        recorded = store._batches[gate.batch_id].status is not BatchStatus.EXPANDING
+        without = self.lost.random() < WITHOUT_GATE and recorded
+        if not without:
+            store._gates[gate.batch_id] = gate
         self._forgotten |= ids
-        world.oracle.state.set_back(waited.values(), gate, world.clock.now())
+        world.oracle.state.set_back(waited.values(), gate, world.clock.now(), without_gate=without)

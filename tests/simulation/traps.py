@@ -40,7 +40,10 @@ TRAPS: Mapping[str, Trap] = {
             "what is over goes on counting",
         ),
     ),
-    "R3": Trap("a place without its attempt, or the reverse", ("place given back",)),
+    "R3": Trap(
+        "a place without its attempt, or the reverse",
+        ("place given back", "a lost gate stays lost", "a lost gate forgets owed retries"),
+    ),
     "R4": Trap(
         "the end is not the one and true one",
         (
