@@ -1,9 +1,9 @@
 """Indexes that are missing are built, however long the server takes.
 
 Used by ``mongo_schema`` and ``mongo_ee2`` at a start. When the time of a command is over the server drops
-what it has built: a start that gave it as long as any other command would begin anew each time, and of a
-million records an index takes a minute. So the command may take hours, and is given up as soon as the server
-is not at work on it any more: its answer is lost then, or it was never heard.
+what it has built: a start that gave it no longer than any other command would begin anew each time, and of
+enough records an index would never be there. So the command may take hours, and is given up as soon as the
+server is not at work on it any more: its answer is lost then, or it was never heard.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ async def test_an_index_of_an_older_program(db: Database) -> None:
 
 
 async def test_an_index_may_take_long_to_build(mongo_uri: str, mongo_database: str) -> None:
-    """When the time of a command is over the server drops what it has built, and each start began anew: of a
-    million records no index was ever made. While it is at work it may take longer."""
+    """When the time of a command is over the server drops what it has built, and each start began anew: of
+    enough records no index was ever made. While it is at work it may take longer."""
     sent, usual = Sent(), 5000
     async with AsyncMongoClient[Document](mongo_uri, timeoutMS=usual, event_listeners=[sent]) as client:
         records = client[mongo_database]["records"]
